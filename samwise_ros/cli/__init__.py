@@ -1,0 +1,1 @@
+"""The `samwise` command line: thin commands over the library."""

@@ -1,0 +1,297 @@
+"""Typed configurations: frozen, checked at construction, readable from plain dictionaries.
+
+The published sizes follow SAMWISE's options (opts.py) and sam2's 072824 configurations. `nano` is
+our own small size. Options are data: an ablation is one changed field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_type_hints
+
+from samwise_ros.structures import ConfigError
+
+SwitchMode = Literal["reweight", "all_mask", "avg"]
+Fit = Literal["pad", "rectangle"]
+TimeCode = Literal["sliding", "aligned"]
+
+GRID = 64  # every model input side is a multiple of this: stride 32 times the last HSA patch side
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    _check(value in allowed, f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class HieraConfig:
+    """The image trunk (sam2 `Hiera`)."""
+
+    embed_dim: int = 96
+    num_heads: int = 1
+    stages: tuple[int, ...] = (1, 2, 7, 2)
+    global_att_blocks: tuple[int, ...] = (5, 7, 9)
+    window_pos_embed_bkg_spatial_size: tuple[int, int] = (7, 7)
+    window_spec: tuple[int, ...] = (8, 4, 14, 7)
+
+    def __post_init__(self) -> None:
+        _check(len(self.stages) == 4, f"hiera.stages: expected 4 numbers, got {self.stages}")
+        _check(self.embed_dim % self.num_heads == 0,
+               f"hiera: expected embed_dim divisible by num_heads, got {self.embed_dim} and "
+               f"{self.num_heads}")
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels after each of the four stages."""
+        return tuple(self.embed_dim * 2**i for i in range(4))
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The text encoder (HF RoBERTa) and where it meets the image.
+
+    `fusion_layers`: number of text layers that have run before each adapter (1-based, rising).
+    """
+
+    vocab_size: int = 50265
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    max_positions: int = 514
+    fusion_layers: tuple[int, ...] = (4, 8, 12)
+
+    def __post_init__(self) -> None:
+        _check(tuple(sorted(set(self.fusion_layers))) == self.fusion_layers,
+               f"text.fusion_layers: expected rising numbers, got {self.fusion_layers}")
+        _check(self.fusion_layers[-1] <= self.num_layers and self.fusion_layers[0] >= 0,
+               f"text.fusion_layers: expected numbers in 0..{self.num_layers}, "
+               f"got {self.fusion_layers}")
+        _check(self.hidden_size % self.num_heads == 0,
+               f"text: expected hidden_size divisible by num_heads, got {self.hidden_size} and "
+               f"{self.num_heads}")
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest token sequence that the position table can hold (`<s>` and `</s>` included)."""
+        return self.max_positions - 2
+
+
+@dataclass(frozen=True)
+class CmtConfig:
+    """Cross-Modal Temporal adapters (paper section 3.2) with Hierarchical Selective Attention."""
+
+    enabled: bool = True
+    hsa: bool = True
+    dim: int = 256
+    num_heads: int = 8
+    fusion_stages: tuple[int, ...] = (1, 2, 3)
+    hsa_patch_sides: tuple[int, ...] = (8, 4, 2)
+    clip_window: int = 8
+
+    def __post_init__(self) -> None:
+        _check(len(self.fusion_stages) == len(self.hsa_patch_sides),
+               "cmt: expected one HSA patch side per fusion stage, got "
+               f"{self.fusion_stages} and {self.hsa_patch_sides}")
+        for stage, side in zip(self.fusion_stages, self.hsa_patch_sides, strict=True):
+            _check(1 <= stage <= 3, f"cmt.fusion_stages: expected numbers in 1..3, got {stage}")
+            _check((GRID >> (2 + stage)) % side == 0,
+                   f"cmt.hsa_patch_sides: {side} does not divide the grid of stage {stage}")
+        _check(self.dim % self.num_heads == 0 and self.dim % 2 == 0,
+               f"cmt: expected an even dim divisible by num_heads, got {self.dim} and "
+               f"{self.num_heads}")
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """SAM 2 memory: what is kept, and the attention that reads it."""
+
+    num_spatial: int = 6
+    num_pointers: int = 15
+    dim: int = 64
+    attention_layers: int = 4
+    feedforward: int = 2048
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.num_spatial <= 6,
+               f"memory.num_spatial: expected 0..6 (six age codes are trained), "
+               f"got {self.num_spatial}")
+        _check(self.num_pointers >= 0, f"memory.num_pointers: expected >= 0, "
+               f"got {self.num_pointers}")
+        _check((self.num_spatial == 0) == (self.num_pointers == 0),
+               "memory: expected num_spatial and num_pointers both zero (memory off) or both "
+               f"positive, got {self.num_spatial} and {self.num_pointers}")
+
+
+@dataclass(frozen=True)
+class CmeConfig:
+    """Conditional Memory Encoder (paper section 3.3)."""
+
+    enabled: bool = True
+    decision_window: int = 4
+    switch_mode: SwitchMode = "reweight"
+
+    def __post_init__(self) -> None:
+        _one_of("cme.switch_mode", self.switch_mode, ("reweight", "all_mask", "avg"))
+        _check(self.decision_window >= 1,
+               f"cme.decision_window: expected >= 1, got {self.decision_window}")
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """SAM 2 mask decoder. `predict_object_score` is off in RIS pre-training only."""
+
+    feedforward: int = 2048
+    iou_hidden: int = 256
+    predict_object_score: bool = True
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that determines the network and its input.
+
+    Attributes:
+        name: Size name, for messages and files.
+        image_size: Longest input side in pixels, a multiple of 64.
+        fit: "pad": square input, the frame keeps its aspect ratio and is padded bottom and right
+            (the published protocol). "rectangle": both sides are multiples of 64, no padding, the
+            frame is stretched to the nearest such rectangle.
+        hidden_dim: Width of SAM 2's decoder and memory attention.
+        motion_prompt: Append the paper's verb prompt to the decoder's tokens (off as published).
+        mask_threshold: Probability above which a pixel belongs to the mask.
+    """
+
+    name: str = "tiny"
+    image_size: int = 1024
+    fit: Fit = "pad"
+    hidden_dim: int = 256
+    motion_prompt: bool = False
+    mask_threshold: float = 0.5
+    hiera: HieraConfig = field(default_factory=HieraConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    cmt: CmtConfig = field(default_factory=CmtConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    cme: CmeConfig = field(default_factory=CmeConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+
+    def __post_init__(self) -> None:
+        _check(self.image_size >= GRID and self.image_size % GRID == 0,
+               f"image_size: expected a positive multiple of {GRID}, got {self.image_size}")
+        _one_of("fit", self.fit, ("pad", "rectangle"))
+        _check(0.0 < self.mask_threshold < 1.0,
+               f"mask_threshold: expected a number in (0, 1), got {self.mask_threshold}")
+        _check(self.hidden_dim % self.memory.dim == 0,
+               "expected hidden_dim divisible by memory.dim (pointers are split into tokens), "
+               f"got {self.hidden_dim} and {self.memory.dim}")
+        _check(self.hidden_dim % 32 == 0,
+               f"hidden_dim: expected a multiple of 32, got {self.hidden_dim}")
+        _check(len(self.text.fusion_layers) == len(self.cmt.fusion_stages),
+               "expected one text fusion point per adapter, got "
+               f"{self.text.fusion_layers} and {self.cmt.fusion_stages}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dictionary that `from_dict` reads back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """Build from nested dictionaries. Raises ConfigError for unknown or bad fields."""
+        return _from_dict(cls, values, "model")
+
+    def replace(self, **changes: Any) -> ModelConfig:
+        """Copy with changed fields; dotted parts as nested dicts: `cme={"enabled": False}`."""
+        merged = self.to_dict()
+        for key, value in changes.items():
+            nested = isinstance(value, Mapping) and isinstance(merged.get(key), dict)
+            merged[key] = {**merged[key], **value} if nested else value
+        return ModelConfig.from_dict(merged)
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """How one camera's stream is run.
+
+    Attributes:
+        context_frames: Earlier frames that HSA and the text side may see (0..7).
+        time_code: "sliding": codes 1..T over the frames seen, the current frame last; "aligned":
+            the current frame sees only the frames of its own window of 8, with the codes 1..8.
+        precision: "fp32", or autocast to "bf16" / "fp16" (CUDA) with fp32 where it is needed.
+        fast_resize: Resize camera frames with OpenCV instead of PIL (the published path).
+        max_targets: More targets than this are refused, so that memory stays bounded.
+    """
+
+    context_frames: int = 7
+    time_code: TimeCode = "sliding"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    fast_resize: bool = False
+    max_targets: int = 16
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.context_frames <= 7,
+               f"context_frames: expected 0..7, got {self.context_frames}")
+        _one_of("time_code", self.time_code, ("sliding", "aligned"))
+        _one_of("precision", self.precision, ("fp32", "bf16", "fp16"))
+        _check(self.max_targets >= 1, f"max_targets: expected >= 1, got {self.max_targets}")
+
+
+def _from_dict(cls: type, values: Mapping[str, Any], path: str) -> Any:
+    """Build dataclass `cls` from a mapping, recursing into dataclass fields."""
+    hints = get_type_hints(cls)
+    unknown = sorted(set(values) - set(hints))
+    _check(not unknown, f"{path}: unknown field(s) {', '.join(unknown)}; "
+           f"known are {', '.join(sorted(hints))}")
+    built = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
+            value = _from_dict(hints[name], value, f"{path}.{name}")
+        elif isinstance(value, list):
+            value = tuple(value)
+        built[name] = value
+    try:
+        return cls(**built)
+    except (TypeError, IndexError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _large_hiera() -> HieraConfig:
+    return HieraConfig(144, 2, (2, 6, 36, 4), (23, 33, 43), (7, 7), (8, 4, 16, 8))
+
+
+def _nano() -> ModelConfig:
+    return ModelConfig(
+        name="nano", image_size=192, fit="rectangle", hidden_dim=128,
+        hiera=HieraConfig(32, 1, (1, 2, 3, 1), (4,), (7, 7), (8, 4, 8, 4)),
+        text=TextConfig(1024, 128, 4, 4, 512, 130, (2, 3, 4)),
+        cmt=CmtConfig(dim=64, num_heads=4),
+        memory=MemoryConfig(attention_layers=2, feedforward=512),
+        decoder=DecoderConfig(feedforward=512, iou_hidden=128),
+    )
+
+
+_PRESETS = {
+    "nano": _nano,
+    "tiny": lambda: ModelConfig(name="tiny"),
+    "small": lambda: ModelConfig(name="small", hiera=HieraConfig(
+        96, 1, (1, 2, 11, 2), (7, 10, 13), (7, 7), (8, 4, 14, 7))),
+    "base_plus": lambda: ModelConfig(name="base_plus", hiera=HieraConfig(
+        112, 2, (2, 3, 16, 3), (12, 16, 20), (14, 14), (8, 4, 14, 7))),
+    "large": lambda: ModelConfig(name="large", hiera=_large_hiera()),
+}
+
+SIZES = tuple(_PRESETS)
+
+
+def model_config(name: str, **changes: Any) -> ModelConfig:
+    """The configuration of a named size: nano, tiny, small, base_plus or large.
+
+    Raises ConfigError for an unknown name or a bad change.
+    """
+    if name not in _PRESETS:
+        raise ConfigError(f"unknown model size {name!r}; known are {', '.join(SIZES)}")
+    return _PRESETS[name]().replace(**changes)

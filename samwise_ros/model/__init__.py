@@ -1,0 +1,1 @@
+"""The network: stateless calls on tensors, nothing about cameras or ROS."""

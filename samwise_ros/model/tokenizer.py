@@ -1,0 +1,178 @@
+"""Sentences to token ids: RoBERTa's byte-level BPE from local files, and how to train a small one.
+
+Ids and rules follow SAMWISE's inference: `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, no lower-casing,
+no truncation, rows padded to the longest of the call. Nothing here touches the network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from samwise_ros.structures import CheckpointError, CommandError
+
+if TYPE_CHECKING:
+    from transformers import RobertaTokenizerFast
+
+TOKENIZER_FILES = ("vocab.json", "merges.txt")
+SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0..3, as in RoBERTa
+MASK_TOKEN = "<mask>"  # last id
+PAD_ID = 1
+PACKAGED_TOKENIZER = Path(__file__).resolve().parents[1] / "assets" / "tokenizer"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """N tokenised expressions.
+
+    Attributes:
+        ids: int64 [N, L], `<pad>` after the end of the shorter rows.
+        mask: bool [N, L], True for real tokens (`<s>` and `</s>` included).
+        spans: int64 [N, L, 2], start and end character of each token in its expression, (0, 0) for
+            special tokens; None unless asked for.
+    """
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    spans: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.ids.ndim != 2 or self.ids.shape != self.mask.shape:
+            raise ValueError(
+                f"Tokens: expected ids and mask of one shape [N, L], got {tuple(self.ids.shape)} "
+                f"and {tuple(self.mask.shape)}")
+
+    def __len__(self) -> int:
+        """Number of rows N."""
+        return self.ids.shape[0]
+
+    def to(self, device: torch.device | str) -> Tokens:
+        """The same tokens on another device."""
+        spans = None if self.spans is None else self.spans.to(device)
+        return Tokens(self.ids.to(device), self.mask.to(device), spans)
+
+
+class ExpressionTokenizer:
+    """Byte-level BPE tokeniser read from a folder with `vocab.json` and `merges.txt`.
+
+    Args:
+        folder: The folder with both files.
+        max_tokens: Longest row in tokens, `<s>` and `</s>` included (`TextConfig.max_tokens`).
+
+    Raises CheckpointError when the folder is not a RoBERTa-style tokeniser.
+    """
+
+    def __init__(self, folder: Path | str, max_tokens: int = 512) -> None:
+        self.folder = Path(folder)
+        self.max_tokens = max_tokens
+        self._tokenizer = _load(self.folder)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, special tokens included."""
+        return len(self._tokenizer)
+
+    def __call__(self, expressions: Sequence[str], *, spans: bool = False) -> Tokens:
+        """Tokenise N expressions, padded to the longest of them.
+
+        Raises CommandError for an empty call, a blank expression, text that is not valid Unicode,
+        and an expression longer than `max_tokens`.
+        """
+        if not expressions:
+            raise CommandError("expected at least one expression, got none")
+        for expression in expressions:
+            _check_text(expression)
+        batch = self._tokenizer(
+            list(expressions), add_special_tokens=True, padding=True, truncation=False,
+            return_tensors="pt", return_offsets_mapping=spans)
+        tokens = Tokens(batch["input_ids"], batch["attention_mask"].bool(),
+                        batch["offset_mapping"] if spans else None)
+        self._check_length(expressions, tokens)
+        return tokens
+
+    def _check_length(self, expressions: Sequence[str], tokens: Tokens) -> None:
+        for expression, count in zip(expressions, tokens.mask.sum(1).tolist(), strict=True):
+            if count > self.max_tokens:
+                raise CommandError(
+                    f"the expression {expression[:40]!r}... has {count} tokens; this model takes "
+                    f"at most {self.max_tokens} (start and end marks included): shorten it")
+
+
+def _check_text(expression: str) -> None:
+    if not isinstance(expression, str):
+        raise CommandError(f"an expression is text, got {type(expression).__name__}")
+    if not expression.strip():
+        raise CommandError("the expression is empty: say what to look for")
+    try:
+        expression.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CommandError(f"the expression is not valid Unicode text: {error}") from error
+
+
+def _load(folder: Path) -> RobertaTokenizerFast:
+    """The HF tokeniser of `folder`, checked to have RoBERTa's special ids."""
+    missing = [name for name in TOKENIZER_FILES if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"no tokeniser in {folder}: {' and '.join(missing)} missing; give a folder with "
+            "RoBERTa's vocab.json and merges.txt (`samwise checkpoint download roberta`)")
+    from transformers import RobertaTokenizerFast  # slow import, only paid when text is used
+
+    try:
+        # from_pretrained, because transformers 5 ignores vocab_file= and merges_file= silently.
+        tokenizer = RobertaTokenizerFast.from_pretrained(str(folder), local_files_only=True)
+    except Exception as error:  # the library raises bare Exception for broken files
+        raise CheckpointError(f"cannot read the tokeniser in {folder}: {error}") from error
+    ids = tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))
+    if ids != list(range(len(SPECIAL_TOKENS))):
+        raise CheckpointError(
+            f"the tokeniser in {folder} has ids {ids} for {', '.join(SPECIAL_TOKENS)}; "
+            "expected 0, 1, 2, 3 as in RoBERTa")
+    return tokenizer
+
+
+def train_tokenizer(phrases: Iterable[str], folder: Path | str, vocab_size: int = 1024) -> int:
+    """Train a byte-level BPE on `phrases` and write `vocab.json` and `merges.txt` to `folder`.
+
+    Any Unicode text stays representable: all 256 bytes are in the vocabulary. The special tokens
+    have RoBERTa's ids 0..3, `<mask>` has the last. The same phrases give the same files.
+
+    Args:
+        phrases: Training text; none of it is stored apart from the merges learnt.
+        folder: Made if absent; the two files in it are replaced.
+        vocab_size: Number of ids, at most; few phrases may give fewer.
+
+    Returns the number of ids. Raises CommandError for a vocabulary that cannot hold the bytes or
+    for no phrases at all.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    smallest = 256 + len(SPECIAL_TOKENS) + 1
+    if vocab_size < smallest:
+        raise CommandError(f"vocab_size: expected at least {smallest} (256 bytes and the special "
+                           f"tokens), got {vocab_size}")
+    phrases = sorted(set(phrases))
+    if not phrases:
+        raise CommandError("no phrases to train a tokeniser on")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.train_from_iterator(phrases, trainers.BpeTrainer(
+        vocab_size=vocab_size - 1, special_tokens=list(SPECIAL_TOKENS), show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet())))
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.model.save(str(folder))
+    return _append_mask(folder / "vocab.json")
+
+
+def _append_mask(path: Path) -> int:
+    vocab = json.loads(path.read_text(encoding="utf-8"))
+    vocab[MASK_TOKEN] = len(vocab)
+    ordered = dict(sorted(vocab.items(), key=lambda item: item[1]))
+    path.write_text(json.dumps(ordered, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    return len(ordered)

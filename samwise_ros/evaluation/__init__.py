@@ -1,0 +1,1 @@
+"""Evaluation protocols and metrics of the benchmarks and of the simulated robot camera."""

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from samwise_ros.model.text_encoder import PAD_ID
 from samwise_ros.model.tokenizer import (
     MASK_TOKEN,
-    PAD_ID,
     TOKENIZER_FILES,
     ExpressionTokenizer,
-    Tokens,
+    spacy_verb_finder,
     train_tokenizer,
 )
-from samwise_ros.structures import CheckpointError, CommandError
+from samwise_ros.structures import CheckpointError, CommandError, MissingDependencyError
 
 PHRASES = [f"the {size} {colour} {noun} {place}" for size in ("small", "big", "left")
            for colour in ("red", "blue", "green", "yellow")
@@ -50,7 +50,7 @@ def test_shorter_rows_are_padded_and_masked(small: ExpressionTokenizer) -> None:
     alone = small(["the red mug"])
     length = alone.ids.shape[1]
     assert torch.equal(tokens.ids[0, :length], alone.ids[0])
-    assert (tokens.ids[0, length:] == PAD_ID).all() and len(tokens) == 2
+    assert (tokens.ids[0, length:] == PAD_ID).all()
     assert tokens.mask.tolist() == (tokens.ids != PAD_ID).tolist()
     assert tokens.ids.dtype == torch.int64 and tokens.mask.dtype == torch.bool
 
@@ -80,13 +80,23 @@ def test_a_too_long_expression_is_refused_with_the_limit(small: ExpressionTokeni
         small(["the red mug " * 200])
 
 
-def test_spans_point_at_the_characters_of_each_token(small: ExpressionTokenizer) -> None:
-    text = "the duck that moves"
-    tokens = small([text], spans=True)
-    pieces = [text[start:end] for start, end in tokens.spans[0].tolist()]
-    assert tokens.spans.shape == (*tokens.ids.shape, 2)
-    assert "".join(piece.strip() for piece in pieces) == text.replace(" ", "")
-    assert small([text]).spans is None
+def test_verbs_are_marked_token_by_token(small_folder: Path) -> None:
+    text = "a duck that quickly jumps"
+    start = text.index("jumps")
+    finder = ExpressionTokenizer(small_folder, find_verbs=lambda _: [(start, start + 5)])
+    tokens = finder([text, "a duck that quickly jumps over"])
+    chosen = tokens.ids[0][tokens.verbs[0]]
+    assert finder._tokenizer.decode(chosen).strip() == "jumps"
+    assert tokens.verbs.shape == tokens.ids.shape and not tokens.verbs[:, 0].any()
+
+
+def test_verbs_are_none_unless_a_finder_is_given(small: ExpressionTokenizer) -> None:
+    assert small(["the duck that moves"]).verbs is None
+
+
+def test_a_missing_verb_pipeline_says_how_to_install_it() -> None:
+    with pytest.raises(MissingDependencyError, match="spacy"):
+        spacy_verb_finder("no_such_pipeline_here")
 
 
 def test_trained_special_ids_follow_roberta(small: ExpressionTokenizer) -> None:
@@ -115,7 +125,7 @@ def test_loading_uses_no_network(
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    assert len(ExpressionTokenizer(small_folder)(["the red mug"])) == 1
+    assert ExpressionTokenizer(small_folder)(["the red mug"]).ids.shape[0] == 1
 
 
 def test_a_missing_or_broken_folder_names_the_files(tmp_path: Path) -> None:
@@ -133,8 +143,3 @@ def test_foreign_special_ids_are_refused(tmp_path: Path) -> None:
     (tmp_path / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
     with pytest.raises(CheckpointError, match="expected 0, 1, 2, 3"):
         ExpressionTokenizer(tmp_path)
-
-
-def test_tokens_need_one_shape() -> None:
-    with pytest.raises(ValueError, match="one shape"):
-        Tokens(torch.zeros(1, 3, dtype=torch.int64), torch.ones(1, 4, dtype=torch.bool))

@@ -7,54 +7,21 @@ no truncation, rows padded to the longest of the call. Nothing here touches the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from transformers import RobertaTokenizerFast
 
-from samwise_ros.structures import CheckpointError, CommandError
-
-if TYPE_CHECKING:
-    from transformers import RobertaTokenizerFast
+from samwise_ros.model.text_encoder import Tokens
+from samwise_ros.structures import CheckpointError, CommandError, MissingDependencyError
 
 TOKENIZER_FILES = ("vocab.json", "merges.txt")
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0..3, as in RoBERTa
 MASK_TOKEN = "<mask>"  # last id
-PAD_ID = 1
 PACKAGED_TOKENIZER = Path(__file__).resolve().parents[1] / "assets" / "tokenizer"
 
-
-@dataclass(frozen=True)
-class Tokens:
-    """N tokenised expressions.
-
-    Attributes:
-        ids: int64 [N, L], `<pad>` after the end of the shorter rows.
-        mask: bool [N, L], True for real tokens (`<s>` and `</s>` included).
-        spans: int64 [N, L, 2], start and end character of each token in its expression, (0, 0) for
-            special tokens; None unless asked for.
-    """
-
-    ids: torch.Tensor
-    mask: torch.Tensor
-    spans: torch.Tensor | None = None
-
-    def __post_init__(self) -> None:
-        if self.ids.ndim != 2 or self.ids.shape != self.mask.shape:
-            raise ValueError(
-                f"Tokens: expected ids and mask of one shape [N, L], got {tuple(self.ids.shape)} "
-                f"and {tuple(self.mask.shape)}")
-
-    def __len__(self) -> int:
-        """Number of rows N."""
-        return self.ids.shape[0]
-
-    def to(self, device: torch.device | str) -> Tokens:
-        """The same tokens on another device."""
-        spans = None if self.spans is None else self.spans.to(device)
-        return Tokens(self.ids.to(device), self.mask.to(device), spans)
+VerbFinder = Callable[[str], Sequence[tuple[int, int]]]  # expression -> [start, end) of its verbs
 
 
 class ExpressionTokenizer:
@@ -63,13 +30,17 @@ class ExpressionTokenizer:
     Args:
         folder: The folder with both files.
         max_tokens: Longest row in tokens, `<s>` and `</s>` included (`TextConfig.max_tokens`).
+        find_verbs: Gives the character ranges of an expression's verbs; only for the motion
+            prompt (`spacy_verb_finder` is the published one).
 
     Raises CheckpointError when the folder is not a RoBERTa-style tokeniser.
     """
 
-    def __init__(self, folder: Path | str, max_tokens: int = 512) -> None:
+    def __init__(self, folder: Path | str, max_tokens: int = 512,
+                 find_verbs: VerbFinder | None = None) -> None:
         self.folder = Path(folder)
         self.max_tokens = max_tokens
+        self.find_verbs = find_verbs
         self._tokenizer = _load(self.folder)
 
     @property
@@ -77,7 +48,7 @@ class ExpressionTokenizer:
         """Number of ids, special tokens included."""
         return len(self._tokenizer)
 
-    def __call__(self, expressions: Sequence[str], *, spans: bool = False) -> Tokens:
+    def __call__(self, expressions: Sequence[str]) -> Tokens:
         """Tokenise N expressions, padded to the longest of them.
 
         Raises CommandError for an empty call, a blank expression, text that is not valid Unicode,
@@ -89,11 +60,14 @@ class ExpressionTokenizer:
             _check_text(expression)
         batch = self._tokenizer(
             list(expressions), add_special_tokens=True, padding=True, truncation=False,
-            return_tensors="pt", return_offsets_mapping=spans)
-        tokens = Tokens(batch["input_ids"], batch["attention_mask"].bool(),
-                        batch["offset_mapping"] if spans else None)
+            return_tensors="pt", return_offsets_mapping=self.find_verbs is not None)
+        tokens = Tokens(batch["input_ids"], batch["attention_mask"].bool())
         self._check_length(expressions, tokens)
-        return tokens
+        if self.find_verbs is None:
+            return tokens
+        verbs = [_inside(spans, self.find_verbs(expression)) for spans, expression
+                 in zip(batch["offset_mapping"], expressions, strict=True)]
+        return Tokens(tokens.ids, tokens.mask, torch.stack(verbs))
 
     def _check_length(self, expressions: Sequence[str], tokens: Tokens) -> None:
         for expression, count in zip(expressions, tokens.mask.sum(1).tolist(), strict=True):
@@ -101,6 +75,36 @@ class ExpressionTokenizer:
                 raise CommandError(
                     f"the expression {expression[:40]!r}... has {count} tokens; this model takes "
                     f"at most {self.max_tokens} (start and end marks included): shorten it")
+
+
+def spacy_verb_finder(pipeline: str = "en_core_web_sm") -> VerbFinder:
+    """The published verb finder: words that spaCy tags VERB (motion prompt, model spec B.3).
+
+    Raises MissingDependencyError when spaCy or the pipeline is not installed.
+    """
+    try:
+        import spacy
+
+        language = spacy.load(pipeline)
+    except (ImportError, OSError) as error:
+        raise MissingDependencyError(
+            "the motion prompt finds verbs with spaCy: `pip install spacy` and "
+            f"`python -m spacy download {pipeline}`, or switch motion_prompt off") from error
+
+    def find(expression: str) -> list[tuple[int, int]]:
+        return [(word.idx, word.idx + len(word)) for word in language(expression)
+                if word.pos_ == "VERB"]
+
+    return find
+
+
+def _inside(spans: torch.Tensor, ranges: Sequence[tuple[int, int]]) -> torch.Tensor:
+    """bool [L]: which token spans [L, 2] are not empty and lie inside one of the ranges."""
+    start, end = spans.unbind(1)
+    found = torch.zeros_like(start, dtype=torch.bool)
+    for first, last in ranges:
+        found |= (start >= first) & (end <= last) & (end > start)
+    return found
 
 
 def _check_text(expression: str) -> None:
@@ -121,8 +125,6 @@ def _load(folder: Path) -> RobertaTokenizerFast:
         raise CheckpointError(
             f"no tokeniser in {folder}: {' and '.join(missing)} missing; give a folder with "
             "RoBERTa's vocab.json and merges.txt (`samwise checkpoint download roberta`)")
-    from transformers import RobertaTokenizerFast  # slow import, only paid when text is used
-
     try:
         # from_pretrained, because transformers 5 ignores vocab_file= and merges_file= silently.
         tokenizer = RobertaTokenizerFast.from_pretrained(str(folder), local_files_only=True)

@@ -1,0 +1,267 @@
+"""Image trunk and text encoder run side by side, with adapters between them, then the FPN.
+
+Rounds follow A.4 of the model specification (official models/samwise.py): all Hiera blocks of a
+stage, then some RoBERTa layers, then the adapter. What does not depend on the expression is
+computed once per frame and shared by its rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from sam2.modeling.backbones.image_encoder import ImageEncoder
+from torch import Tensor, nn
+
+from samwise_ros.config import ModelConfig
+from samwise_ros.model.cmt import CmtAdapter, TimeWindow
+from samwise_ros.model.text_encoder import TextEncoder, TextState
+
+
+@dataclass(frozen=True)
+class CausalContext:
+    """Projected frames that HSA and the text side still see while streaming.
+
+    Attributes:
+        shared: [B, K, h, w, D] of the first adapter: text-independent, one per camera. None: empty.
+        rows: Per further adapter [N, K, h, w, D], one per target, or None.
+    """
+
+    shared: Tensor | None
+    rows: tuple[Tensor | None, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(t.nbytes for t in (self.shared, *self.rows) if t is not None)
+
+
+def extend_context(old: CausalContext | None, new: CausalContext, limit: int) -> CausalContext:
+    """Append the projections of new frames and keep the newest `limit` frames of each adapter."""
+
+    def join(past: Tensor | None, present: Tensor | None) -> Tensor | None:
+        if limit == 0 or present is None:
+            return None
+        joined = present if past is None else torch.cat((past, present), dim=1)
+        return joined[:, -limit:]
+
+    rows = (None,) * len(new.rows) if old is None else old.rows
+    return CausalContext(join(None if old is None else old.shared, new.shared),
+                         tuple(join(p, n) for p, n in zip(rows, new.rows, strict=True)))
+
+
+@dataclass(frozen=True)
+class SharedFeatures:
+    """What all targets of one camera have in common on the frames of one call.
+
+    Attributes:
+        maps: Stage outputs [B*T, h, w, C] up to the first fusion stage, before its adapter.
+        x: [B, T, h, w, D] projection of the last map, None without adapters.
+        attended: [B, T, h, w, D] after HSA, None without adapters.
+        mean: [B, h, w, D] mean of `x` over the frames in sight, None without adapters.
+        shape: (B, T).
+    """
+
+    maps: tuple[Tensor, ...]
+    x: Tensor | None
+    attended: Tensor | None
+    mean: Tensor | None
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class FrameFeatures:
+    """Decoder inputs of one frame.
+
+    Attributes:
+        vision: [N, C, h, w] stride-16 features.
+        high0: [N or 1, C/8, 4h, 4w]. high1: [N or 1, C/4, 2h, 2w].
+        cls: [N, Dt] text embedding of `<s>` after the last fusion.
+        motion: [N, Dt] mean text feature of the verbs, or None.
+    """
+
+    vision: Tensor
+    high0: Tensor
+    high1: Tensor
+    cls: Tensor
+    motion: Tensor | None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of N rows over T frames; `frame(t)` gives one frame."""
+
+    vision: Tensor  # [N, T, C, h, w]
+    high0: Tensor  # [N or 1, T, C/8, 4h, 4w]
+    high1: Tensor  # [N or 1, T, C/4, 2h, 2w]
+    cls: Tensor  # [N, Dt]
+    motion: Tensor | None  # [N, Dt]
+
+    def frame(self, t: int) -> FrameFeatures:
+        """Features of frame `t` of the call."""
+        return FrameFeatures(self.vision[:, t], self.high0[:, t], self.high1[:, t], self.cls,
+                             self.motion)
+
+
+def _window(past: Tensor | None, frames: int, position: int | None, total: int) -> TimeWindow:
+    """Codes 1..T over the frames in sight, or those of a fixed window of `total` frames."""
+    kept = 0 if past is None else past.shape[1]
+    if position is None:
+        return TimeWindow(1, kept + frames)
+    return TimeWindow(position - kept, total)
+
+
+def _mean_in_sight(x: Tensor, past: Tensor | None) -> Tensor:
+    """Mean over past and present frames: [B, K, ...], [B, T, ...] -> [B, ...]."""
+    if past is None:
+        return x.mean(dim=1)
+    return (x.sum(dim=1) + past.sum(dim=1)) / (x.shape[1] + past.shape[1])
+
+
+def _to_rows(x: Tensor, clip_of_row: Tensor | None, rows: int) -> Tensor:
+    """[B, ...] -> [N, ...]: by index, or one camera's tensor repeated without a copy."""
+    if clip_of_row is not None:
+        return x[clip_of_row]
+    return x.expand(rows, *x.shape[1:])
+
+
+class FusedEncoder:
+    """Runs the interleaved encoders of a model. Holds references to modules, no state."""
+
+    def __init__(self, config: ModelConfig, image_encoder: ImageEncoder, text_encoder: TextEncoder,
+                 adapters: nn.ModuleList, conv_s0: nn.Conv2d, conv_s1: nn.Conv2d) -> None:
+        self.config = config
+        self.trunk = image_encoder.trunk
+        self.neck = image_encoder.neck
+        self.text_encoder = text_encoder
+        self.adapters = adapters
+        self.conv_s0, self.conv_s1 = conv_s0, conv_s1
+        self.fusion_stages = config.cmt.fusion_stages if config.cmt.enabled else ()
+
+    def encode_shared(self, pixels: Tensor, past: Tensor | None = None,
+                      position: int | None = None) -> SharedFeatures:
+        """Everything before the first expression-dependent operation.
+
+        Args:
+            pixels: [B, T, 3, S_h, S_w] normalised frames.
+            past: [B, K, h, w, D] context of the first adapter, or None.
+            position: 1-based place of the frame in a fixed window; None for a sliding window.
+        """
+        batch, frames = pixels.shape[:2]
+        v = self.trunk.patch_embed(pixels.flatten(0, 1))
+        v = v + self.trunk._get_pos_embed(v.shape[1:3])
+        last = self.fusion_stages[0] if self.fusion_stages else 3
+        maps = []
+        for stage in range(last + 1):
+            v = self._run_stage(v, stage)
+            maps.append(v)
+        if not self.fusion_stages:
+            return SharedFeatures(tuple(maps), None, None, None, (batch, frames))
+        x = self.adapters[0].project_down(v).unflatten(0, (batch, frames))
+        window = _window(past, frames, position, self.config.cmt.clip_window)
+        attended = self.adapters[0].attend_time(x, past, window)
+        return SharedFeatures(tuple(maps), x, attended, _mean_in_sight(x, past), (batch, frames))
+
+    def encode_rows(self, shared: SharedFeatures, text: TextState,
+                    past: tuple[Tensor | None, ...], clip_of_row: Tensor | None = None,
+                    position: int | None = None) -> tuple[Encoded, tuple[Tensor, ...]]:
+        """The expression-dependent part.
+
+        Args:
+            shared: Result of `encode_shared` on the same frames.
+            text: N rows after the layers before the first fusion.
+            past: Per further adapter its context [N, K, h, w, D] or None.
+            clip_of_row: int64 [N] row -> clip; None when B is 1, or N == B in the same order.
+            position: As in `encode_shared`.
+
+        Returns:
+            The features, and per further adapter its projection [N, T, h, w, D] of these frames.
+        """
+        if not self.fusion_stages:
+            return self._encode_without_fusion(shared, text, clip_of_row), ()
+        frames, rows = shared.shape[1], text.hidden.shape[0]
+        maps = list(shared.maps)
+        v, attended, mean = (_to_rows(x, clip_of_row, rows) for x in (
+            maps.pop().unflatten(0, shared.shape), shared.attended, shared.mean))
+        projected: list[Tensor] = []
+        first_layer = self.config.text.fusion_layers[0]
+        for index, stage in enumerate(self.fusion_stages):
+            if index > 0:
+                v = self._run_stages(v, self.fusion_stages[index - 1] + 1, stage, maps)
+                last_layer = self.config.text.fusion_layers[index]
+                text = self.text_encoder.run_layers(text, first_layer, last_layer)
+                first_layer = last_layer
+                x = self.adapters[index].project_down(v.flatten(0, 1)).unflatten(0, v.shape[:2])
+                window = _window(past[index - 1], frames, position, self.config.cmt.clip_window)
+                attended = self.adapters[index].attend_time(x, past[index - 1], window)
+                mean = _mean_in_sight(x, past[index - 1])
+                projected.append(x)
+            dv, dt = self.adapters[index].fuse(attended, mean, text.hidden, text.mask)
+            v, text = v + dv, text.with_hidden(text.hidden + dt)
+            maps.append(v.flatten(0, 1))
+        self._run_stages(v, self.fusion_stages[-1] + 1, 4, maps)
+        text = self.text_encoder.run_layers(text, first_layer, self.config.text.num_layers)
+        return self._decoder_inputs(maps, shared.shape, clip_of_row, text), tuple(projected)
+
+    def _run_stage(self, v: Tensor, stage: int) -> Tensor:
+        ends = self.trunk.stage_ends
+        for block in self.trunk.blocks[ends[stage - 1] + 1 if stage else 0 : ends[stage] + 1]:
+            v = block(v)
+        return v
+
+    def _run_stages(self, v: Tensor, first: int, last: int, maps: list[Tensor]) -> Tensor:
+        """Run stages `first`..`last` on [N, T, h, w, C]; those before `last` have no adapter."""
+        shape = v.shape[:2]
+        for stage in range(first, min(last, 3) + 1):
+            v = self._run_stage(v.flatten(0, 1), stage).unflatten(0, shape)
+            if stage < last:
+                maps.append(v.flatten(0, 1))
+        return v
+
+    def _encode_without_fusion(self, shared: SharedFeatures, text: TextState,
+                               clip_of_row: Tensor | None) -> Encoded:
+        """Ablation without CMT: image and text meet in the mask decoder only."""
+        layers = self.config.text.fusion_layers[0], self.config.text.num_layers
+        text = self.text_encoder.run_layers(text, *layers)
+        return self._decoder_inputs(list(shared.maps), shared.shape, clip_of_row, text)
+
+    def _decoder_inputs(self, maps: list[Tensor], shape: tuple[int, int],
+                        clip_of_row: Tensor | None, text: TextState) -> Encoded:
+        """FPN on four stage outputs [M, h, w, C] (M = B*T where shared, N*T after a fusion)."""
+        frames, rows = shape[1], text.hidden.shape[0]
+        num_shared = self.fusion_stages[0] if self.fusion_stages else 4
+
+        def split(x: Tensor, level: int) -> Tensor:
+            x = x.permute(0, 3, 1, 2).unflatten(0, (-1, frames))
+            # One camera's high-resolution maps stay single: the decoder's sums broadcast them.
+            single = clip_of_row is None or shape[0] == 1
+            return x if level >= num_shared or single else x[clip_of_row]
+
+        top = F.interpolate(self._lateral(maps[3], 3).permute(0, 3, 1, 2), scale_factor=2.0,
+                            mode="nearest")
+        vision = split(self._lateral(maps[2], 2) + top.permute(0, 2, 3, 1), 2)
+        return Encoded(vision.expand(rows, *vision.shape[1:]),
+                       split(self._high_resolution(maps[0], 0, self.conv_s0), 0),
+                       split(self._high_resolution(maps[1], 1, self.conv_s1), 1),
+                       text.hidden[:, 0], _verb_mean(text))
+
+    def _lateral(self, v: Tensor, level: int) -> Tensor:
+        """1x1 lateral convolution of the FPN on a channels-last map."""
+        conv = self.neck.convs[len(self.neck.convs) - 1 - level].conv
+        return F.linear(v, conv.weight.flatten(1), conv.bias)
+
+    def _high_resolution(self, v: Tensor, level: int, conv: nn.Conv2d) -> Tensor:
+        """FPN level without top-down term and the decoder's 1x1 convolution, as one product."""
+        lateral = self.neck.convs[len(self.neck.convs) - 1 - level].conv
+        outer = conv.weight.flatten(1)
+        weight = outer @ lateral.weight.flatten(1)
+        return F.linear(v, weight, outer @ lateral.bias + conv.bias)
+
+
+def _verb_mean(text: TextState) -> Tensor | None:
+    """[N, Dt] mean text feature of verb tokens (zero where a row has none), or None."""
+    if text.verbs is None:
+        return None
+    weight = text.verbs.to(text.hidden.dtype).unsqueeze(-1)
+    return (text.hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)

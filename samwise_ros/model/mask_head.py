@@ -1,0 +1,123 @@
+"""From features and a text embedding to one mask, its object pointer and its early token.
+
+Composes sam2's mask decoder. Two things differ from sam2: the tokens after the first two-way layer
+are returned (the CME needs them), and only mask token 0 is decoded, the one SAMWISE uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from sam2.modeling.sam.mask_decoder import MaskDecoder
+from sam2.modeling.sam.transformer import TwoWayTransformer
+from torch import Tensor
+
+from samwise_ros.model.fused_encoder import FrameFeatures
+
+NO_OBJECT_LOGIT = -1024.0  # sam2's NO_OBJ_SCORE: mask logit of an absent target
+
+
+@dataclass(frozen=True)
+class MaskPrediction:
+    """One pass of the mask head over N rows.
+
+    Attributes:
+        low_res: [N, 4h, 4w] raw mask logits (stride 4 of the input).
+        object_score: [N] logit that the target is visible; 10 without an object-score head.
+        iou: [N] predicted IoU in [0, 1].
+        pointer: [N, C] object pointer, `no_obj_ptr` where the target is absent.
+        early: [N, C] mask token after the first two-way layer, not projected.
+    """
+
+    low_res: Tensor
+    object_score: Tensor
+    iou: Tensor
+    pointer: Tensor
+    early: Tensor
+
+
+class TwoWayWithEarlyTokens(TwoWayTransformer):
+    """sam2's two-way transformer that also returns the queries after its first layer."""
+
+    def forward(self, image_embedding: Tensor, image_pe: Tensor,
+                point_embedding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Image [N, C, h, w], its code [1, C, h, w], tokens [N, P, C] -> tokens, keys, early."""
+        keys = image_embedding.flatten(2).transpose(1, 2)
+        key_pe = image_pe.flatten(2).transpose(1, 2)
+        queries, early = point_embedding, point_embedding
+        for index, layer in enumerate(self.layers):
+            queries, keys = layer(queries, keys, point_embedding, key_pe)
+            if index == 0:
+                early = queries
+        attended = self.final_attn_token_to_image(
+            q=queries + point_embedding, k=keys + key_pe, v=keys)
+        return self.norm_final_attn(queries + attended), keys, early
+
+
+class TargetMaskDecoder(MaskDecoder):
+    """Mask decoder for one mask per row."""
+
+    def decode(self, vision: Tensor, position: Tensor, prompts: Tensor, dense: Tensor,
+               high0: Tensor, high1: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Run the decoder (B.2 of the model specification).
+
+        Args:
+            vision: [N, C, h, w]. position: [1, C, h, w]. prompts: [N, P, C].
+            dense: Broadcastable to `vision`. high0, high1: [N or 1, ...] maps at 4 and 2 times
+                the resolution of `vision`.
+
+        Returns:
+            low-res logits [N, 4h, 4w], IoU [N], object score [N], mask token [N, C], early [N, C].
+        """
+        tokens = [self.iou_token.weight, self.mask_tokens.weight]
+        if self.pred_obj_scores:
+            tokens.insert(0, self.obj_score_token.weight)
+        tokens = torch.cat(tokens).expand(prompts.shape[0], -1, -1)
+        first = int(self.pred_obj_scores)
+        out, keys, early = self.transformer(
+            vision + dense, position, torch.cat((tokens, prompts), dim=1))
+        mask_token = out[:, first + 1]
+        upscaled = self._upscale(keys.transpose(1, 2).unflatten(2, vision.shape[-2:]), high0, high1)
+        kernel = self.output_hypernetworks_mlps[0](mask_token)
+        low_res = torch.einsum("nc,nchw->nhw", kernel, upscaled)
+        iou = self.iou_prediction_head(out[:, first])[:, 0]
+        score = torch.full_like(iou, 10.0)
+        if self.pred_obj_scores:
+            score = self.pred_obj_score_head(out[:, 0])[:, 0]
+        return low_res, iou, score, mask_token, early[:, first + 1]
+
+    def _upscale(self, x: Tensor, high0: Tensor, high1: Tensor) -> Tensor:
+        up1, norm, act1, up2, act2 = self.output_upscaling
+        x = act1(norm(up1(x) + high1))
+        return act2(up2(x) + high0)
+
+
+def predict_masks(sam: torch.nn.Module, features: FrameFeatures, vision: Tensor) -> MaskPrediction:
+    """Prompt the decoder with the text embedding.
+
+    Args:
+        sam: `Sam2` module.
+        features: High-resolution maps and text embeddings of the rows [N].
+        vision: [N or k*N, C, h, w] (memory-conditioned) features; several passes over the same rows
+            may be stacked along the batch, whole pass after whole pass.
+    """
+    encoder = sam.sam_prompt_encoder
+    absent_point = encoder.not_a_point_embed.weight.expand(features.cls.shape[0], 2, -1)
+    prompts = [absent_point, encoder.project_text(features.cls).unsqueeze(1)]
+    if features.motion is not None:
+        prompts.append(encoder.project_motion_prompts(features.motion).unsqueeze(1))
+    prompts = torch.cat(prompts, dim=1)
+    passes = vision.shape[0] // prompts.shape[0]
+
+    def repeat(x: Tensor) -> Tensor:
+        return x if passes == 1 or x.shape[0] == 1 else x.repeat(passes, *[1] * (x.ndim - 1))
+
+    position = encoder.pe_layer(tuple(vision.shape[-2:])).unsqueeze(0)
+    dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+    low_res, iou, score, token, early = sam.sam_mask_decoder.decode(
+        vision, position, repeat(prompts), dense, repeat(features.high0), repeat(features.high1))
+    pointer = sam.obj_ptr_proj(token)
+    if sam.pred_obj_scores:
+        pointer = torch.where((score > 0)[:, None], pointer, sam.no_obj_ptr)
+    return MaskPrediction(low_res, score, iou, pointer, early)

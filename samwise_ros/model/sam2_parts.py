@@ -1,0 +1,105 @@
+"""SAM 2 put together from the `sam2` package, sized by our configuration.
+
+`sam2.build_sam` is not used: it goes through Hydra and knows the published sizes only. The names of
+all parameters are sam2's, so official state dicts fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from hydra.core.global_hydra import GlobalHydra
+
+
+@contextmanager
+def _hydra_left_as_it_was() -> Iterator[None]:
+    """`import sam2` claims Hydra's global state; give it back if nobody else had it."""
+    claimed_before = GlobalHydra.instance().is_initialized()
+    yield
+    if not claimed_before:
+        GlobalHydra.instance().clear()
+
+
+with _hydra_left_as_it_was():
+    from sam2.modeling.backbones.hieradet import Hiera
+    from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+    from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
+    from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
+    from sam2.modeling.position_encoding import PositionEmbeddingSine
+    from sam2.modeling.sam2_base import SAM2Base
+    from sam2.modeling.sam2_utils import MLP
+    from sam2.modeling.sam.prompt_encoder import PromptEncoder
+    from sam2.modeling.sam.transformer import RoPEAttention
+
+from samwise_ros.config import HieraConfig, ModelConfig  # noqa: E402
+from samwise_ros.model.mask_head import TargetMaskDecoder, TwoWayWithEarlyTokens  # noqa: E402
+
+
+class Sam2(SAM2Base):
+    """SAM 2.0 whose heads follow a `ModelConfig`, plus SAMWISE's text projections."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._config = config
+        super().__init__(
+            image_encoder=_image_encoder(config.hiera, config.hidden_dim),
+            memory_attention=_memory_attention(config),
+            memory_encoder=_memory_encoder(config.hidden_dim, config.memory.dim),
+            image_size=config.image_size, num_maskmem=7, directly_add_no_mem_embed=True,
+            use_high_res_features_in_sam=True, use_obj_ptrs_in_encoder=True,
+            add_tpos_enc_to_obj_ptrs=False, use_mlp_for_obj_ptr_proj=True,
+            iou_prediction_use_sigmoid=True,
+            pred_obj_scores=config.decoder.predict_object_score,
+            pred_obj_scores_mlp=config.decoder.predict_object_score,
+            fixed_no_obj_ptr=config.decoder.predict_object_score)
+
+    def _build_sam_heads(self) -> None:
+        """Replaces sam2's method, in which all widths but one are fixed."""
+        config, dim = self._config, self.hidden_dim
+        grid = config.image_size // 16
+        self.sam_prompt_encoder = PromptEncoder(dim, (grid, grid), (config.image_size,) * 2, 16)
+        projection = partial(MLP, config.text.hidden_size, dim, dim, 3)
+        self.sam_prompt_encoder.project_text = projection()
+        if config.motion_prompt:
+            self.sam_prompt_encoder.project_motion_prompts = projection()
+        self.sam_mask_decoder = TargetMaskDecoder(
+            transformer_dim=dim,
+            transformer=TwoWayWithEarlyTokens(2, dim, 8, config.decoder.feedforward),
+            iou_head_hidden_dim=config.decoder.iou_hidden, use_high_res_features=True,
+            iou_prediction_use_sigmoid=True, pred_obj_scores=self.pred_obj_scores,
+            pred_obj_scores_mlp=self.pred_obj_scores_mlp, use_multimask_token_for_obj_ptr=True)
+        self.obj_ptr_proj = MLP(dim, dim, dim, 3)
+
+
+def _image_encoder(hiera: HieraConfig, dim: int) -> ImageEncoder:
+    trunk = Hiera(
+        embed_dim=hiera.embed_dim, num_heads=hiera.num_heads, stages=hiera.stages,
+        global_att_blocks=hiera.global_att_blocks, window_spec=hiera.window_spec,
+        window_pos_embed_bkg_spatial_size=hiera.window_pos_embed_bkg_spatial_size)
+    neck = FpnNeck(_sine(dim), dim, list(hiera.channels[::-1]), fpn_top_down_levels=[2, 3],
+                   fpn_interp_model="nearest")
+    return ImageEncoder(trunk, neck, scalp=1)
+
+
+def _sine(dim: int) -> PositionEmbeddingSine:
+    return PositionEmbeddingSine(num_pos_feats=dim, normalize=True, warmup_cache=False)
+
+
+def _memory_attention(config: ModelConfig) -> MemoryAttention:
+    dim = config.hidden_dim
+    attention = partial(RoPEAttention, embedding_dim=dim, num_heads=1, downsample_rate=1,
+                        dropout=0.1, feat_sizes=(1, 1))
+    layer = MemoryAttentionLayer(
+        activation="relu", d_model=dim, dim_feedforward=config.memory.feedforward, dropout=0.1,
+        pos_enc_at_attn=False, pos_enc_at_cross_attn_keys=True,
+        pos_enc_at_cross_attn_queries=False, self_attention=attention(),
+        cross_attention=attention(rope_k_repeat=True, kv_in_dim=config.memory.dim))
+    return MemoryAttention(dim, True, layer, config.memory.attention_layers)
+
+
+def _memory_encoder(dim: int, memory_dim: int) -> MemoryEncoder:
+    return MemoryEncoder(
+        out_dim=memory_dim, in_dim=dim, position_encoding=_sine(memory_dim),
+        mask_downsampler=MaskDownSampler(embed_dim=dim, kernel_size=3, stride=2, padding=1),
+        fuser=Fuser(CXBlock(dim), num_layers=2))

@@ -1,0 +1,265 @@
+"""The SAMWISE network: named steps on tensors, nothing kept between calls.
+
+`encode` -> `segment_frame` -> `encode_memory` is one frame. Clip mode, streaming and training
+compose the same steps; whoever calls owns memory and context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samwise_ros.config import ModelConfig
+from samwise_ros.model.cme import ConditionalMemoryEncoder, replace_logits
+from samwise_ros.model.cmt import CmtAdapter
+from samwise_ros.model.fused_encoder import (
+    CausalContext,
+    Encoded,
+    FrameFeatures,
+    FusedEncoder,
+    SharedFeatures,
+    extend_context,
+)
+from samwise_ros.model.mask_head import NO_OBJECT_LOGIT, MaskPrediction, predict_masks
+from samwise_ros.model.memory_attention import attend_memory
+from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.sam2_parts import Sam2
+from samwise_ros.model.text_encoder import TextEncoder, TextState, Tokens
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Result of one frame for N rows.
+
+    Attributes:
+        prediction: Pass with memory; `low_res` is -1024 where the object score says absent.
+        free: Memory-less pass of the CME, or None when it did not run.
+        high_res: [N, S_h, S_w] mask logits of `prediction` at input resolution.
+        memorised: [N, S_h, S_w] mask logits for the memory encoder, after a switch if there was one.
+        cme_logits: [N, 2] or None.
+        switched: bool [N].
+    """
+
+    prediction: MaskPrediction
+    free: MaskPrediction | None
+    high_res: Tensor
+    memorised: Tensor
+    cme_logits: Tensor | None
+    switched: Tensor
+
+
+@dataclass(frozen=True)
+class CmeRecord:
+    """One frame on which the CME was evaluated during training.
+
+    Attributes:
+        frame: Index in the clip.
+        logits: [N, 2] decision logits.
+        with_memory, free: [N, S_h, S_w] raw mask logits with and without memory.
+        free_scores: [N] object score of the memory-less pass.
+    """
+
+    frame: int
+    logits: Tensor
+    with_memory: Tensor
+    free: Tensor
+    free_scores: Tensor
+
+
+@dataclass(frozen=True)
+class ClipOutput:
+    """What the losses need of a clip.
+
+    Attributes:
+        low_res: [N, T, 4h, 4w] raw mask logits. object_scores: [N, T] logits.
+        cme: One record per frame on which the CME ran.
+        vision: [N, T, C, h, w] stride-16 features before memory.
+    """
+
+    low_res: Tensor
+    object_scores: Tensor
+    cme: tuple[CmeRecord, ...]
+    vision: Tensor
+
+
+class SamwiseModel(nn.Module):
+    """SAM 2, RoBERTa, CMT adapters and CME. See `samwise_ros.config.ModelConfig` for options."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.text_encoder = TextEncoder(config.text)
+        self.sam = Sam2(config)
+        self.cmt_adapters = nn.ModuleList(
+            CmtAdapter(config.cmt, config.hiera.channels[stage], config.text.hidden_size, side)
+            for stage, side in zip(config.cmt.fusion_stages, config.cmt.hsa_patch_sides,
+                                   strict=True))
+        self.conditional_memory_encoder = ConditionalMemoryEncoder(config.hidden_dim)
+        self.tokenizer = None  # set by load_model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.sam.no_mem_embed.device
+
+    @property
+    def encoder(self) -> FusedEncoder:
+        """The interleaved encoders over this model's weights."""
+        decoder = self.sam.sam_mask_decoder
+        return FusedEncoder(self.config, self.sam.image_encoder, self.text_encoder,
+                            self.cmt_adapters, decoder.conv_s0, decoder.conv_s1)
+
+    def encode_text(self, tokens: Tokens) -> TextState:
+        """Text state after the layers before the first fusion; depends on the expression only."""
+        return self.text_encoder.encode_prefix(tokens)
+
+    def encode_shared(self, pixels: Tensor, past: Tensor | None = None,
+                      position: int | None = None) -> SharedFeatures:
+        """Text-independent part of the encoder; see `FusedEncoder.encode_shared`."""
+        return self.encoder.encode_shared(pixels, past, position)
+
+    def encode(self, pixels: Tensor, text: TextState, context: CausalContext | None = None,
+               clip_of_row: Tensor | None = None,
+               position: int | None = None) -> tuple[Encoded, CausalContext]:
+        """Encode frames for N rows.
+
+        Args:
+            pixels: [B, T, 3, S_h, S_w] normalised frames.
+            text: N rows from `encode_text`.
+            context: Earlier projected frames, or None (clip mode, first frame).
+            clip_of_row: int64 [N] row -> clip; None when B is 1 or N == B in the same order.
+            position: 1-based place in a fixed window of frames; None for a sliding window.
+
+        Returns:
+            Features, and the projections of these frames [.., T, h, w, D] to extend a context with.
+        """
+        past = context or CausalContext(None, (None,) * max(0, len(self.cmt_adapters) - 1))
+        shared = self.encode_shared(pixels, past.shared, position)
+        encoded, projected = self.encoder.encode_rows(
+            shared, text, past.rows, clip_of_row, position)
+        return encoded, CausalContext(shared.x, projected)
+
+    def forward(self, pixels: Tensor, tokens: Tokens, clip_of_row: Tensor | None = None, *,
+                causal: bool = False, run_cme: bool = True) -> ClipOutput:
+        """Training pass over clips (F.2): raw logits, gradients through the memory, no switching.
+
+        Args:
+            pixels: [B, T, 3, S_h, S_w]. tokens: N expressions.
+            clip_of_row: int64 [N] expression -> clip; None when B is 1 or N == B in order.
+            causal: Encode frame by frame with sliding context, exactly as streaming does, instead
+                of all T frames at once.
+            run_cme: Evaluate the CME on the frames that would be eligible.
+        """
+        text = self.encode_text(tokens)
+        encoder = self._encode_causally if causal else self._encode_jointly
+        bank, records, low_res, scores, vision = MemoryBank(), [], [], [], []
+        run_cme = run_cme and self.config.cme.enabled
+        for t, features in enumerate(encoder(pixels, text, clip_of_row)):
+            eligible = None
+            if run_cme and t > self.config.cme.decision_window:
+                eligible = torch.zeros(len(tokens.ids), dtype=torch.bool, device=pixels.device)
+            out = self.segment_frame(features, bank, eligible, hide_absent=False)
+            if out.free is not None:
+                records.append(CmeRecord(t, out.cme_logits, out.high_res,
+                                         self.upsample(out.free.low_res), out.free.object_score))
+            if t + 1 < pixels.shape[1]:
+                memory = self.encode_memory(features.vision, out.memorised)
+                bank = bank.append(memory, out.prediction.pointer, self.config.memory)
+            low_res.append(out.prediction.low_res)
+            scores.append(out.prediction.object_score)
+            vision.append(features.vision)
+        stacked = (torch.stack(parts, dim=1) for parts in (low_res, scores, vision))
+        low, score, maps = stacked
+        return ClipOutput(low, score, tuple(records), maps)
+
+    def _encode_jointly(self, pixels: Tensor, text: TextState,
+                        clip_of_row: Tensor | None) -> Iterator[FrameFeatures]:
+        encoded, _ = self.encode(pixels, text, None, clip_of_row)
+        return (encoded.frame(t) for t in range(pixels.shape[1]))
+
+    def _encode_causally(self, pixels: Tensor, text: TextState,
+                         clip_of_row: Tensor | None) -> Iterator[FrameFeatures]:
+        context = None
+        for t in range(pixels.shape[1]):
+            encoded, new = self.encode(pixels[:, t : t + 1], text, context, clip_of_row)
+            context = extend_context(context, new, self.config.cmt.clip_window - 1)
+            yield encoded.frame(0)
+
+    def segment_frame(self, features: FrameFeatures, bank: MemoryBank,
+                      cme_eligible: Tensor | None = None, *, hide_absent: bool = True) -> Segmentation:
+        """Predict masks of one frame.
+
+        Args:
+            features: Decoder inputs of N rows.
+            bank: Memories of the same rows.
+            cme_eligible: bool [N], rows that may switch; None: the CME does not run.
+            hide_absent: Set mask logits to -1024 where the object score is not positive (inference;
+                training keeps raw logits, B.2).
+        """
+        without_memory = features.vision + self.sam.no_mem_embed.reshape(1, -1, 1, 1)
+        if bank.is_empty:
+            passes = self._predict(features, without_memory, hide_absent, 1)
+        else:
+            conditioned = self._read_memory(features.vision, bank)
+            if cme_eligible is not None:
+                conditioned = torch.cat((conditioned, without_memory))
+            passes = self._predict(features, conditioned, hide_absent,
+                                   1 if cme_eligible is None else 2)
+        prediction = passes[0]
+        high_res = self.upsample(prediction.low_res)
+        if len(passes) == 1:
+            switched = torch.zeros_like(prediction.object_score, dtype=torch.bool)
+            return Segmentation(prediction, None, high_res, high_res, None, switched)
+        logits = self.conditional_memory_encoder(prediction.pointer, passes[1].early)
+        switched = (logits[:, 1] > logits[:, 0]) & cme_eligible
+        replaced = replace_logits(high_res, self.upsample(passes[1].low_res),
+                                  self.config.cme.switch_mode)
+        memorised = torch.where(switched[:, None, None], replaced, high_res)
+        return Segmentation(prediction, passes[1], high_res, memorised, logits, switched)
+
+    def encode_memory(self, vision: Tensor, memorised: Tensor) -> Tensor:
+        """Spatial memory [N, h*w, Cm] of a frame (B.4).
+
+        Args:
+            vision: [N, C, h, w] raw (not memory-conditioned) features.
+            memorised: [N, S_h, S_w] mask logits.
+        """
+        masks = (torch.sigmoid(memorised) * 20 - 10).unsqueeze(1)
+        encoded = self.sam.memory_encoder(vision, masks, skip_mask_sigmoid=True)
+        return encoded["vision_features"].flatten(2).transpose(1, 2)
+
+    def upsample(self, low_res: Tensor) -> Tensor:
+        """[N, 4h, 4w] -> [N, S_h, S_w], bilinear."""
+        return F.interpolate(low_res[:, None].float(), scale_factor=4.0, mode="bilinear",
+                             align_corners=False)[:, 0]
+
+    def _predict(self, features: FrameFeatures, vision: Tensor, hide_absent: bool,
+                 passes: int) -> list[MaskPrediction]:
+        joint = predict_masks(self.sam, features, vision)
+        low_res = joint.low_res
+        if hide_absent and self.config.decoder.predict_object_score:
+            low_res = torch.where((joint.object_score > 0)[:, None, None], low_res,
+                                  NO_OBJECT_LOGIT)
+        parts = zip(*(t.chunk(passes) for t in (low_res, joint.object_score, joint.iou,
+                                                joint.pointer, joint.early)), strict=True)
+        return [MaskPrediction(*part) for part in parts]
+
+    def _read_memory(self, vision: Tensor, bank: MemoryBank) -> Tensor:
+        """Condition features [N, C, h, w] on the bank (B.1)."""
+        rows, channels, height, width = vision.shape
+        count, dim = bank.spatial.shape[1], bank.spatial.shape[3]
+        pointers = bank.pointers.reshape(rows, -1, dim)  # each pointer becomes C / Cm tokens
+        memory = torch.cat((bank.spatial.flatten(1, 2), pointers), dim=1)
+        sine = self.sam.memory_encoder.position_encoding(
+            vision.new_empty(1, dim, height, width)).flatten(2).transpose(1, 2)
+        # Row r-1 of the table is for age r; the bank is oldest first.
+        ages = self.sam.maskmem_tpos_enc[:count].flip(0).reshape(count, 1, dim)
+        position = (sine + ages).reshape(1, -1, dim)
+        position = F.pad(position, (0, 0, 0, pointers.shape[1]))
+        code = self.sam.image_encoder.neck.position_encoding(vision[:1])
+        return attend_memory(self.sam.memory_attention, vision, code, memory, position,
+                             pointers.shape[1])

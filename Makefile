@@ -1,0 +1,73 @@
+# make setup   .venv with everything, the package and its messages; does again only what changed
+# make demo    a video through camera, node and client processes over DDS -> demo_out/
+# make test    the whole test suite
+# make lint    ruff
+#
+# PYTHON=python3.11        the interpreter of a new .venv
+# TORCH="torch torchvision"  another build of torch, e.g. TORCH="torch==2.14.1+cpu torchvision"
+# PIP_FLAGS=...            passed to every pip install
+# DEMO_MODEL=path          weights for the demo instead of the shipped or seeded ones
+# PYTEST_ARGS=...          e.g. PYTEST_ARGS="-k ros"
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+TORCH ?= torch torchvision
+PIP_FLAGS ?=
+PYTEST_ARGS ?=
+DEMO_MODEL ?=
+VENV := .venv
+STAMPS := $(VENV)/.samwise_ros
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -q $(PIP_FLAGS)
+
+# With ROS from apt sourced, its packages are used and colcon builds the messages.
+ifdef ROS_DISTRO
+VENV_FLAGS := --system-site-packages
+EXTRAS := sim,train,dev
+MESSAGES := off
+else
+VENV_FLAGS :=
+EXTRAS := ros,msgs,sim,train,dev
+MESSAGES := on
+endif
+
+.PHONY: setup demo test lint clean
+setup: $(STAMPS)/package
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "$(PYTHON) is older than Python 3.10; say which one to use: make PYTHON=python3.11"; exit 1; }
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV_FLAGS) $(VENV)
+	mkdir -p $(STAMPS)
+	$(PIP) 'setuptools>=68' wheel
+	touch $@
+
+# torch comes first: sam2 imports it while it is built. Without the flags below, pip would build sam2
+# beside a second copy of torch, and with CUDA code that nothing here uses.
+$(STAMPS)/torch: $(STAMPS)/venv
+	$(PIP) numpy $(TORCH)
+	SAM2_BUILD_CUDA=0 $(PIP) --no-build-isolation 'sam2>=1.1.0'
+	touch $@
+
+$(STAMPS)/requirements: setup.py $(STAMPS)/torch
+	SAMWISE_ROS_MSGS=off $(PIP) --no-build-isolation --use-pep517 -e '.[$(EXTRAS)]'
+	touch $@
+
+# A second step, because pip builds before it installs the generators that the messages need. Python
+# files are not listed: .venv runs those of the checkout.
+$(STAMPS)/package: $(STAMPS)/requirements setup.py package.xml CMakeLists.txt \
+    $(wildcard msg/*.msg launch/*.py config/*)
+	SAMWISE_ROS_MSGS=$(MESSAGES) $(PIP) --no-build-isolation --use-pep517 --no-deps -e .
+	touch $@
+
+demo: setup
+	$(VENV)/bin/python -m samwise_ros.ros.demo --out demo_out $(if $(DEMO_MODEL),--model '$(DEMO_MODEL)')
+
+test: setup
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: setup
+	$(VENV)/bin/ruff check .
+
+clean:
+	rm -rf demo_out build install log .pytest_cache .ruff_cache

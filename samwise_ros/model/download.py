@@ -1,0 +1,247 @@
+"""Published files: where they are, fetching them with resume, and their recorded checksums.
+
+Nothing here runs unless asked for. Publishers give no checksums, so the sha256 of a file is
+recorded when it is first used and verified every time after.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tarfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+
+from samwise_ros.structures import CheckpointError
+
+Progress = Callable[[int, int | None], None]  # bytes here so far, bytes in all if known
+
+_BLOCK = 1 << 20
+_TIMEOUT = 30.0  # seconds without a byte
+_ATTEMPTS = 3  # a dropped connection is resumed this many times before giving up
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One published file.
+
+    Attributes:
+        path: Where it goes, relative to the cache folder.
+        url: Where it is.
+        page: Where a person can fetch it with a browser.
+        unpack: Archive members to take out, archive name -> file name beside the archive.
+    """
+
+    path: str
+    url: str
+    page: str
+    unpack: tuple[tuple[str, str], ...] = ()
+
+
+def _drive(file_id: str, path: str) -> RemoteFile:
+    direct = "https://drive.usercontent.google.com/download"  # no virus-scan page in between
+    return RemoteFile(path, f"{direct}?id={file_id}&export=download&confirm=t",
+                      f"https://drive.google.com/file/d/{file_id}/view")
+
+
+def _sam2(size: str) -> RemoteFile:
+    url = f"https://dl.fbaipublicfiles.com/segment_anything_2/072824/sam2_hiera_{size}.pt"
+    return RemoteFile(f"sam2_hiera_{size}.pt", url, url)
+
+
+def _roberta(name: str) -> RemoteFile:
+    page = "https://huggingface.co/FacebookAI/roberta-base"
+    return RemoteFile(f"roberta-base/{name}", f"{page}/resolve/main/{name}", f"{page}/tree/main")
+
+
+_FAIRSEQ_URL = "https://dl.fbaipublicfiles.com/fairseq/models/roberta.base.tar.gz"
+
+# Released SAMWISE models (README of the official repository), then what they are made of.
+RELEASED: dict[str, RemoteFile] = {
+    "mevis": _drive("1Molt2up2bP41ekeczXWQU-LWTskKJOV2", "final_model_mevis.pth"),
+    "ytvos": _drive("17Ei9XU678tCiiV14c-9EB9ZqXVrj4qEw", "final_model_ytvos.pth"),
+    "ris": _drive("1gRGzARDjIisZ3PnCW77Y9TMM_SbV8aaa", "pretrained_model.pth"),
+}
+DOWNLOADS: dict[str, tuple[RemoteFile, ...]] = {
+    **{name: (file,) for name, file in RELEASED.items()},
+    **{f"sam2_{size}": (_sam2(size),) for size in ("tiny", "small", "base_plus", "large")},
+    "roberta": (_roberta("vocab.json"), _roberta("merges.txt")),
+    "roberta_weights": (_roberta("model.safetensors"),),
+    "roberta_fairseq": (RemoteFile("roberta.base/roberta.base.tar.gz", _FAIRSEQ_URL, _FAIRSEQ_URL,
+                                   (("roberta.base/model.pt", "model.pt"),)),),
+}
+
+
+def cache_dir() -> Path:
+    """`$XDG_CACHE_HOME/samwise_ros`, by default `~/.cache/samwise_ros`; not created here."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "samwise_ros"
+
+
+def released_path(name: str) -> Path | None:
+    """Where a released model lies once downloaded; None for a name that was never released."""
+    file = RELEASED.get(name)
+    return None if file is None else cache_dir() / file.path
+
+
+def fetch(file: RemoteFile, folder: Path | None = None,
+          progress: Progress | None = None) -> tuple[Path, str]:
+    """Bring one file into the cache, going on where an interrupted call stopped.
+
+    Args:
+        file: What to fetch.
+        folder: Cache folder; `cache_dir()` by default.
+        progress: Called after every block.
+
+    Returns the path and its sha256, recorded or verified. A file that is already there is only
+    verified. Raises CheckpointError with the manual steps when there is no network.
+    """
+    folder = folder or cache_dir()
+    target = folder / file.path
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(target.name + ".part")
+        try:
+            _fetch_with_retries(file.url, partial, progress)
+        except (urllib.error.URLError, HTTPException, OSError) as error:
+            raise CheckpointError(
+                f"cannot download {file.url} ({error}). What has arrived is kept; run the command "
+                f"again to go on.\n{manual_steps(file, folder)}") from error
+        _refuse_web_page(partial, file, folder)
+        partial.replace(target)
+        _note_path(partial).unlink(missing_ok=True)
+    digest = verify(target, folder)
+    for member, name in file.unpack:
+        _unpack(target, member, target.with_name(name))
+    return target, digest
+
+
+def manual_steps(file: RemoteFile, folder: Path | None = None) -> str:
+    """How to bring the file here by hand."""
+    target = (folder or cache_dir()) / file.path
+    return (f"By hand: on a machine with network open {file.page} in a browser, save the file, and "
+            f"copy it to\n  {target}\nEverything else works offline.")
+
+
+def verify(path: Path, folder: Path | None = None) -> str:
+    """Record the sha256 of a file in the cache on first use; compare it afterwards.
+
+    Returns the digest. Raises CheckpointError when the file has changed since.
+    """
+    folder = folder or cache_dir()
+    record = folder / "checksums.json"
+    known = _read_json(record)
+    digest = _digest(path)
+    name = path.relative_to(folder).as_posix()
+    if name not in known:
+        known[name] = digest
+        record.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    elif known[name] != digest:
+        raise CheckpointError(
+            f"{path} has changed: its sha256 is {digest}, recorded at first use was {known[name]}. "
+            "Delete it and download it again; if the publisher replaced it on purpose, also "
+            f"delete its line in {record}")
+    return digest
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _fetch_with_retries(url: str, partial: Path, progress: Progress | None) -> None:
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _fetch_once(url, partial, progress)
+        except urllib.error.HTTPError:
+            raise  # the server has answered; asking again would not change it
+        except (urllib.error.URLError, HTTPException, OSError):
+            if attempt == _ATTEMPTS - 1 or not partial.exists():
+                raise
+
+
+def _fetch_once(url: str, partial: Path, progress: Progress | None) -> None:
+    """One connection: continue `partial` if the server agrees, else start anew."""
+    have = partial.stat().st_size if partial.exists() else 0
+    validator = _read_json(_note_path(partial)).get("validator")
+    request = urllib.request.Request(url, headers={"User-Agent": "samwise_ros"})
+    if have and validator:
+        request.add_header("Range", f"bytes={have}-")
+        request.add_header("If-Range", validator)  # a changed file is sent whole
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # 416: nothing left to send, or the file became shorter
+            raise
+        partial.unlink()
+        return _fetch_once(url, partial, progress)
+    with response:
+        if response.status != 206:
+            have = 0
+        _note_path(partial).write_text(json.dumps({"validator": _validator(response)}))
+        _copy(response, partial, have, progress)
+
+
+def _validator(response: HTTPResponse) -> str | None:
+    """Strong ETag or date: what `If-Range` may carry. Without one, resuming is not safe."""
+    tag = response.headers.get("ETag")
+    if tag and not tag.startswith("W/"):
+        return tag
+    return response.headers.get("Last-Modified")
+
+
+def _copy(response: HTTPResponse, partial: Path, have: int, progress: Progress | None) -> None:
+    length = response.headers.get("Content-Length")
+    total = have + int(length) if length else None
+    with partial.open("ab" if have else "wb") as stream:
+        while block := response.read(_BLOCK):
+            stream.write(block)
+            have += len(block)
+            if progress:
+                progress(have, total)
+    if total is not None and have != total:
+        raise HTTPException(f"connection closed after {have} of {total} bytes")
+
+
+def _refuse_web_page(partial: Path, file: RemoteFile, folder: Path) -> None:
+    """Google Drive answers with a page instead of the file when its quota is used up."""
+    with partial.open("rb") as stream:
+        start = stream.read(512).lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        partial.unlink()
+        _note_path(partial).unlink(missing_ok=True)
+        raise CheckpointError(f"{file.url} answered with a web page instead of the file (often a "
+                              f"download quota).\n{manual_steps(file, folder)}")
+
+
+def _unpack(archive: Path, member: str, target: Path) -> None:
+    if target.is_file():
+        return
+    try:
+        with tarfile.open(archive) as tar, tar.extractfile(member) as source:
+            partial = target.with_name(target.name + ".part")
+            with partial.open("wb") as stream:
+                while block := source.read(_BLOCK):
+                    stream.write(block)
+            partial.replace(target)
+    except (KeyError, tarfile.TarError, OSError) as error:
+        raise CheckpointError(f"cannot take {member} out of {archive}: {error}") from error
+
+
+def _note_path(partial: Path) -> Path:
+    return partial.with_name(partial.name + ".json")
+
+
+def _read_json(path: Path) -> dict[str, str]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}

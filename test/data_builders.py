@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 SIZE = (40, 60)
@@ -91,9 +93,105 @@ def build_mevis(root: Path, videos: tuple[str, ...] = ("v0", "v1"), simulated: b
                 expressions[str(key)]["kind"] = kind
         meta["videos"][name] = {"frames": frames, "expressions": expressions}
         if simulated:
-            meta["videos"][name]["scene"] = {"objects": [
-                {"anno_id": anno[row], "class": classes[row], "colour": colours[row]}
-                for row in range(3)]}
+            meta["videos"][name]["scene"] = {"fps": 8.0, "objects": {
+                str(row): {"anno_id": anno[row], "class": classes[row], "colour": colours[row]}
+                for row in range(3)}}
     write_json(root / "meta_expressions.json", meta)
     write_json(root / "mask_dict.json", codes)
     return root
+
+
+def write_indexed(path: Path, ids: np.ndarray) -> None:
+    """Write a palette PNG whose pixels are object ids."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(ids.astype(np.uint8)).convert("P")
+    image.putpalette([value for number in range(256) for value in (number, 255 - number, 90)])
+    image.save(path)
+
+
+def object_map(tracks: list[np.ndarray], frame: int) -> np.ndarray:
+    """uint8 [H, W] with the 1-based number of the track at each pixel."""
+    ids = np.zeros(SIZE, np.uint8)
+    for number, track in enumerate(tracks, start=1):
+        ids[track[frame] > 0] = number
+    return ids
+
+
+def build_ref_youtube_vos(root: Path) -> Path:
+    """Train split with answers, valid and test splits without, as the competition gives them."""
+    tracks = moving_tracks()
+    frames = [f"{5 * t:05d}" for t in range(NUM_FRAMES)]
+    sentences = {"0": {"exp": "The  red mug", "obj_id": "1"},
+                 "1": {"exp": "a blue mug", "obj_id": "2"},
+                 "2": {"exp": "the duck", "obj_id": "3"}}
+    unanswered = {key: {"exp": fields["exp"]} for key, fields in sentences.items()}
+    listed = {"train": {"t0": sentences}, "valid": {"a0": unanswered, "b0": unanswered},
+              "test": {"b0": unanswered}}
+    for split, videos in listed.items():
+        meta = {name: {"expressions": expressions, "frames": frames}
+                for name, expressions in videos.items()}
+        write_json(root / "meta_expressions" / split / "meta_expressions.json", {"videos": meta})
+        for name in videos:
+            for t, frame in enumerate(frames):
+                write_rgb(root / split / "JPEGImages" / name / f"{frame}.jpg",
+                          paint(tracks, ["red", "blue", "red"], t))
+                if split == "train":
+                    write_indexed(root / split / "Annotations" / name / f"{frame}.png",
+                                  object_map(tracks, t))
+    return root
+
+
+def build_davis_archives(root: Path) -> tuple[Path, Path]:
+    """DAVIS folder and folder of expression files; video `swan` for training, `goat` to validate.
+
+    `motorbike` is misspelt in the expression files, as in the published ones.
+    """
+    davis, texts = root / "DAVIS", root / "davis_text_annotations"
+    tracks = moving_tracks(6)[:2]
+    for split, videos in (("train", ["motorbike"]), ("val", ["goat"])):
+        path = davis / "ImageSets" / "2017" / f"{split}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(videos) + "\n")
+        for name in videos:
+            for t in range(6):
+                write_rgb(davis / "JPEGImages" / "480p" / name / f"{t:05d}.jpg",
+                          paint(tracks, ["red", "blue"], t))
+                write_indexed(davis / "Annotations_unsupervised" / "480p" / name / f"{t:05d}.png",
+                              object_map(tracks, t))
+    texts.mkdir(parents=True)
+    for annotator, suffix in ((1, ""), (1, "_full_video"), (2, ""), (2, "_full_video")):
+        lines = []
+        for name in ("motor-bike", "goat"):
+            for number in (2, 1):
+                lines.append(f'{name} {number} "object {number} by {annotator}{suffix} caf\u00e9"')
+        encoding = "utf-8" if annotator == 1 else "latin-1"
+        (texts / f"Davis17_annot{annotator}{suffix}.txt").write_text("\n".join(lines) + "\n",
+                                                                     encoding=encoding)
+    return davis, texts
+
+
+def build_refcoco_archive(root: Path, name: str = "refcoco") -> tuple[Path, Path]:
+    """(folder with refs and instances, folder of images), one object with two sentences a split."""
+    splits = ("train", "val", "test") if name == "refcocog" else ("train", "val", "testA", "testB")
+    folder, images = root / name, root / "train2014"
+    refs, entries, annotations = [], [], []
+    for number, split in enumerate(splits):
+        file_name = f"COCO_train2014_{number:012d}.jpg"
+        write_rgb(images / file_name, paint([rectangle(10, 10 + number, 20, 30)[None]], ["red"], 0))
+        entries.append({"id": 100 + number, "file_name": file_name, "height": SIZE[0],
+                        "width": SIZE[1]})
+        left, right = 10 + number, 40 + number
+        annotations.append({
+            "id": 500 + number, "image_id": 100 + number, "category_id": 3, "iscrowd": 0,
+            "segmentation": [[left, 10, right, 10, right, 30, left, 30]],
+            "bbox": [left, 10, 30, 20], "area": 600})
+        refs.append({"ref_id": number, "ann_id": 500 + number, "image_id": 100 + number,
+                     "split": split, "category_id": 3,
+                     "sentences": [{"sent": f"red box {number}", "raw": "", "tokens": []},
+                                   {"sent": "Left  Thing", "raw": "", "tokens": []}]})
+    folder.mkdir(parents=True)
+    refs_name = "refs(umd).p" if name == "refcocog" else "refs(unc).p"
+    (folder / refs_name).write_bytes(pickle.dumps(refs, protocol=2))
+    write_json(folder / "instances.json", {"images": entries, "annotations": annotations,
+                                           "categories": [{"id": 3, "name": "car"}]})
+    return folder, images

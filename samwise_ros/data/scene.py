@@ -34,7 +34,7 @@ class SceneObject:
 
 
 def scene_objects(video: VideoRecord) -> tuple[SceneObject, ...]:
-    """Objects of one video in a fixed order: the scene's, else by rising mask key.
+    """Objects of one video in a fixed order: by object id, without facts by rising mask key.
 
     Raises DataError when an expression refers to an object that the scene does not list.
     """
@@ -43,7 +43,8 @@ def scene_objects(video: VideoRecord) -> tuple[SceneObject, ...]:
     if not listed:
         return tuple(SceneObject(anno_id, {"anno_id": anno_id})
                      for anno_id in sorted(referred, key=lambda key: (len(key), key)))
-    objects = tuple(SceneObject(str(facts["anno_id"]), dict(facts)) for facts in listed)
+    objects = tuple(SceneObject(str(listed[key]["anno_id"]), dict(listed[key]))
+                    for key in sorted(listed, key=int))
     unknown = referred - {entry.anno_id for entry in objects}
     if unknown:
         raise DataError(f"video {video.name}: expressions refer to mask track(s) "

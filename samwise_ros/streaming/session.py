@@ -1,0 +1,271 @@
+"""Stream mode: one camera, one frame in, one answer out, no look-ahead, bounded memory.
+
+Time. HSA asks from the current frame to itself and at most seven earlier ones. With the default
+"sliding" code the frames in sight carry the positions 1..T, the current one the last, as a clip
+that ends now would. A kept frame therefore changes its code on every step, so projected frames are
+kept rather than keys, and keys are made anew (about 34 GFLOP per frame at 1024, 3 % of base+). The
+kept frames of the first adapter equal a re-encoded clip exactly; those of the later adapters were
+computed with their own past, which is what makes one frame cost one frame. The first frame equals
+a clip of one frame. See docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samwise_ros.config import SessionConfig
+from samwise_ros.model.cme import may_switch
+from samwise_ros.model.fused_encoder import CausalContext, SharedFeatures, extend_context
+from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.samwise import SamwiseModel, Segmentation
+from samwise_ros.model.text_encoder import stack_text
+from samwise_ros.streaming.image_ops import (
+    InputSize,
+    logit_threshold,
+    prepare_frame,
+    restore_logits,
+    tight_box,
+)
+from samwise_ros.streaming.targets import Target, TargetMemory, TargetTable, parse_command
+from samwise_ros.structures import (
+    Command,
+    CommandError,
+    CommandKind,
+    FrameError,
+    FrameResult,
+    TargetResult,
+    TargetState,
+)
+
+
+@dataclass(frozen=True)
+class _RowAnswer:
+    """What one step found for one target, still to be committed."""
+
+    target: Target
+    memory: TargetMemory
+    result: TargetResult
+
+
+class StreamingSession:
+    """Everything that is remembered for one camera. Many sessions may share one model.
+
+    `submit` may be called from any thread; `step` and `reset` from one thread at a time.
+    """
+
+    def __init__(self, model: SamwiseModel, config: SessionConfig | None = None) -> None:
+        self.model = model
+        self.config = config or SessionConfig()
+        self._lock = threading.Lock()
+        self._pending: deque[tuple[int, Command]] = deque()
+        self._planned_ids: dict[str, None] = {}
+        self._commands = 0
+        self._table = TargetTable()
+        self._shared: Tensor | None = None
+        self._size: InputSize | None = None
+        self._index = 0
+
+    def submit(self, command: Command | str) -> int:
+        """Queue a command for the next step and return its number (from 1).
+
+        Args:
+            command: A record, or text for `parse_command`.
+
+        Raises:
+            CommandError: At once, when the command cannot be understood or carried out: empty or
+                overlong expression, unknown id, too many targets. Nothing changes then.
+        """
+        if not isinstance(command, Command):
+            command = parse_command(command)
+        if command.kind is CommandKind.ADD:
+            if not (command.target_id and command.expression and command.expression.strip()):
+                raise CommandError("add: expected an id and a sentence that names the target")
+            self.model.tokenizer([command.expression])  # raises when it is too long
+        with self._lock:
+            self._plan(command)
+            self._commands += 1
+            self._pending.append((self._commands, command))
+            return self._commands
+
+    @property
+    def targets(self) -> tuple[tuple[str, str, int], ...]:
+        """(id, expression, command number) of the targets that the last step answered."""
+        return tuple((t.target_id, t.expression, t.command) for t in self._table.rows())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of tensors that the session keeps."""
+        held = 0 if self._shared is None else self._shared.nbytes
+        return held + sum(t.memory.nbytes + t.text.hidden.nbytes for t in self._table.rows())
+
+    def reset(self) -> None:
+        """Forget all frames; targets stay and are searched for anew."""
+        self._shared = None
+        self._size = None
+        for target in self._table.rows():
+            target.memory = TargetMemory.empty(len(self.model.cmt_adapters))
+
+    def step(self, rgb: np.ndarray, stamp: object = None) -> FrameResult:
+        """Answer one frame.
+
+        A frame of another size than the last one restarts the memory, since nothing remembered
+        lines up with it any more. A frame that fails changes nothing.
+
+        Args:
+            rgb: uint8 [H, W, 3]; not changed.
+            stamp: Handed back in the result.
+
+        Raises:
+            FrameError: The frame cannot be used, or the network's answer is not finite.
+        """
+        self._apply_commands()
+        pixels, size = prepare_frame(rgb, self.model.config, fast=self.config.fast_resize,
+                                     device=self.model.device)
+        if self._size is not None and size != self._size:
+            self.reset()
+        with torch.inference_mode(), self._autocast():
+            shared, answers = self._answer(pixels, size)
+        self._size, self._shared = size, shared
+        for answer in answers:
+            answer.target.memory = answer.memory
+        self._index += 1
+        return FrameResult(self._index - 1, stamp, size.camera, tuple(a.result for a in answers))
+
+    def _plan(self, command: Command) -> None:
+        """Check a command against the targets that earlier commands will have left."""
+        planned = dict(self._planned_ids)
+        if command.kind is CommandKind.CLEAR or command.replace_all:
+            planned.clear()
+        if command.kind is CommandKind.REMOVE:
+            if command.target_id not in planned:
+                known = ", ".join(planned) or "none"
+                raise CommandError(f"remove: no target {command.target_id!r}; known are {known}")
+            del planned[command.target_id]
+        if command.kind is CommandKind.ADD:
+            planned[command.target_id] = None
+        if len(planned) > self.config.max_targets:
+            raise CommandError(f"add {command.target_id!r}: there are already "
+                               f"{self.config.max_targets} targets; remove one first or raise "
+                               "max_targets")
+        self._planned_ids = planned
+
+    def _apply_commands(self) -> None:
+        """Carry out waiting commands. Only the newest one per id is worth encoding."""
+        with self._lock:
+            waiting = list(self._pending)
+            self._pending.clear()
+        latest: dict[str, tuple[int, Command]] = {}
+        for number, command in waiting:
+            if command.kind is CommandKind.CLEAR or command.replace_all:
+                self._table.targets.clear()
+                latest.clear()
+            if command.kind is CommandKind.REMOVE:
+                self._table.targets.pop(command.target_id, None)
+                latest.pop(command.target_id, None)
+            if command.kind is CommandKind.ADD:
+                latest[command.target_id] = (number, command)
+        for number, command in latest.values():
+            self._table.assign(self._new_target(number, command), replace_all=False)
+
+    @torch.inference_mode()
+    def _new_target(self, number: int, command: Command) -> Target:
+        tokens = self.model.tokenizer([command.expression]).to(self.model.device)
+        text = self.model.encode_text(tokens)
+        memory = TargetMemory.empty(len(self.model.cmt_adapters))
+        return Target(command.target_id, command.expression, number, text, memory)
+
+    def _autocast(self) -> torch.autocast:
+        dtype = torch.float16 if self.config.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.model.device.type, dtype,
+                              enabled=self.config.precision != "fp32")
+
+    def _answer(self, pixels: Tensor, size: InputSize) -> tuple[Tensor | None, list[_RowAnswer]]:
+        """Results of all targets on one frame, and the new context of the first adapter."""
+        rows = self._table.rows()
+        if not rows:
+            return None, []
+        position = self._window_position()
+        past = None if position == 1 else self._shared
+        shared = self.model.encode_shared(pixels[None, None], past, position)
+        answers: dict[str, _RowAnswer] = {}
+        for group in self._groups(rows):
+            for answer in self._answer_group(group, shared, size, position):
+                answers[answer.target.target_id] = answer
+        context = extend_context(CausalContext(past, ()), CausalContext(shared.x, ()),
+                                 self.config.context_frames)
+        return context.shared, [answers[target.target_id] for target in rows]
+
+    def _window_position(self) -> int | None:
+        """1-based place in the window of eight for "aligned" time codes, None for "sliding"."""
+        if self.config.time_code == "sliding":
+            return None
+        return self._index % self.model.config.cmt.clip_window + 1
+
+    def _groups(self, rows: list[Target]) -> Iterator[list[Target]]:
+        """Rows that can share a batch: equally many memories and context frames.
+
+        sam2's memory attention takes no mask, so rows of different age cannot be padded to one
+        length. After fifteen frames all rows are in one group.
+        """
+        full = max(self.model.config.memory.num_pointers, self.config.context_frames)
+        groups: dict[int, list[Target]] = {}
+        for target in rows:
+            groups.setdefault(min(target.memory.age, full), []).append(target)
+        yield from groups.values()
+
+    def _answer_group(self, group: list[Target], shared: SharedFeatures, size: InputSize,
+                      position: int | None) -> Iterator[_RowAnswer]:
+        memories = [target.memory for target in group]
+        context = tuple(
+            None if parts[0] is None or position == 1 else torch.cat(parts)
+            for parts in zip(*(memory.context for memory in memories), strict=True))
+        encoded, projected = self.model.encoder.encode_rows(
+            shared, stack_text([target.text for target in group]), context, position=position)
+        features = encoded.frame(0)
+        segmentation = self.model.segment_frame(
+            features, MemoryBank.stack([memory.bank for memory in memories]),
+            self._eligible(memories))
+        spatial = self.model.encode_memory(features.vision, segmentation.memorised)
+        kept = extend_context(CausalContext(None, context), CausalContext(None, projected),
+                              self.config.context_frames)
+        results = self._to_results(group, segmentation, size)
+        for row, (target, result) in enumerate(zip(group, results, strict=True)):
+            old, at = target.memory, slice(row, row + 1)
+            bank = old.bank.append(spatial[at], segmentation.prediction.pointer[at],
+                                   self.model.config.memory)
+            memory = TargetMemory(
+                bank, tuple(None if c is None else c[at] for c in kept.rows),
+                old.age if result.switched else old.last_switch, old.age + 1,
+                old.seen or result.state is TargetState.TRACKING)
+            yield _RowAnswer(target, memory, result)
+
+    def _eligible(self, memories: list[TargetMemory]) -> Tensor | None:
+        """bool [N] rows on which the CME may switch, None when it need not run."""
+        flags = [may_switch(m.age, m.last_switch, self.model.config.cme) for m in memories]
+        return torch.tensor(flags, device=self.model.device) if any(flags) else None
+
+    def _to_results(self, group: list[Target], segmentation: Segmentation,
+                    size: InputSize) -> Iterator[TargetResult]:
+        """Bring masks to camera size and to the CPU, once for all rows."""
+        logits = restore_logits(segmentation.high_res, size)
+        masks = (logits > logit_threshold(self.model.config.mask_threshold)).cpu().numpy()
+        scores = segmentation.prediction.object_score.float().cpu().numpy()
+        switched = segmentation.switched.cpu().numpy()
+        low_res = segmentation.prediction.low_res.float().cpu().numpy()
+        if not (np.isfinite(scores).all() and np.isfinite(low_res).all()):
+            raise FrameError("the network's answer is not finite: the weights are damaged, or "
+                             f"precision {self.config.precision!r} overflows; use fp32")
+        for row, target in enumerate(group):
+            area = int(masks[row].sum())
+            visible = bool(scores[row] > 0) and area > 0
+            yield TargetResult(
+                target.target_id, target.expression, target.command,
+                target.memory.next_state(visible), float(scores[row]), masks[row],
+                tight_box(masks[row]), area, bool(switched[row]), target.memory.age, low_res[row])

@@ -1,0 +1,1 @@
+"""A simulated robot camera (PyBullet) and the data sets made with it."""

@@ -1,0 +1,95 @@
+"""Start the segmentation node and, unless told otherwise, configure and activate it.
+
+    ros2 launch samwise_ros samwise.launch.py image:=/camera/color/image_raw expression:="red cup"
+"""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+)
+from launch.conditions import IfCondition
+from launch.events import matches_action
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from launch_ros.parameter_descriptions import ParameterValue
+from lifecycle_msgs.msg import Transition
+
+# Installed, this file is in share/samwise_ros/launch; in a checkout, in launch/. Either way the
+# configuration is beside it, and no index has to be asked (the wheels from PyPI don't set one up).
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+
+ARGUMENTS = (
+    ("model", "nano", "model size or path of a checkpoint"),
+    ("seeded", "false", "random weights, to try the plumbing without any (true or false)"),
+    ("device", "auto", "auto, cpu, cuda or cuda:N"),
+    ("precision", "fp32", "fp32, bf16 or fp16"),
+    ("expression", "", "first command, e.g. 'the red cup'"),
+    ("image", "image", "camera topic, sensor_msgs/Image"),
+    ("command", "command", "topic of text commands, std_msgs/String"),
+    ("namespace", "", "namespace of the node"),
+    ("name", "samwise", "name of the node"),
+    ("params_file", str(CONFIG / "samwise.yaml"), "parameters; the arguments above override it"),
+    ("autostart", "true", "configure and activate the node (true or false)"),
+    ("large_images", "true", "give Fast DDS enough shared memory for large images"),
+    ("log_level", "info", "debug, info, warn or error"),
+)
+_OVERRIDES = {"model": str, "seeded": bool, "device": str, "precision": str, "expression": str}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The node, its transitions, and the profile of the middleware."""
+    declared = [DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, default, description in ARGUMENTS]
+    node = _node()
+    return LaunchDescription([*declared, *_large_images(), node, *_autostart(node)])
+
+
+def _node() -> LifecycleNode:
+    overrides = {name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+                 for name, kind in _OVERRIDES.items()}
+    return LifecycleNode(
+        package="samwise_ros",
+        executable="samwise_node",
+        name=LaunchConfiguration("name"),
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        emulate_tty=True,
+        parameters=[LaunchConfiguration("params_file"), overrides],
+        remappings=[(topic, LaunchConfiguration(topic)) for topic in ("image", "command")],
+        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
+    )
+
+
+def _large_images() -> list[SetEnvironmentVariable]:
+    """The variable's name changed after Humble; other middleware reads neither."""
+    wanted = IfCondition(LaunchConfiguration("large_images"))
+    return [SetEnvironmentVariable(name, str(CONFIG / "fastdds.xml"), condition=wanted)
+            for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")]
+
+
+def _autostart(node: LifecycleNode) -> list:
+    """Configure at start, activate once that has succeeded.
+
+    LifecycleNode's own `autostart` doesn't exist in Humble. `handle_once`, so that a later
+    configure by hand does not activate.
+    """
+    wanted = IfCondition(LaunchConfiguration("autostart"))
+    matches = matches_action(node)
+    return [
+        RegisterEventHandler(OnStateTransition(
+            target_lifecycle_node=node, start_state="configuring", goal_state="inactive",
+            handle_once=True,
+            entities=[EmitEvent(event=ChangeState(
+                lifecycle_node_matcher=matches,
+                transition_id=Transition.TRANSITION_ACTIVATE))]), condition=wanted),
+        EmitEvent(event=ChangeState(
+            lifecycle_node_matcher=matches,
+            transition_id=Transition.TRANSITION_CONFIGURE), condition=wanted),
+    ]

@@ -1,0 +1,93 @@
+"""From the node's parameters to a loaded model that hands out sessions. No ROS import."""
+
+import gc
+from typing import Protocol
+
+import numpy as np
+
+from samwise_ros.config import SessionConfig
+from samwise_ros.ros.parameters import NodeParameters
+from samwise_ros.structures import FrameResult
+
+_WARM_UP_FRAMES = 2  # the first frame has no memory, the second takes the other code path
+_WARM_UP_SIZE = (480, 640)
+
+
+class Session(Protocol):
+    """What the node needs of `streaming.session.StreamingSession`."""
+
+    @property
+    def targets(self) -> tuple[tuple[str, str, int], ...]:
+        """(id, expression, command number) of each target."""
+
+    def submit(self, command: str) -> int:
+        """Queue a command and return its number; raises CommandError."""
+
+    def step(self, rgb: np.ndarray, stamp: object = None) -> FrameResult:
+        """Answer one frame, uint8 [H, W, 3]; raises FrameError."""
+
+    def reset(self) -> None:
+        """Forget what was seen, keep what is looked for."""
+
+
+class Engine(Protocol):
+    """A loaded model."""
+
+    @property
+    def description(self) -> str:
+        """Model and device in a few words."""
+
+    def new_session(self) -> Session:
+        """A session for one camera."""
+
+    def close(self) -> None:
+        """Free what the model occupies."""
+
+
+class ModelEngine:
+    """The SAMWISE model named by the parameters, loaded and warmed up.
+
+    Raises:
+        SamwiseError: weights are missing or don't fit, or a value is out of its range.
+    """
+
+    def __init__(self, parameters: NodeParameters) -> None:
+        # Imported here because torch and sam2 take seconds, and a node has to answer its lifecycle
+        # services before it is told to load anything.
+        import torch
+
+        from samwise_ros.model.checkpoint import load_model
+
+        if parameters.num_threads:
+            torch.set_num_threads(parameters.num_threads)
+        changes = {"image_size": parameters.image_size} if parameters.image_size else {}
+        self._model = load_model(parameters.model, device=parameters.device,
+                                 seeded=parameters.seeded, **changes)
+        self._session_config = SessionConfig(
+            precision=parameters.precision, fast_resize=parameters.fast_resize,
+            max_targets=parameters.max_targets)
+        seeded = " with seeded (untrained) weights" if parameters.seeded else ""
+        self.description = (f"{self._model.config.name} at {self._model.config.image_size} on "
+                            f"{self._model.device}{seeded}")
+        self._warm_up()
+
+    def new_session(self) -> Session:
+        """A session on the shared model."""
+        from samwise_ros.streaming.session import StreamingSession
+
+        return StreamingSession(self._model, self._session_config)
+
+    def close(self) -> None:
+        """Drop the model and give cached GPU memory back."""
+        import torch
+
+        self._model = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _warm_up(self) -> None:
+        session = self.new_session()
+        session.submit("the warm-up target")
+        for _ in range(_WARM_UP_FRAMES):
+            session.step(np.zeros((*_WARM_UP_SIZE, 3), np.uint8))

@@ -8,11 +8,11 @@ from samwise_ros.data.transforms import (
     ClipTransform,
     distort_colours,
     image_transform,
-    inference_size,
     normalise_caption,
     training_size,
     video_transform,
 )
+from samwise_ros.streaming.image_ops import input_size
 from samwise_ros.structures import ConfigError
 
 
@@ -26,9 +26,9 @@ from samwise_ros.structures import ConfigError
     # Wide: round(1024 * 100 / 301) = 340, int(340 * 301 / 100) = 1023.
     ((100, 301), (340, 1023), (340, 1024)),
 ])
-def test_sizes_follow_the_two_published_rules(camera, training, inference) -> None:
+def test_training_and_inference_sizes_follow_their_published_rules(camera, training, inference) -> None:
     assert training_size(*camera, 1024, 1024) == training
-    assert inference_size(*camera) == inference
+    assert input_size(camera, 1024, "pad").resized == inference
 
 
 def test_a_short_side_below_the_limit_is_kept() -> None:

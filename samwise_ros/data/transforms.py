@@ -1,7 +1,7 @@
 """From camera frames to training input: sizes, augmentation, normalisation.
 
-Sizes follow samwise_training_and_evaluation.md, F.5 (training) and samwise_model.md, D.2
-(inference): the two published rules differ by a pixel row on common formats.
+Sizes follow samwise_training_and_evaluation.md, F.5. The published inference rounds differently
+(`streaming.image_ops.input_size`): the two rules differ by a pixel row on common formats.
 """
 
 from __future__ import annotations
@@ -15,14 +15,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from samwise_ros.streaming.image_ops import MEAN, STD
 from samwise_ros.structures import ConfigError
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 VIDEO_SIDES = (320, 392, 448, 480, 512, 640, 720)  # short sides of the augmented video recipe
 IMAGE_SIDES = tuple(range(480, 769, 32))  # and of the augmented image recipe
-# The published inference asks for a short side of 1020 with a longest side of 1024.
-INFERENCE_SHORT_SHARE = 1020 / 1024
 
 
 def training_size(height: int, width: int, short_side: int, max_side: int) -> tuple[int, int]:
@@ -35,16 +32,6 @@ def training_size(height: int, width: int, short_side: int, max_side: int) -> tu
         short_side = int(round(max_side * short / long))
     new_long = int(short_side * long / short)
     return (short_side, new_long) if height <= width else (new_long, short_side)
-
-
-def inference_size(height: int, width: int, max_side: int = 1024) -> tuple[int, int]:
-    """(h, w) that the published inference resizes a frame to; 480x854 gives 575x1024."""
-    short, long = min(height, width), max(height, width)
-    new_short = int(round(INFERENCE_SHORT_SHARE * max_side))
-    new_long = int(new_short * long / short)
-    if new_long > max_side:
-        new_short, new_long = int(max_side * new_short / new_long), max_side
-    return (new_short, new_long) if height <= width else (new_long, new_short)
 
 
 def normalise(frames: Tensor) -> Tensor:

@@ -1,0 +1,121 @@
+"""Results on disk: what is finished (so that a run can be resumed), masks, and the submission zip.
+
+An evaluation folder holds `run.json` (what was asked for), `results.jsonl` (one line per finished
+expression, written after its masks) and, where wanted, mask pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from samwise_ros.evaluation.records import ExpressionResult
+from samwise_ros.structures import DataError
+
+
+class ResultStore:
+    """Finished expressions of one evaluation.
+
+    Args:
+        folder: Where results are kept; None keeps them in memory only.
+        run: What determines the results (model, data, mode...). A folder that holds results of
+            another run is refused.
+
+    Raises DataError for a folder of another run or a damaged one.
+    """
+
+    def __init__(self, folder: Path | str | None, run: Mapping[str, Any]) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self._results: dict[tuple[str, str], ExpressionResult] = {}
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._check_run({**run})
+        self._read()
+
+    @property
+    def results(self) -> tuple[ExpressionResult, ...]:
+        """All finished expressions, in the order in which they were finished."""
+        return tuple(self._results.values())
+
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        return key in self._results
+
+    def add(self, results: Iterable[ExpressionResult]) -> None:
+        """Record finished expressions; their masks must have been written before."""
+        results = list(results)
+        if self.folder is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                for result in results:
+                    file.write(json.dumps(result.to_dict()) + "\n")
+        self._results.update({result.key: result for result in results})
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / "results.jsonl"
+
+    def _check_run(self, run: dict[str, Any]) -> None:
+        path = self.folder / "run.json"
+        run = json.loads(json.dumps(run))
+        if not path.is_file():
+            path.write_text(json.dumps(run, indent=1))
+            return
+        earlier = json.loads(path.read_text())
+        changed = sorted(key for key in earlier.keys() | run.keys()
+                         if earlier.get(key) != run.get(key))
+        if changed:
+            parts = ", ".join(f"{key}: {earlier.get(key)!r} then, {run.get(key)!r} now"
+                              for key in changed)
+            raise DataError(f"{self.folder}: holds results of another run ({parts}). "
+                            "Give another output folder, or delete this one.")
+
+    def _read(self) -> None:
+        if not self._path.is_file():
+            return
+        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+        for number, line in enumerate(lines, start=1):
+            try:
+                result = ExpressionResult.from_dict(json.loads(line))
+            except (json.JSONDecodeError, TypeError, KeyError) as error:
+                if number == len(lines):  # cut off while it was written: run that one again
+                    self._path.write_text("".join(lines[:-1]), encoding="utf-8")
+                    return
+                raise DataError(f"{self._path}, line {number}: damaged ({error}). Delete the "
+                                "folder and evaluate again.") from error
+            self._results[result.key] = result
+
+
+def write_mask(path: Path, mask: np.ndarray) -> None:
+    """Write a bool [H, W] mask as the 8-bit picture of 0 and 255 that submissions hold."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), mask.astype(np.uint8) * 255):
+        raise DataError(f"{path}: cannot be written. Is the disk full?")
+
+
+def mask_path(folder: Path, video: str, expression_id: str, frame: str) -> Path:
+    """Where the submission layout of MeViS and Ref-YouTube-VOS has one frame's mask."""
+    return folder / "Annotations" / video / expression_id / f"{frame}.png"
+
+
+def write_zip(folder: Path, target: Path, *, keep_top: bool) -> Path:
+    """Zip the pictures below `folder/Annotations`.
+
+    Args:
+        folder: The evaluation folder.
+        target: The zip to write.
+        keep_top: Names begin with `Annotations/` (Ref-YouTube-VOS) or with the video (MeViS).
+    """
+    top = folder / "Annotations"
+    part = target.with_name(target.name + ".part")
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
+        for path in sorted(top.rglob("*.png")):
+            archive.write(path, path.relative_to(folder if keep_top else top))
+    os.replace(part, target)
+    return target

@@ -3,6 +3,7 @@
     ros2 launch samwise_ros samwise.launch.py image:=/camera/color/image_raw expression:="red cup"
 """
 
+import os
 from pathlib import Path
 
 from launch import LaunchDescription
@@ -24,6 +25,9 @@ from lifecycle_msgs.msg import Transition
 # Installed, this file is in share/samwise_ros/launch; in a checkout, in launch/. Either way the
 # configuration is beside it, and no index has to be asked (the wheels from PyPI don't set one up).
 CONFIG = Path(__file__).resolve().parents[1] / "config"
+# Changed its name after Humble; other middleware reads neither.
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+HAS_OWN_PROFILE = any(name in os.environ for name in PROFILE_VARIABLES)
 
 ARGUMENTS = (
     ("model", "nano", "model size or path of a checkpoint"),
@@ -37,7 +41,8 @@ ARGUMENTS = (
     ("name", "samwise", "name of the node"),
     ("params_file", str(CONFIG / "samwise.yaml"), "parameters; the arguments above override it"),
     ("autostart", "true", "configure and activate the node (true or false)"),
-    ("large_images", "true", "give Fast DDS enough shared memory for large images"),
+    ("large_images", "false" if HAS_OWN_PROFILE else "true",
+     "give Fast DDS enough shared memory for large images (not where a profile is set already)"),
     ("log_level", "info", "debug, info, warn or error"),
 )
 _OVERRIDES = {"model": str, "seeded": bool, "device": str, "precision": str, "expression": str}
@@ -68,10 +73,9 @@ def _node() -> LifecycleNode:
 
 
 def _large_images() -> list[SetEnvironmentVariable]:
-    """The variable's name changed after Humble; other middleware reads neither."""
     wanted = IfCondition(LaunchConfiguration("large_images"))
     return [SetEnvironmentVariable(name, str(CONFIG / "fastdds.xml"), condition=wanted)
-            for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")]
+            for name in PROFILE_VARIABLES]
 
 
 def _autostart(node: LifecycleNode) -> list:

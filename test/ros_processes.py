@@ -1,0 +1,152 @@
+"""Helpers of the ROS tests: processes in a domain of their own, and a client node to talk to them.
+
+Every wait has a timeout and names what it waited for.
+"""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header, String
+
+from samwise_ros.ros.conversions import TargetArray, rgb_to_msg
+from samwise_ros.ros.lifecycle import LifecycleClient
+
+ROOT = Path(__file__).resolve().parents[1]
+_domains = itertools.count(os.getpid())
+TIMEOUT = 60.0  # a busy machine is slow, a broken node is not worth a quick answer
+
+
+def new_domain() -> int:
+    """A ROS domain that no other test of this run uses (1..100; ports of more are ephemeral)."""
+    return 1 + next(_domains) % 100
+
+
+class RosProcess:
+    """A Python process in one ROS domain, killed with its children at the end."""
+
+    def __init__(self, arguments: list[str], domain: int, log: Path, **environment: str) -> None:
+        self.log = log
+        with log.open("w") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True,
+                env=os.environ | {
+                    "ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1",
+                    "ROS_LOG_DIR": str(log.parent),
+                    "FASTDDS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds.xml"),
+                    "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'test'}"} | environment)
+
+    @property
+    def text(self) -> str:
+        """Everything it has printed so far."""
+        return self.log.read_text()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is running."""
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def interrupt(self, timeout: float = TIMEOUT) -> int:
+        """Send Ctrl-C and return the exit status."""
+        self._process.send_signal(signal.SIGINT)
+        return self.wait(timeout)
+
+    def wait(self, timeout: float = TIMEOUT) -> int:
+        """Wait for the end and return the exit status."""
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {timeout} s:\n{self.text}") from None
+
+    def kill(self) -> None:
+        """End the whole process group."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait(TIMEOUT)
+
+
+class Client:
+    """A camera and a listener in the test's own process."""
+
+    def __init__(self, domain: int, name: str = "/samwise") -> None:
+        self._context = Context()
+        rclpy.init(context=self._context, domain_id=domain)
+        self.node = Node("test_client", context=self._context)
+        self.executor = SingleThreadedExecutor(context=self._context)
+        self.executor.add_node(self.node)
+        self.lifecycle = LifecycleClient(self.node, name, executor=self.executor)
+        self.camera = self.node.create_publisher(Image, "image", 5)
+        self._command = self.node.create_publisher(String, "command", 10)
+        self.masks: list[Image] = []
+        self.targets: list[object] = []
+        self.node.create_subscription(Image, f"{name}/mask", self.masks.append, 50)
+        if TargetArray is not None:
+            self.node.create_subscription(TargetArray, f"{name}/targets", self.targets.append, 50)
+
+    def close(self) -> None:
+        """Leave the domain."""
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def wait(self, condition: Callable[[], bool], what: str, timeout: float = TIMEOUT) -> None:
+        """Spin until the condition holds; AssertionError after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def spin(self, seconds: float) -> None:
+        """Spin for a while."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def command(self, text: str) -> None:
+        """Publish a command once the node listens."""
+        self.wait(lambda: self._command.get_subscription_count() > 0, "node listens to commands")
+        self._command.publish(String(data=text))
+
+    def send(self, rgb: np.ndarray, frame_id: str = "camera") -> Header:
+        """Publish an image stamped now, and return its header."""
+        header = Header(stamp=self.node.get_clock().now().to_msg(), frame_id=frame_id)
+        self.camera.publish(rgb_to_msg(rgb, header))
+        return header
+
+    def wait_for_camera_match(self) -> None:
+        """Wait until the node listens to the camera and its results are listened to."""
+        self.wait(lambda: self.camera.get_subscription_count() > 0, "node listens to the camera")
+        self.wait(lambda: self.node.count_publishers("/samwise/mask") > 0, "node offers masks")
+
+    def ask(self, rgb: np.ndarray, frame_id: str = "camera") -> Image:
+        """Send images until one is answered; returns the mask (its targets are the last ones).
+
+        More than once, because discovery may still be under way for best-effort subscribers.
+        """
+        self.wait_for_camera_match()
+        count = len(self.masks)
+        deadline = time.monotonic() + TIMEOUT
+        while len(self.masks) == count:
+            assert time.monotonic() < deadline, f"no mask within {TIMEOUT} s"
+            self.send(rgb, frame_id)
+            self.spin(0.2)
+        return self.masks[-1]

@@ -1,0 +1,91 @@
+"""The real node around a stand-in for the model, for tests of everything but the network.
+
+The stand-in marks pixels whose red value is above 127, so a test knows which mask to expect, and
+starts in a moment, because nothing here imports torch. It knows a part of the command grammar.
+Environment: STANDIN_SECONDS per frame; a target called "fail" makes every frame raise.
+"""
+
+import os
+import time
+
+import numpy as np
+import rclpy
+
+from samwise_ros.ros.node import SamwiseNode, run
+from samwise_ros.ros.parameters import NodeParameters
+from samwise_ros.structures import Box, CommandError, FrameResult, TargetResult, TargetState
+
+
+class RedSession:
+    """The interface of StreamingSession."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._commands = 0
+        self._index = 0
+        self._targets: dict[str, tuple[str, int]] = {}
+
+    @property
+    def targets(self) -> tuple[tuple[str, str, int], ...]:
+        return tuple((name, *rest) for name, rest in self._targets.items())
+
+    def submit(self, text: str) -> int:
+        if text.startswith("add:"):
+            name, _, expression = text[4:].partition(": ")
+            if not expression:
+                raise CommandError(f"command {text!r}: expected 'add:ID: SENTENCE'")
+        else:
+            self._targets = {}
+            name, expression = "target", text
+        self._commands += 1
+        self._targets[name] = (expression, self._commands)
+        return self._commands
+
+    def reset(self) -> None:
+        self._index = 0
+
+    def step(self, rgb: np.ndarray, stamp: object = None) -> FrameResult:
+        time.sleep(self._seconds)
+        if "fail" in self._targets:
+            raise RuntimeError("CUDA error: the stand-in was told to fail")
+        self._index += 1
+        mask = rgb[..., 0] > 127
+        visible = bool(mask.any())
+        state = TargetState.TRACKING if visible else TargetState.SEARCHING
+        targets = tuple(
+            TargetResult(name, expression, command, state, 2.0 if visible else -2.0, mask,
+                         tight_box(mask), int(mask.sum()), False, self._index - 1,
+                         np.zeros((4, 4), np.float32))
+            for name, expression, command in self.targets)
+        return FrameResult(self._index - 1, stamp, rgb.shape[:2], targets)
+
+
+def tight_box(mask: np.ndarray) -> Box | None:
+    """The box by definition."""
+    rows, columns = np.nonzero(mask)
+    if not rows.size:
+        return None
+    return Box(*map(int, (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)))
+
+
+class RedEngine:
+    """The interface of ModelEngine."""
+
+    description = "stand-in"
+
+    def __init__(self, parameters: NodeParameters) -> None:
+        if parameters.model == "broken":
+            raise ValueError("model: the stand-in was told to fail")
+        self._seconds = float(os.environ.get("STANDIN_SECONDS", "0"))
+
+    def new_session(self) -> RedSession:
+        return RedSession(self._seconds)
+
+    def close(self) -> None:
+        pass
+
+
+if __name__ == "__main__":
+    rclpy.init()
+    run(SamwiseNode(RedEngine))
+    rclpy.try_shutdown()

@@ -1,0 +1,95 @@
+"""Mailbox, worker and monitor: plain threads, no ROS."""
+
+import math
+import threading
+import time
+
+import pytest
+
+from samwise_ros.ros.mailbox import Mailbox
+from samwise_ros.ros.monitor import StreamMonitor
+from samwise_ros.ros.worker import FrameWorker
+
+
+def test_only_the_newest_item_is_kept_and_the_rest_counted():
+    mailbox = Mailbox()
+    for number in range(5):
+        mailbox.put(number)
+    assert mailbox.take(0.1) == 4 and mailbox.dropped == 4
+    assert mailbox.take(0.01) is None
+
+
+def test_taking_waits_for_an_item_from_another_thread():
+    mailbox = Mailbox()
+    threading.Timer(0.05, mailbox.put, ["late"]).start()
+    assert mailbox.take(5.0) == "late"
+
+
+def test_closing_wakes_the_taker_and_refuses_more():
+    mailbox = Mailbox()
+    mailbox.put("waiting")
+    threading.Timer(0.05, mailbox.close).start()
+    assert mailbox.take(5.0) == "waiting"
+    began = time.monotonic()
+    assert mailbox.take(30.0) is None and time.monotonic() - began < 10
+    mailbox.put("too late")
+    assert mailbox.take(0.01) is None and mailbox.closed
+
+
+def test_the_worker_goes_on_after_a_failure_and_stops_when_told():
+    mailbox, seen, failures, done = Mailbox(), [], [], threading.Event()
+
+    def answer(item: str) -> None:
+        seen.append(item)
+        done.set()
+        if item == "bad":
+            raise ValueError("bad item")
+
+    worker = FrameWorker(mailbox, answer, failures.append)
+    worker.start()
+    for item in ("bad", "good"):
+        done.clear()
+        mailbox.put(item)
+        assert done.wait(5.0)
+    assert worker.stop(5.0)
+    assert seen == ["bad", "good"] and [str(error) for error in failures] == ["bad item"]
+
+
+def test_stopping_a_worker_that_hangs_returns_false_in_time():
+    mailbox, release, started = Mailbox(), threading.Event(), threading.Event()
+    worker = FrameWorker(mailbox, lambda item: (started.set(), release.wait(30)), print)
+    worker.start()
+    mailbox.put("slow")
+    assert started.wait(5.0)
+    assert not worker.stop(0.05)
+    release.set()
+    assert worker.stop(5.0)
+
+
+def test_the_monitor_reports_rates_and_percentiles_of_the_last_answers():
+    now = [100.0]
+    monitor = StreamMonitor(lambda: now[0])
+    empty = monitor.report()
+    assert empty.rate == 0 and math.isnan(empty.latency_p50) and empty.error == ""
+    for number in range(1000):
+        now[0] += 0.1
+        monitor.image_received()
+        monitor.frame_answered(0.010 if number % 10 else 0.050)
+    report = monitor.report()
+    assert (report.received, report.processed, report.failed) == (1000, 1000, 0)
+    assert report.rate == pytest.approx(10.0) and report.idle == 0
+    assert report.latency_p50 == pytest.approx(0.010)
+    assert report.latency_p95 == pytest.approx(0.050)
+    now[0] += 20
+    stalled = monitor.report()
+    assert stalled.idle == pytest.approx(20) and stalled.rate < 6
+
+
+def test_an_error_stays_until_the_next_answer():
+    monitor = StreamMonitor()
+    monitor.command_failed("command refused")
+    assert monitor.report().error == "command refused" and monitor.report().failed == 0
+    monitor.frame_failed("frame not answered")
+    assert monitor.report().error == "frame not answered" and monitor.report().failed == 1
+    monitor.frame_answered(0.1)
+    assert monitor.report().error == ""

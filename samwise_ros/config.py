@@ -16,6 +16,7 @@ from samwise_ros.structures import ConfigError
 SwitchMode = Literal["reweight", "all_mask", "avg"]
 Fit = Literal["pad", "rectangle"]
 TimeCode = Literal["sliding", "aligned"]
+Stem = Literal["patch", "conv"]
 
 GRID = 64  # every model input side is a multiple of this: stride 32 times the last HSA patch side
 
@@ -31,7 +32,10 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class HieraConfig:
-    """The image trunk (sam2 `Hiera`)."""
+    """The image trunk (sam2 `Hiera`).
+
+    `stem`: "patch" is sam2's 7x7 stride-4 embedding; "conv" is `model.conv_stem.ConvStem`.
+    """
 
     embed_dim: int = 96
     num_heads: int = 1
@@ -39,8 +43,10 @@ class HieraConfig:
     global_att_blocks: tuple[int, ...] = (5, 7, 9)
     window_pos_embed_bkg_spatial_size: tuple[int, int] = (7, 7)
     window_spec: tuple[int, ...] = (8, 4, 14, 7)
+    stem: Stem = "patch"
 
     def __post_init__(self) -> None:
+        _one_of("hiera.stem", self.stem, ("patch", "conv"))
         _check(len(self.stages) == 4, f"hiera.stages: expected 4 numbers, got {self.stages}")
         _check(self.embed_dim % self.num_heads == 0,
                f"hiera: expected embed_dim divisible by num_heads, got {self.embed_dim} and "
@@ -266,9 +272,11 @@ def _large_hiera() -> HieraConfig:
 def _nano() -> ModelConfig:
     return ModelConfig(
         name="nano", image_size=192, fit="rectangle", hidden_dim=128,
-        hiera=HieraConfig(32, 1, (1, 2, 3, 1), (4,), (7, 7), (8, 4, 8, 4)),
-        text=TextConfig(1024, 128, 4, 4, 512, 130, (2, 3, 4)),
-        cmt=CmtConfig(dim=64, num_heads=4),
+        # Text meets the image at strides 16 and 32 only: what comes before is shared by all
+        # expressions of an image, which makes training and several targets several times cheaper.
+        hiera=HieraConfig(32, 1, (1, 2, 3, 1), (4, 5), (7, 7), (8, 8, 8, 4), "conv"),
+        text=TextConfig(1024, 128, 3, 4, 512, 130, (1, 2)),
+        cmt=CmtConfig(dim=64, num_heads=4, fusion_stages=(2, 3), hsa_patch_sides=(4, 2)),
         memory=MemoryConfig(attention_layers=2, feedforward=512),
         decoder=DecoderConfig(feedforward=512, iou_hidden=128),
     )

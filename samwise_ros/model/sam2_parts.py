@@ -34,6 +34,7 @@ with _hydra_left_as_it_was():
     from sam2.modeling.sam.transformer import RoPEAttention
 
 from samwise_ros.config import HieraConfig, ModelConfig  # noqa: E402
+from samwise_ros.model.conv_stem import ConvStem  # noqa: E402
 from samwise_ros.model.mask_head import TargetMaskDecoder, TwoWayWithEarlyTokens  # noqa: E402
 
 
@@ -77,6 +78,8 @@ def _image_encoder(hiera: HieraConfig, dim: int) -> ImageEncoder:
         embed_dim=hiera.embed_dim, num_heads=hiera.num_heads, stages=hiera.stages,
         global_att_blocks=hiera.global_att_blocks, window_spec=hiera.window_spec,
         window_pos_embed_bkg_spatial_size=hiera.window_pos_embed_bkg_spatial_size)
+    if hiera.stem == "conv":
+        trunk.patch_embed = ConvStem(hiera.embed_dim)
     neck = FpnNeck(_sine(dim), dim, list(hiera.channels[::-1]), fpn_top_down_levels=[2, 3],
                    fpn_interp_model="nearest")
     return ImageEncoder(trunk, neck, scalp=1)

@@ -1,0 +1,158 @@
+"""The `samwise` program: sub-commands are imported when they are called, not before.
+
+`samwise --help` must answer at once, so this file imports neither torch nor the library.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
+
+import samwise_ros
+from samwise_ros.structures import MissingDependencyError, SamwiseError
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """A sub-command that is imported on use.
+
+    Attributes:
+        help: One line for `samwise --help`.
+        panel: Heading under which it is listed.
+        extra: pip extra with the optional packages that it needs, None when it needs none.
+        module: In `samwise_ros.cli`; it has `app` (a Typer with sub-commands) or a function with
+            the command's name (`-` written as `_`).
+    """
+
+    help: str
+    panel: str
+    extra: str | None
+    module: str
+
+
+_USE, _WEIGHTS, _LEARN = "Use", "Weights", "Train and measure"
+COMMANDS = {
+    "segment": LazyCommand("Find what a sentence names in a video, folder or image.",
+                           _USE, None, "segment"),
+    "benchmark": LazyCommand("Time stream mode against clip mode, part by part.",
+                             _USE, None, "benchmark"),
+    "doctor": LazyCommand("Check this machine's set-up.", _USE, None, "doctor"),
+    "checkpoint": LazyCommand("Download, inspect and convert weights.",
+                              _WEIGHTS, None, "checkpoint"),
+    "parity": LazyCommand("Compare with a recording of the official code.",
+                          _WEIGHTS, None, "parity"),
+    "train-tokenizer": LazyCommand("Train a small tokeniser on your sentences.",
+                                   _WEIGHTS, None, "train_tokenizer"),
+    "simulate": LazyCommand("Make training videos with sentences and masks.",
+                            _LEARN, "sim", "simulate"),
+    "train": LazyCommand("Train or fine-tune a model.", _LEARN, "train", "train"),
+    "evaluate": LazyCommand("Score a model on a benchmark.", _LEARN, "train", "evaluate"),
+}
+
+
+def load_command(name: str) -> Any:
+    """Import a sub-command and return its click command.
+
+    Raises MissingDependencyError, naming the pip extra, when an optional package is absent.
+    """
+    entry = COMMANDS[name]
+    try:
+        module = import_module(f"samwise_ros.cli.{entry.module}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "samwise_ros":
+            raise
+        remedy = f"'samwise_ros[{entry.extra}]'" if entry.extra else "samwise_ros --force-reinstall"
+        raise MissingDependencyError(f"`samwise {name}` needs the Python package {error.name}, "
+                                     f"which is not installed: pip install {remedy}") from error
+    program = getattr(module, "app", None)
+    if program is None:
+        program = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        program.command(name)(getattr(module, name.replace("-", "_")))
+    return typer.main.get_command(program)
+
+
+class _LazyGroup(TyperGroup):
+    """Lists sub-commands from the table; imports one when it is to run."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        """Names in the order of the table."""
+        return [name for name, entry in COMMANDS.items()
+                if find_spec(f"samwise_ros.cli.{entry.module}") is not None]
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | None:
+        """A stand-in that knows its name and help only."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        entry = COMMANDS[cmd_name]
+        return TyperCommand(cmd_name, help=entry.help, short_help=entry.help,
+                            rich_help_panel=entry.panel)
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Replace the stand-in of the command that is called by the command."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if command is not None else None, rest
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run; an error that the package raises on purpose becomes one red line and exit code 2."""
+        try:
+            return super().invoke(ctx)
+        except SamwiseError as error:
+            if ctx.params.get("debug"):
+                raise
+            Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="bold red",
+                                                       markup=False, highlight=False)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(cls=_LazyGroup, no_args_is_help=True, rich_markup_mode="rich",
+                  pretty_exceptions_show_locals=False,
+                  context_settings={"help_option_names": ["-h", "--help"]})
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"samwise_ros {samwise_ros.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def samwise(
+    version: Annotated[bool | None, typer.Option(
+        "--version", callback=_print_version, is_eager=True, help="Print the version.")] = None,
+    debug: Annotated[bool, typer.Option(
+        "--debug", help="Show the whole traceback of an error.")] = False,
+) -> None:
+    """Find in a video what a sentence names: SAMWISE, frame by frame.
+
+    A first try, with random weights, to see that everything runs:
+
+    \b
+      samwise segment video.mp4 --expression "the dog" \\
+          --model tiny --image-size 256 --seeded --out result
+
+    Released weights, two targets at once, half the published resolution:
+
+    \b
+      samwise checkpoint download mevis
+      samwise segment video.mp4 --model mevis --image-size 512 --out result \\
+          --expression "the dog that jumps" --expression "the person on the left"
+
+    `samwise COMMAND --help` explains a command. Exit codes: 0 done, 2 wrong use or input,
+    130 stopped with Ctrl-C.
+    """
+
+
+def main() -> None:
+    """Entry point of the `samwise` program."""
+    app(prog_name="samwise")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

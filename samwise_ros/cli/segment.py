@@ -1,0 +1,191 @@
+"""`samwise segment`: a video, folder or image in; overlay, masks and records out."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from enum import Enum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from samwise_ros.structures import ConfigError, TargetState
+
+if TYPE_CHECKING:  # torch takes seconds to import; `samwise segment --help` does not need it
+    from samwise_ros.model.samwise import SamwiseModel
+    from samwise_ros.streaming.result_folder import Answer
+    from samwise_ros.streaming.video_io import Frame, FrameSource
+
+_STOPPED = 130  # exit code after Ctrl-C, as shells expect
+
+
+class Mode(str, Enum):
+    """How the video is run."""
+
+    stream = "stream"
+    clip = "clip"
+
+
+class FitChoice(str, Enum):
+    """How a frame is fitted into the model's input."""
+
+    pad = "pad"
+    rectangle = "rectangle"
+
+
+class Precision(str, Enum):
+    """Number format of stream mode."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+def segment(
+    video: Annotated[Path, typer.Argument(
+        metavar="VIDEO|FOLDER|IMAGE", help="Video file, folder of images in name order, or image.",
+        show_default=False)],
+    expression: Annotated[list[str], typer.Option(
+        "--expression", "-e", help="What to find. Repeat it for several targets.",
+        show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
+    mode: Annotated[Mode, typer.Option(
+        help="stream: frame by frame, no look-ahead. clip: the published protocol, windows of 8.",
+    )] = Mode.stream,
+    model: Annotated[str, typer.Option(
+        help="Size, released name (mevis, ytvos), file or folder.")] = "nano",
+    seeded: Annotated[bool, typer.Option(
+        "--seeded", help="Random weights: tries the program, finds nothing.")] = False,
+    image_size: Annotated[int | None, typer.Option(
+        help="Longest input side, a multiple of 64. Default: the model's own.")] = None,
+    fit: Annotated[FitChoice | None, typer.Option(
+        help="pad: square input. rectangle: no padding. Default: the model's own.")] = None,
+    precision: Annotated[Precision, typer.Option(help="Stream mode only.")] = Precision.fp32,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    tokenizer: Annotated[Path | None, typer.Option(
+        help="Folder with vocab.json and merges.txt, if not beside the weights.")] = None,
+    max_frames: Annotated[int | None, typer.Option(
+        min=1, help="Stop after this many frames.")] = None,
+) -> None:
+    """Find in a video what each sentence names.
+
+    Writes to the folder given with --out:
+
+    \b
+      overlay.mp4        the video with the targets painted in
+      Annotations/VIDEO/N/FRAME.png   masks of expression N, 0 or 255, at camera size
+      results.jsonl      one line per frame and expression: state, score, box, area
+      contact_sheet.png  some frames of the overlay
+
+    Ctrl-C stops after the current frame and leaves all of these complete.
+
+    Example: samwise segment street.mp4 -e "the red car" -e "the dog" --out result
+    """
+    from samwise_ros.model.checkpoint import load_model
+    from samwise_ros.streaming.result_folder import ResultFolder
+    from samwise_ros.streaming.video_io import FrameSource
+
+    if mode is Mode.clip and precision is not Precision.fp32:
+        raise ConfigError("clip mode is the published protocol and runs in fp32; use --mode stream "
+                          f"for {precision.value}")
+    source = FrameSource(video, max_frames)
+    changes = {"image_size": image_size, "fit": fit and fit.value}
+    loaded = load_model(model, device=device, seeded=seeded, tokenizer_dir=tokenizer,
+                        **{name: value for name, value in changes.items() if value is not None})
+    answers = (_stream_answers(loaded, source, expression, precision.value)
+               if mode is Mode.stream else _clip_answers(loaded, source, expression))
+    with _stop_after_frame() as stop, closing(ResultFolder(out, source)) as results:
+        for frame, found in _with_progress(answers, source):
+            results.add(frame, found)
+            if stop:
+                break
+    Console().print(f"{results.frames} frames -> {out}", highlight=False, soft_wrap=True)
+    if stop:
+        raise typer.Exit(_STOPPED)
+
+
+def _stream_answers(model: SamwiseModel, source: FrameSource, expressions: list[str],
+                    precision: str) -> Iterator[tuple[Frame, list[Answer]]]:
+    """Answers frame by frame, all expressions at once. Bad expressions raise before any frame."""
+    from samwise_ros.config import SessionConfig
+    from samwise_ros.streaming.result_folder import Answer
+    from samwise_ros.streaming.session import StreamingSession
+    from samwise_ros.structures import Command, CommandKind
+
+    session = StreamingSession(model, SessionConfig(precision=precision,
+                                                    max_targets=max(16, len(expressions))))
+    for index, text in enumerate(expressions):
+        session.submit(Command(CommandKind.ADD, str(index), text))
+
+    def run() -> Iterator[tuple[Frame, list[Answer]]]:
+        for frame in source:
+            result = session.step(frame.rgb)
+            yield frame, [Answer(t.expression, t.state, t.object_score, t.mask, t.switched)
+                          for t in result.targets]
+
+    return run()
+
+
+def _clip_answers(model: SamwiseModel, source: FrameSource,
+                  expressions: list[str]) -> Iterator[tuple[Frame, list[Answer]]]:
+    """Answers of one run per expression, in step; each run reads the video for itself."""
+    from samwise_ros.streaming.clip import ClipRunner
+
+    model.tokenizer(expressions)  # raises for a bad one before any frame
+    runs = [ClipRunner(model).run((frame.rgb for frame in source), text) for text in expressions]
+    states = [TargetState.SEARCHING] * len(expressions)
+    for frame, *found in zip(source, *runs, strict=True):
+        answers = []
+        for index, (text, clip_frame) in enumerate(zip(expressions, found, strict=True)):
+            answers.append(_clip_answer(text, clip_frame, states[index]))
+            states[index] = answers[-1].state
+        yield frame, answers
+
+
+def _clip_answer(text: str, frame: Any, before: TargetState) -> Answer:
+    """Clip mode has no states; they follow from what was seen so far, as in stream mode."""
+    from samwise_ros.streaming.result_folder import Answer
+
+    if frame.object_score > 0 and frame.mask.any():
+        state = TargetState.TRACKING
+    else:
+        state = (TargetState.SEARCHING if before is TargetState.SEARCHING else TargetState.LOST)
+    return Answer(text, state, frame.object_score, frame.mask, frame.switched)
+
+
+def _with_progress(answers: Iterator[tuple[Frame, list[Answer]]],
+                   source: FrameSource) -> Iterator[tuple[Frame, list[Answer]]]:
+    """Show a progress bar with frames per second on the terminal while iterating."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TextColumn("{task.fields[fps]}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(source.name, total=source.count, fps="")
+        for answer in answers:
+            yield answer
+            speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
+            progress.update(task, advance=1, fps=f"{speed:.1f} frames/s" if speed else "")
+
+
+@contextmanager
+def _stop_after_frame() -> Iterator[list[int]]:
+    """Turn the first Ctrl-C into an entry of the list; a second one interrupts at once."""
+    stop: list[int] = []
+    previous = signal.getsignal(signal.SIGINT)
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        stop.append(number)
+        signal.signal(signal.SIGINT, previous)
+        # Not through Python's buffers: they may be in use where the signal arrives.
+        os.write(2, b"\nstopping after this frame; Ctrl-C again stops at once\n")
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,97 @@
+"""A folder of results that is valid after every frame: overlay video, masks, records, sheet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samwise_ros.streaming.image_ops import tight_box
+from samwise_ros.streaming.video_io import (
+    ContactSheet,
+    Frame,
+    FrameSource,
+    VideoWriter,
+    paint_masks,
+    write_png,
+)
+from samwise_ros.structures import FrameError, TargetState
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer for one expression on one frame, from either mode.
+
+    Attributes:
+        expression: The sentence.
+        state: SEARCHING, TRACKING or LOST.
+        object_score: Logit that the target is visible.
+        mask: bool [H, W] in camera pixels.
+        switched: CME replaced what the memory keeps of this frame.
+    """
+
+    expression: str
+    state: TargetState
+    object_score: float
+    mask: np.ndarray
+    switched: bool
+
+    def record(self, target: int) -> dict[str, Any]:
+        """Plain values for JSON; the box is [x0, y0, x1, y1], end exclusive, or null."""
+        box = tight_box(self.mask)
+        return {
+            "target": target, "expression": self.expression, "state": self.state.value,
+            "score": float(1 / (1 + np.exp(-np.clip(self.object_score, -60, 60)))),
+            "object_score": self.object_score,
+            "box": None if box is None else [box.x0, box.y0, box.x1, box.y1],
+            "area": int(self.mask.sum()), "switched": self.switched,
+        }
+
+
+class ResultFolder:
+    """Writes `overlay.mp4`, `results.jsonl`, `contact_sheet.png` and the masks of one video.
+
+    Masks follow the benchmarks: `Annotations/<video>/<expression number>/<frame>.png`, 8-bit grey,
+    0 or 255, at camera size. Masks of an earlier run on a video of that name are removed first. After
+    `close` (use `contextlib.closing`) the frames written so far are readable, whatever ended the run.
+    """
+
+    def __init__(self, folder: str | Path, source: FrameSource) -> None:
+        self.folder = Path(folder)
+        self.masks = self.folder / "Annotations" / source.name
+        self.frames = 0
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self.masks, ignore_errors=True)
+            self._records = (self.folder / "results.jsonl").open("w", encoding="utf-8")
+        except OSError as error:
+            raise FrameError(f"cannot write results to {self.folder}: {error}") from error
+        self._video = VideoWriter(self.folder / "overlay.mp4", source.rate)
+        self._sheet = ContactSheet()
+
+    def add(self, frame: Frame, answers: Sequence[Answer]) -> None:
+        """Write one frame and its answers, one per expression in their order."""
+        for target, answer in enumerate(answers):
+            path = self.masks / str(target) / f"{frame.name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_png(path, answer.mask.astype(np.uint8) * 255)
+        for target, answer in enumerate(answers):
+            record = {"frame": self.frames, "name": frame.name, **answer.record(target)}
+            self._records.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._records.flush()
+        overlay = paint_masks(frame.rgb, [answer.mask for answer in answers])
+        self._video.write(overlay)
+        self._sheet.add(overlay, frame.name)
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finish the video and write the contact sheet."""
+        self._records.close()
+        self._video.close()
+        if self.frames:
+            write_png(self.folder / "contact_sheet.png", self._sheet.image())

@@ -45,7 +45,7 @@ def paint_background(
         ],
         axis=1,
     )
-    rays = camera.rotation.apply(local)  # length along the optical axis: 1
+    rays = local @ camera.axes.T  # length along the optical axis: 1
     floor = -TABLE_HEIGHT if surface.place == "table" else 0.0
     distance, plane = _first_hit(camera.position, rays, floor)
     height = camera.position[2] + distance * rays[:, 2] - floor

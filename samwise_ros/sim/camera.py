@@ -65,7 +65,7 @@ def sample_camera(
     """
     elevation = np.deg2rad(rng.uniform(24, 46))
     azimuth = np.deg2rad(rng.uniform(-22, 22))
-    distance = rng.uniform(1.05, 1.3)
+    distance = rng.uniform(0.98, 1.22)
     target = np.array([rng.uniform(-0.04, 0.04), rng.uniform(-0.04, 0.04), 0.06])
     away = np.array([np.sin(azimuth), -np.cos(azimuth), np.tan(elevation)]) * np.cos(elevation)
     kind = str(rng.choice(CAMERA_KINDS, p=[0.5, 0.2, 0.3])) if moving else "fixed"

@@ -18,16 +18,16 @@ from samwise_ros.sim.motions import Circle, Lift, Motion, Span, Spin, Still, Tra
 from samwise_ros.sim.motions import direction_tag as direction_of
 from samwise_ros.sim.physics import PUSHER_HALF, Impulse, Pusher, record, tipping_impulse
 
-TRIES = 14
+TRIES = 10
 CHECKS = 9  # points in time at which collisions and visibility are checked
 FALLING_CLASSES = ("robot", "teddy", "duck", "mug")
 
 KIND_WEIGHTS: dict[str, dict[str, float]] = {
-    "ball": dict(roll=5, circle=1, lift=1, push=1, drop=0.8, enter=1.2, leave=0.8, back=1, hide=1),
-    "car": dict(drive=5, circle=1.5, spin=1, enter=1.5, leave=0.8, back=1, hide=1, lift=0.7),
+    "ball": dict(roll=6, circle=1, lift=0.7, push=1, drop=0.6, enter=1, leave=0.7, back=0.7, hide=1),
+    "car": dict(drive=6, circle=1.5, spin=0.6, enter=1.2, leave=0.7, back=0.7, hide=1, lift=0.5),
     "other": dict(
-        slide=2.5, push=2.2, fall=2.2, lift=1.8, circle=1, spin=1.2, drop=0.7, enter=1, leave=0.6,
-        back=1, hide=1,
+        slide=3.5, push=2.5, fall=2.5, lift=1.4, circle=1, spin=0.7, drop=0.6, enter=1, leave=0.7,
+        back=0.7, hide=1,
     ),
 }  # fmt: skip
 
@@ -63,13 +63,15 @@ class Choreographer:
         rng: np.random.Generator,
     ) -> None:
         self._objects = objects
-        self._camera = camera
         self._intrinsics = intrinsics
         self._duration = duration
         self._repeat = repeat
         self._rng = rng
+        self._radii = [radius(item) for item in objects]
+        self._times = np.linspace(0.0, duration, CHECKS)
+        self._cameras = [camera.pose(float(time)) for time in self._times]
         self._plan = Choreography(list(homes), [Still() for _ in objects])
-        axes = camera.pose(0.0).rotation.as_matrix()
+        axes = self._cameras[0].axes
         self._right = axes[:, 0] / np.linalg.norm(axes[:, 0])
         away = axes[:, 2] * [1, 1, 0]
         self._away = away / np.linalg.norm(away)
@@ -106,29 +108,29 @@ class Choreographer:
         kinds = [kind for kind in weights if weights[kind] > 0]
         share = np.array([weights[kind] for kind in kinds])
         before = replace(self._plan, homes=list(self._plan.homes))
-        for _ in range(TRIES):
-            kind = str(self._rng.choice(kinds, p=share / share.sum()))
-            motion = getattr(self, f"_{kind}")(index)
-            if motion is not None and self._fine(index, motion):
-                self._plan.motions[index] = motion
-                return True
-            self._plan.homes, self._plan.arm = list(before.homes), before.arm
+        # One kind is tried several times before the next: otherwise those that fit anywhere
+        # (spinning, being lifted) would crowd out those that need room (rolling, driving).
+        for kind in self._rng.choice(kinds, len(kinds), replace=False, p=share / share.sum()):
+            for _ in range(TRIES):
+                motion = getattr(self, f"_{kind}")(index)
+                if motion is not None and self._fine(index, motion):
+                    self._plan.motions[index] = motion
+                    return True
+                self._plan.homes, self._plan.arm = list(before.homes), before.arm
         return False
 
     # -- checks -------------------------------------------------------------------------------
 
     def _fine(self, index: int, motion: Motion) -> bool:
         """No collision with another object, and in the picture as far as the kind allows."""
-        item = self._objects[index]
-        shares = []
-        for time in np.linspace(0.0, self._duration, CHECKS):
-            pose = motion.pose(time, self._plan.homes[index])
-            if not self._clear(index, pose, time):
-                return False
-            camera = self._camera.pose(time)
-            shares.append(
-                inside_share(image_box(item, pose, camera, self._intrinsics), self._intrinsics)
-            )
+        item, home = self._objects[index], self._plan.homes[index]
+        poses = [motion.pose(float(time), home) for time in self._times]
+        if not all(self._clear(index, pose, time) for pose, time in zip(poses, self._times)):
+            return False
+        shares = [
+            inside_share(image_box(item, pose, camera, self._intrinsics), self._intrinsics)
+            for pose, camera in zip(poses, self._cameras)
+        ]
         if motion.kind in ("enter", "drop"):
             return shares[0] < 0.02 and shares[-1] > 0.75
         if motion.kind == "leave":
@@ -141,9 +143,9 @@ class Choreographer:
         for other, (item, home) in enumerate(zip(self._objects, self._plan.homes)):
             if other == index:
                 continue
-            place = self._plan.motions[other].pose(time, home).position
+            place = self._plan.motions[other].pose(float(time), home).position
             offset = pose.position - place
-            gap = np.linalg.norm(offset[:2]) - radius(item) - radius(self._objects[index])
+            gap = np.hypot(offset[0], offset[1]) - self._radii[other] - self._radii[index]
             if gap < -0.03 and abs(offset[2]) < 0.3:
                 return False
         return True
@@ -156,16 +158,16 @@ class Choreographer:
         duration = self._rng.uniform(min(shortest * self._duration, longest), longest)
         return Span(float(start), float(duration), self._repeat)
 
-    def _heading(self) -> np.ndarray:
-        """A direction [3] over the ground, mostly sideways as seen by the camera."""
-        if self._rng.random() < 0.75:
-            base = self._right * self._rng.choice([-1, 1])
-        else:
-            base = self._away * self._rng.choice([-1, 1])
+    def _heading(self, index: int) -> np.ndarray:
+        """A direction [3] over the ground, mostly sideways and to where there is room."""
+        place = self._plan.homes[index].position
+        axis = self._right if self._rng.random() < 0.75 else self._away
+        room = -np.sign(place @ axis) or 1.0
+        base = axis * (room if self._rng.random() < 0.75 else -room)
         return Rotation.from_euler("z", self._rng.uniform(-0.25, 0.25)).apply(base)
 
     def _tags(self, kind: str, displacement: np.ndarray) -> frozenset[str]:
-        direction = direction_of(displacement, self._camera.pose(0.0))
+        direction = direction_of(displacement, self._cameras[0])
         if self._repeat or direction is None:
             return frozenset({"moves", kind})
         return frozenset({"moves", kind, direction})
@@ -194,8 +196,8 @@ class Choreographer:
         item, home = self._objects[index], self._plan.homes[index]
         for distance in np.arange(0.3, 2.2, 0.1):
             pose = Pose(home.position + heading * distance, home.rotation)
-            for time in (0.0, self._duration):
-                box = image_box(item, pose, self._camera.pose(time), self._intrinsics)
+            for camera in (self._cameras[0], self._cameras[-1]):
+                box = image_box(item, pose, camera, self._intrinsics)
                 if inside_share(box, self._intrinsics) > 0.0:
                     break
             else:
@@ -205,13 +207,13 @@ class Choreographer:
     # -- kinds --------------------------------------------------------------------------------
 
     def _slide(self, index: int) -> Motion:
-        end = self._heading() * self._rng.uniform(0.25, 0.6)
+        end = self._heading(index) * self._rng.uniform(0.22, 0.5)
         return self._travel("slide", "slide", np.zeros(3), end, {"roll", "drive"})
 
     def _drive(self, index: int) -> Motion:
-        heading = self._heading()
+        heading = self._heading(index)
         self._face(index, heading)
-        end = heading * self._rng.uniform(0.3, 0.65)
+        end = heading * self._rng.uniform(0.25, 0.55)
         return self._travel("drive", "drive", np.zeros(3), end, {"slide", "roll"})
 
     def _circle(self, index: int) -> Motion:
@@ -238,7 +240,7 @@ class Choreographer:
         self._face(index, -heading)
         motion = self._travel("enter", "enter", begin, np.zeros(3), {"slide", "roll", "drive"})
         # "Entering late": now and then well after a look-alike has been on stage.
-        start = self._rng.uniform(0.1, 0.5) * self._duration
+        start = self._rng.uniform(0.05, 0.4) * self._duration
         span = Span(float(start), min(self._duration - float(start), 1.5), self._repeat)
         return replace(motion, span=span)
 
@@ -324,13 +326,22 @@ class Choreographer:
         )
 
     def _roll(self, index: int) -> Motion | None:
-        heading = self._heading()
-        speed = self._rng.uniform(0.3, 0.6) / min(self._duration * 0.85, 1.8)
+        heading = self._heading(index)
+        length = self._rng.uniform(0.28, 0.5)
+        if not self._free_path(index, heading * length):
+            return None
+        speed = length / min(self._duration * 0.85, 1.8)
         spin = np.cross([0, 0, 1.0], heading) * speed / (self._objects[index].size / 2)
         impulse = Impulse(tuple((heading * speed).tolist()), tuple(spin.tolist()))
         track = self._recorded(index, "roll", impulse, {"slide"})
         moved = track.positions[-1] - track.positions[0]
-        return track if moved @ heading > 0.2 else None
+        return track if moved @ heading > 0.18 else None
+
+    def _free_path(self, index: int, offset: np.ndarray) -> bool:
+        """A cheap look along a straight line, before physics is asked."""
+        span = Span(0.0, self._duration)
+        path = Travel("slide", span, (0.0, 0.0, 0.0), tuple(offset.tolist()), frozenset())
+        return self._fine(index, path)
 
     def _fall(self, index: int) -> Motion | None:
         towards = Rotation.from_euler("z", self._rng.uniform(0, 2 * np.pi)).apply([1.0, 0, 0])
@@ -349,11 +360,13 @@ class Choreographer:
 
     def _push(self, index: int) -> Motion | None:
         item, home = self._objects[index], self._plan.homes[index]
-        heading = self._heading()
+        heading = self._heading(index)
         contact = home.position - heading * (radius(item) + PUSHER_HALF + 0.01)
         start = contact + [0, 0, float(np.clip(0.45 * item.box[2], 0.04, 0.1))]
         length = self._rng.uniform(0.25, 0.45)
         time = float(self._rng.uniform(0.6, 0.8) * min(self._duration, 3.0))
+        if not self._free_path(index, heading * length):
+            return None
         pusher = Pusher(start, heading * length / time, time)
         base = self._arm_base(np.stack([start, pusher.position(time)]))
         if base is None:

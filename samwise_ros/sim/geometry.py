@@ -9,6 +9,7 @@ radians, quaternions are (x, y, z, w).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -21,11 +22,16 @@ class Pose:
     position: np.ndarray
     rotation: Rotation
 
+    @cached_property
+    def axes(self) -> np.ndarray:
+        """Rotation matrix [3, 3]; its columns are this frame's axes in the world."""
+        return self.rotation.as_matrix()
+
     @property
     def matrix(self) -> np.ndarray:
         """4 x 4 homogeneous transform from this frame to the world, float64."""
         result = np.eye(4)
-        result[:3, :3] = self.rotation.as_matrix()
+        result[:3, :3] = self.axes
         result[:3, 3] = self.position
         return result
 
@@ -36,7 +42,7 @@ class Pose:
 
     def transform(self, points: np.ndarray) -> np.ndarray:
         """Points [N, 3] of this frame, expressed in the world frame, [N, 3]."""
-        return self.rotation.apply(points) + self.position
+        return points @ self.axes.T + self.position
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ def project(points: np.ndarray, camera: Pose, intrinsics: Intrinsics) -> np.ndar
         [N, 3]: pixel column, pixel row, depth [m] along the optical axis. The pixel of a point
         behind the camera (depth <= 0) has no meaning.
     """
-    local = camera.rotation.inv().apply(np.atleast_2d(points) - camera.position)
+    local = (np.atleast_2d(points) - camera.position) @ camera.axes
     depth = local[:, 2]
     safe = np.where(depth > 1e-6, depth, 1e-6)
     column = intrinsics.fx * local[:, 0] / safe + intrinsics.cx
@@ -109,5 +115,7 @@ def project(points: np.ndarray, camera: Pose, intrinsics: Intrinsics) -> np.ndar
 
 def box_corners(sides: np.ndarray) -> np.ndarray:
     """Corners [8, 3] of a box with `sides` [3] that stands on the origin (z from 0 up)."""
-    signs = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
-    return signs * np.asarray(sides)
+    return _BOX_SIGNS * np.asarray(sides)
+
+
+_BOX_SIGNS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])

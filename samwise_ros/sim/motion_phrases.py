@@ -32,32 +32,24 @@ def singled_out(facts: ClipFacts, members: list[int], tags: tuple[str, ...]) -> 
     """The only member of which all `tags` are true, if no other might be meant; else None."""
     wanted = set(tags)
     true = [index for index in members if wanted <= facts.tags[index]]
-    perhaps = [
-        index for index in members if wanted <= facts.tags[index] | facts.possible_tags[index]
-    ]
+    perhaps = [index for index in members if _might(facts, index, tags)]
     return true[0] if len(true) == 1 and perhaps == true else None
 
 
 def absent_motion_phrases(facts: ClipFacts, book: PhraseBook) -> list[str]:
-    """Noun phrases for motions that nobody of the named objects makes, at most two.
+    """One noun phrase for a motion that the named object does not make, or []."""
+    options = [
+        (tags, colour, name)
+        for tags in MOTION_TEMPLATES
+        if tags != ("still",)
+        for colour, name in _sets(facts)
+        if not any(_might(facts, index, tags) for index in facts.members(colour, name))
+    ]
+    return [phrase(book, *option) for option in book.sample(options, 1)]
 
-    The objects named are there; only the motion is not. Motions that someone might see in the
-    clip after all are left out.
-    """
-    options = []
-    for tags in MOTION_TEMPLATES:
-        if tags == ("still",):
-            continue
-        for colour, name in _sets(facts):
-            members = facts.members(colour, name)
-            wanted = set(tags)
-            if not any(
-                wanted & (facts.tags[index] | facts.possible_tags[index]) - {"moves"} == wanted
-                or wanted <= facts.tags[index] | facts.possible_tags[index]
-                for index in members
-            ):
-                options.append((tags, colour, name))
-    return [phrase(book, *option) for option in book.sample(options, 2)]
+
+def _might(facts: ClipFacts, index: int, tags: tuple[str, ...]) -> bool:
+    return set(tags) <= facts.tags[index] | facts.possible_tags[index]
 
 
 def phrase(book: PhraseBook, tags: tuple[str, ...], colour: str | None, name: str | None) -> str:

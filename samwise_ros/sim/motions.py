@@ -210,7 +210,7 @@ def direction_tag(displacement: np.ndarray, camera: Pose) -> str | None:
 
     Returns None for a displacement between two directions (30 degrees or more off both).
     """
-    axes = camera.rotation.as_matrix()
+    axes = camera.axes
     right = axes[:, 0] * [1, 1, 0]
     away = axes[:, 2] * [1, 1, 0]
     values = {

@@ -150,7 +150,7 @@ class _Proxies:
             body,
             -1,
             lateralFriction=0.7,
-            rollingFriction=0.002,
+            rollingFriction=0.0003,
             restitution=0.25,
             linearDamping=0.0,
             physicsClientId=self._client,

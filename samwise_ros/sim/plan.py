@@ -105,7 +105,9 @@ def plan_scene(
     """
     for attempt in range(MAX_ATTEMPTS):
         rng = clip_rng(split, seed, clip, variant, attempt)
-        count = int(rng.choice([2, 3, 4, 5], p=[0.12, 0.36, 0.34, 0.18]))
+        # Something that moves needs room.
+        shares = [0.2, 0.42, 0.28, 0.1] if settings.moving else [0.12, 0.36, 0.34, 0.18]
+        count = int(rng.choice([2, 3, 4, 5], p=shares))
         objects = sample_objects(split, count, rng)
         surface = sample_surface(rng)
         camera, intrinsics = sample_camera(rng, settings.width, settings.height, settings.moving)

@@ -178,7 +178,7 @@ class World:
     def render(self, camera: Pose, intrinsics: Intrinsics) -> Rendering:
         """The picture from `camera` (optical frame in the world)."""
         width, height = intrinsics.width, intrinsics.height
-        axes = camera.rotation.as_matrix()
+        axes = camera.axes
         view = self._bullet.computeViewMatrix(
             camera.position.tolist(),
             (camera.position + axes[:, 2]).tolist(),

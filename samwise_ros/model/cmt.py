@@ -56,10 +56,18 @@ class _HsaBlock(nn.Module):
         self.linear = nn.Linear(dim, dim)
         self.dropout = dropout
 
-    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """[M, Lq, D] queries over [M, Lk, D] keys -> [M, Lq, D]."""
+    def project_query(self, x: Tensor) -> Tensor:
+        """[..., D] -> [..., D]."""
+        mha, dim = self.self_attn, x.shape[-1]
+        return F.linear(x, mha.in_proj_weight[:dim], mha.in_proj_bias[:dim])
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Projected queries [M, Lq, D], keys and values [M, Lk, D] -> [M, Lq, D]."""
+        heads = [x.unflatten(-1, (self.self_attn.num_heads, -1)).transpose(1, 2)
+                 for x in (query, key, value)]
         dropout = self.dropout if self.training else 0.0
-        return self.linear(fused_attention(self.self_attn, query, keys, keys, dropout=dropout))
+        out = F.scaled_dot_product_attention(*heads, dropout_p=dropout)
+        return self.linear(self.self_attn.out_proj(out.transpose(1, 2).flatten(2)))
 
 
 def time_code(positions: Tensor, total: int | Tensor, dim: int) -> Tensor:
@@ -135,40 +143,77 @@ class CmtAdapter(nn.Module):
             return relu(_channels_last(norm, F.linear(a, weight)))
         return relu(F.linear(a, *_fold(weight, norm)))
 
-    def attend_time(self, x: Tensor, past: Tensor | None, window: TimeWindow) -> Tensor:
-        """HSA: every pixel attends to its cell in all frames in sight, and is added to `x`.
+    def project_frames(self, x: Tensor) -> Tensor:
+        """What later frames need of `x`: [..., D] -> [..., 3D], or `x` itself without HSA.
 
-        Args:
-            x: [B, T, h, w, D], the frames that ask; all of them are also attended to.
-            past: [B, K, h, w, D], earlier frames that are only attended to.
-            window: Time codes of the K + T frames.
-
-        Returns:
-            [B, T, h, w, D] (A.6).
+        Keys and values of a frame are linear maps of LayerNorm(x + code), and the code of a kept
+        frame changes whenever the window slides. The map of `x` alone is computed here, once; the
+        code and the statistics are put in by `_keys_and_values`, without another product per pixel.
         """
         if not self.use_hsa:
             return x
-        batch, frames, height, width, dim = x.shape
-        seen = x if past is None else torch.cat((past, x), dim=1)
-        keys = self.norm_pre_HSA(self._cells(seen, window))  # [B, cells, K+T, P*P, D]
-        cells = keys.shape[1]
-        query = keys[:, :, seen.shape[1] - frames :].flatten(0, 1).flatten(1, 2)
-        mixed = self.hsa(query, keys.flatten(0, 1).flatten(1, 2))
-        side = self.patch_side
-        rows, columns = height // side, width // side
-        mixed = mixed.view(batch, rows, columns, frames, side, side, dim)
-        assert cells == rows * columns
-        return x + mixed.permute(0, 3, 1, 4, 2, 5, 6).reshape(x.shape)
+        return torch.cat((x, F.linear(x, self._key_value_matrix())), dim=-1)
 
-    def _cells(self, x: Tensor, window: TimeWindow) -> Tensor:
-        """[B, T, h, w, D] -> [B, cells, T, P*P, D] with time and position codes added."""
-        batch, frames, height, width, dim = x.shape
+    def attend_time(self, present: Tensor, past: Tensor | None, window: TimeWindow) -> Tensor:
+        """HSA: every pixel attends to its cell in all frames in sight (A.6), added to `x`.
+
+        Args:
+            present: [B, T, h, w, 3D] from `project_frames`, the frames that ask; all of them are
+                also attended to.
+            past: [B, K, h, w, 3D], earlier frames that are only attended to.
+            window: Time codes of the K + T frames.
+
+        Returns:
+            [B, T, h, w, D].
+        """
+        if not self.use_hsa:
+            return present
+        batch, frames, height, width, _ = present.shape
+        dim = self.norm_pre_HSA.normalized_shape[0]
+        seen = present if past is None else torch.cat((past, present), dim=1)
+        cells = self._to_cells(seen)
+        code = self._codes(seen.shape[1], window, dim).to(seen.dtype)
+        now = cells[:, :, -frames:, :, :dim] + code[-frames:]
+        query = self.hsa.project_query(self.norm_pre_HSA(now))
+        key, value = self._keys_and_values(cells, code)
+        mixed = self.hsa(*(part.flatten(0, 1).flatten(1, 2) for part in (query, key, value)))
+        return present[..., :dim] + self._from_cells(mixed, (batch, frames, height, width))
+
+    def _key_value_matrix(self) -> Tensor:
+        """[2D, D] key and value projections of HSA with the LayerNorm weight folded in."""
+        weight = self.hsa.self_attn.in_proj_weight
+        return weight[weight.shape[1] :] * self.norm_pre_HSA.weight
+
+    def _keys_and_values(self, cells: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, cells, T, P*P, D] of LayerNorm(x + code), from x and its map."""
+        dim, matrix, mha = code.shape[-1], self._key_value_matrix(), self.hsa.self_attn
+        x, mapped = cells.split((dim, 2 * dim), dim=-1)
+        variance, mean = torch.var_mean((x + code).float(), dim=-1, correction=0, keepdim=True)
+        scale = torch.rsqrt(variance + self.norm_pre_HSA.eps)
+        bias = F.linear(self.norm_pre_HSA.bias, mha.in_proj_weight[dim:], mha.in_proj_bias[dim:])
+        centred = mapped + F.linear(code, matrix) - mean * matrix.sum(dim=1)
+        return (centred * scale + bias).to(cells.dtype).chunk(2, dim=-1)
+
+    def _codes(self, frames: int, window: TimeWindow, dim: int) -> Tensor:
+        """Time plus position codes [T, P*P, D] of the frames in sight."""
+        device = self.spatial_pos_embed.device
+        positions = torch.arange(frames, dtype=torch.float32, device=device) + window.first
+        return time_code(positions, window.total, dim)[:, None] + self.spatial_pos_embed[0, 0]
+
+    def _to_cells(self, x: Tensor) -> Tensor:
+        """[B, T, h, w, E] -> [B, cells, T, P*P, E], cells and pixels row-major."""
+        batch, frames, height, width, channels = x.shape
         side = self.patch_side
-        x = x.view(batch, frames, height // side, side, width // side, side, dim)
-        x = x.permute(0, 2, 4, 1, 3, 5, 6).reshape(batch, -1, frames, side * side, dim)
-        positions = torch.arange(frames, dtype=torch.float32, device=x.device) + window.first
-        code = time_code(positions, window.total, dim).to(x.dtype)
-        return x + (code[:, None] + self.spatial_pos_embed[0, 0])
+        x = x.view(batch, frames, height // side, side, width // side, side, channels)
+        x = x.permute(0, 2, 4, 1, 3, 5, 6)
+        return x.reshape(batch, -1, frames, side * side, channels)
+
+    def _from_cells(self, x: Tensor, shape: tuple[int, int, int, int]) -> Tensor:
+        """[B*cells, T*P*P, D] -> [B, T, h, w, D]; `shape` is (B, T, h, w)."""
+        batch, frames, height, width = shape
+        side = self.patch_side
+        x = x.view(batch, height // side, width // side, frames, side, side, -1)
+        return x.permute(0, 3, 1, 4, 2, 5, 6).reshape(*shape, -1)
 
     def fuse(self, a: Tensor, mean: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Exchange between image and text (A.5 steps 2, 4, 5, 6, 7).

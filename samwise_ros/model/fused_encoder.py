@@ -24,8 +24,9 @@ class CausalContext:
     """Projected frames that HSA and the text side still see while streaming.
 
     Attributes:
-        shared: [B, K, h, w, D] of the first adapter: text-independent, one per camera. None: empty.
-        rows: Per further adapter [N, K, h, w, D], one per target, or None.
+        shared: [B, K, h, w, E] of the first adapter: text-independent, one per camera. None: empty.
+            E is 3D with HSA and D without (`CmtAdapter.project_frames`).
+        rows: Per further adapter [N, K, h, w, E], one per target, or None.
     """
 
     shared: Tensor | None
@@ -57,14 +58,14 @@ class SharedFeatures:
 
     Attributes:
         maps: Stage outputs [B*T, h, w, C] up to the first fusion stage, before its adapter.
-        x: [B, T, h, w, D] projection of the last map, None without adapters.
+        projected: [B, T, h, w, E] projection of the last map, None without adapters.
         attended: [B, T, h, w, D] after HSA, None without adapters.
-        mean: [B, h, w, D] mean of `x` over the frames in sight, None without adapters.
+        mean: [B, h, w, D] mean of the projection over the frames in sight, None without adapters.
         shape: (B, T).
     """
 
     maps: tuple[Tensor, ...]
-    x: Tensor | None
+    projected: Tensor | None
     attended: Tensor | None
     mean: Tensor | None
     shape: tuple[int, int]
@@ -112,11 +113,12 @@ def _window(past: Tensor | None, frames: int, position: int | None, total: int) 
     return TimeWindow(position - kept, total)
 
 
-def _mean_in_sight(x: Tensor, past: Tensor | None) -> Tensor:
-    """Mean over past and present frames: [B, K, ...], [B, T, ...] -> [B, ...]."""
+def _mean_in_sight(present: Tensor, past: Tensor | None, dim: int) -> Tensor:
+    """Mean over past and present frames of the first D channels: [B, T, h, w, E] -> [B, h, w, D]."""
     if past is None:
-        return x.mean(dim=1)
-    return (x.sum(dim=1) + past.sum(dim=1)) / (x.shape[1] + past.shape[1])
+        return present[..., :dim].mean(dim=1)
+    total = present[..., :dim].sum(dim=1) + past[..., :dim].sum(dim=1)
+    return total / (present.shape[1] + past.shape[1])
 
 
 def _to_rows(x: Tensor, clip_of_row: Tensor | None, rows: int) -> Tensor:
@@ -145,7 +147,7 @@ class FusedEncoder:
 
         Args:
             pixels: [B, T, 3, S_h, S_w] normalised frames.
-            past: [B, K, h, w, D] context of the first adapter, or None.
+            past: [B, K, h, w, E] context of the first adapter, or None.
             position: 1-based place of the frame in a fixed window; None for a sliding window.
         """
         batch, frames = pixels.shape[:2]
@@ -158,10 +160,8 @@ class FusedEncoder:
             maps.append(v)
         if not self.fusion_stages:
             return SharedFeatures(tuple(maps), None, None, None, (batch, frames))
-        x = self.adapters[0].project_down(v).unflatten(0, (batch, frames))
-        window = _window(past, frames, position, self.config.cmt.clip_window)
-        attended = self.adapters[0].attend_time(x, past, window)
-        return SharedFeatures(tuple(maps), x, attended, _mean_in_sight(x, past), (batch, frames))
+        projected, attended, mean = self._look_back(0, v.unflatten(0, (batch, frames)), past, position)
+        return SharedFeatures(tuple(maps), projected, attended, mean, (batch, frames))
 
     def encode_rows(self, shared: SharedFeatures, text: TextState,
                     past: tuple[Tensor | None, ...], clip_of_row: Tensor | None = None,
@@ -171,16 +171,16 @@ class FusedEncoder:
         Args:
             shared: Result of `encode_shared` on the same frames.
             text: N rows after the layers before the first fusion.
-            past: Per further adapter its context [N, K, h, w, D] or None.
+            past: Per further adapter its context [N, K, h, w, E] or None.
             clip_of_row: int64 [N] row -> clip; None when B is 1, or N == B in the same order.
             position: As in `encode_shared`.
 
         Returns:
-            The features, and per further adapter its projection [N, T, h, w, D] of these frames.
+            The features, and per further adapter its projection [N, T, h, w, E] of these frames.
         """
         if not self.fusion_stages:
             return self._encode_without_fusion(shared, text, clip_of_row), ()
-        frames, rows = shared.shape[1], text.hidden.shape[0]
+        rows = text.hidden.shape[0]
         maps = list(shared.maps)
         v, attended, mean = (_to_rows(x, clip_of_row, rows) for x in (
             maps.pop().unflatten(0, shared.shape), shared.attended, shared.mean))
@@ -192,17 +192,27 @@ class FusedEncoder:
                 last_layer = self.config.text.fusion_layers[index]
                 text = self.text_encoder.run_layers(text, first_layer, last_layer)
                 first_layer = last_layer
-                x = self.adapters[index].project_down(v.flatten(0, 1)).unflatten(0, v.shape[:2])
-                window = _window(past[index - 1], frames, position, self.config.cmt.clip_window)
-                attended = self.adapters[index].attend_time(x, past[index - 1], window)
-                mean = _mean_in_sight(x, past[index - 1])
-                projected.append(x)
+                frame, attended, mean = self._look_back(index, v, past[index - 1], position)
+                projected.append(frame)
             dv, dt = self.adapters[index].fuse(attended, mean, text.hidden, text.mask)
             v, text = v + dv, text.with_hidden(text.hidden + dt)
             maps.append(v.flatten(0, 1))
         self._run_stages(v, self.fusion_stages[-1] + 1, 4, maps)
         text = self.text_encoder.run_layers(text, first_layer, self.config.text.num_layers)
         return self._decoder_inputs(maps, shared.shape, clip_of_row, text), tuple(projected)
+
+    def _look_back(self, index: int, v: Tensor, past: Tensor | None,
+                   position: int | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Project a map [M, T, h, w, C] down and let it attend to the frames in sight.
+
+        Returns the projection [M, T, h, w, E], HSA's result [M, T, h, w, D], the mean [M, h, w, D].
+        """
+        adapter, config = self.adapters[index], self.config.cmt
+        x = adapter.project_down(v.flatten(0, 1)).unflatten(0, v.shape[:2])
+        projected = adapter.project_frames(x)
+        window = _window(past, v.shape[1], position, config.clip_window)
+        attended = adapter.attend_time(projected, past, window)
+        return projected, attended, _mean_in_sight(projected, past, config.dim)
 
     def _run_stage(self, v: Tensor, stage: int) -> Tensor:
         ends = self.trunk.stage_ends

@@ -135,13 +135,13 @@ class SamwiseModel(nn.Module):
             position: 1-based place in a fixed window of frames; None for a sliding window.
 
         Returns:
-            Features, and the projections of these frames [.., T, h, w, D] to extend a context with.
+            Features, and the projections of these frames [.., T, h, w, E] to extend a context with.
         """
         past = context or CausalContext(None, (None,) * max(0, len(self.cmt_adapters) - 1))
         shared = self.encode_shared(pixels, past.shared, position)
         encoded, projected = self.encoder.encode_rows(
             shared, text, past.rows, clip_of_row, position)
-        return encoded, CausalContext(shared.x, projected)
+        return encoded, CausalContext(shared.projected, projected)
 
     def forward(self, pixels: Tensor, tokens: Tokens, clip_of_row: Tensor | None = None, *,
                 causal: bool = False, run_cme: bool = True) -> ClipOutput:

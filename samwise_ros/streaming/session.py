@@ -3,7 +3,7 @@
 Time. HSA asks from the current frame to itself and at most seven earlier ones. With the default
 "sliding" code the frames in sight carry the positions 1..T, the current one the last, as a clip
 that ends now would. A kept frame therefore changes its code on every step, so projected frames are
-kept rather than keys, and keys are made anew (about 34 GFLOP per frame at 1024, 3 % of base+). The
+kept rather than keys. Their linear maps are kept too, so that new codes cost additions only. The
 kept frames of the first adapter equal a re-encoded clip exactly; those of the later adapters were
 computed with their own past, which is what makes one frame cost one frame. The first frame equals
 a clip of one frame. See docs/architecture.md.
@@ -198,7 +198,7 @@ class StreamingSession:
         for group in self._groups(rows):
             for answer in self._answer_group(group, shared, size, position):
                 answers[answer.target.target_id] = answer
-        context = extend_context(CausalContext(past, ()), CausalContext(shared.x, ()),
+        context = extend_context(CausalContext(past, ()), CausalContext(shared.projected, ()),
                                  self.config.context_frames)
         return context.shared, [answers[target.target_id] for target in rows]
 

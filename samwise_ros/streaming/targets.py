@@ -62,7 +62,7 @@ class TargetMemory:
 
     Attributes:
         bank: Spatial memories and object pointers (one row).
-        context: Per further adapter the projected frames [1, K, h, w, D], or None.
+        context: Per further adapter the projected frames [1, K, h, w, E], or None.
         last_switch: Frame (age) of the last CME switch, 0 for never.
         age: Frames since the command.
         seen: Whether the target was visible on any frame so far.

@@ -1,9 +1,14 @@
 """Shared fixtures."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from model_builders import MICRO, TINY, make_model
+
+from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.model.tokenizer import ExpressionTokenizer, train_tokenizer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -19,3 +24,34 @@ def shared_dir() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the reference recordings in {SHARED.name}/ beside the checkout")
     return SHARED
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Tiny models are slower on several threads than on one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> ExpressionTokenizer:
+    """A byte-level tokeniser that knows a few words."""
+    folder = tmp_path_factory.mktemp("tiny_tokenizer")
+    phrases = [f"the {colour} {noun} on the {place}" for colour in ("red", "blue", "green")
+               for noun in ("mug", "ball", "duck") for place in ("left", "right", "table")]
+    train_tokenizer(phrases, folder, TINY.text.vocab_size)
+    return ExpressionTokenizer(folder, TINY.text.max_tokens)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_tokenizer: ExpressionTokenizer) -> SamwiseModel:
+    """All parts at small widths, input 128. Shared: tests must not change it."""
+    return make_model(TINY, tiny_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def micro_model(tiny_tokenizer: ExpressionTokenizer) -> SamwiseModel:
+    """All parts, one layer each, input 64: milliseconds per frame. Shared as well."""
+    return make_model(MICRO, tiny_tokenizer)

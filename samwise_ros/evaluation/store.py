@@ -6,34 +6,61 @@ expression, written after its masks) and, where wanted, mask pictures.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import cv2
 import numpy as np
+import torch
+from torch import nn
 
 from samwise_ros.evaluation.records import ExpressionResult
 from samwise_ros.structures import DataError
 
 
-class ResultStore:
+class Record(Protocol):
+    """What a store keeps: it has a unique key and survives JSON."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Unique in one evaluation."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary for JSON."""
+        ...
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Any:
+        """Inverse of `to_dict`."""
+        ...
+
+
+R = TypeVar("R", bound=Record)
+
+
+class ResultStore(Generic[R]):
     """Finished expressions of one evaluation.
 
     Args:
         folder: Where results are kept; None keeps them in memory only.
         run: What determines the results (model, data, mode...). A folder that holds results of
             another run is refused.
+        record_type: Class of the records.
 
     Raises DataError for a folder of another run or a damaged one.
     """
 
-    def __init__(self, folder: Path | str | None, run: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path | str | None, run: Mapping[str, Any],
+                 record_type: type[R] = ExpressionResult) -> None:
         self.folder = None if folder is None else Path(folder)
-        self._results: dict[tuple[str, str], ExpressionResult] = {}
+        self._record_type = record_type
+        self._results: dict[tuple[str, str], R] = {}
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -41,14 +68,14 @@ class ResultStore:
         self._read()
 
     @property
-    def results(self) -> tuple[ExpressionResult, ...]:
+    def results(self) -> tuple[R, ...]:
         """All finished expressions, in the order in which they were finished."""
         return tuple(self._results.values())
 
     def __contains__(self, key: tuple[str, str]) -> bool:
         return key in self._results
 
-    def add(self, results: Iterable[ExpressionResult]) -> None:
+    def add(self, results: Iterable[R]) -> None:
         """Record finished expressions; their masks must have been written before."""
         results = list(results)
         if self.folder is not None:
@@ -82,7 +109,7 @@ class ResultStore:
         lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
         for number, line in enumerate(lines, start=1):
             try:
-                result = ExpressionResult.from_dict(json.loads(line))
+                result = self._record_type.from_dict(json.loads(line))
             except (json.JSONDecodeError, TypeError, KeyError) as error:
                 if number == len(lines):  # cut off while it was written: run that one again
                     self._path.write_text("".join(lines[:-1]), encoding="utf-8")
@@ -119,3 +146,12 @@ def write_zip(folder: Path, target: Path, *, keep_top: bool) -> Path:
             archive.write(path, path.relative_to(folder if keep_top else top))
     os.replace(part, target)
     return target
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Short digest of all weights: results of other weights must not be mixed in."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,6 +1,6 @@
 """A video file played as a camera: for demos, tests and trying the node without hardware."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,20 +14,20 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from samwise_ros.ros.conversions import rgb_to_msg
-from samwise_ros.ros.video import VideoFile
+from samwise_ros.streaming.video_io import FrameSource
 from samwise_ros.structures import ConfigError, SamwiseError
 
-_FROM_BGR = {"bgr8": None, "rgb8": cv2.COLOR_BGR2RGB, "mono8": cv2.COLOR_BGR2GRAY}
+_FROM_RGB = {"rgb8": None, "bgr8": cv2.COLOR_RGB2BGR, "mono8": cv2.COLOR_RGB2GRAY}
 _QOS = {
     "sensor_data": QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT),
     "reliable": QoSProfile(depth=5, reliability=QoSReliabilityPolicy.RELIABLE),
 }
 _DESCRIPTIONS = {
-    "video": "Path of the video file.",
+    "video": "Path of a video file, of a folder of images, or of one image.",
     "rate": "Frames per second; 0: the file's own.",
     "loop": "Start again at the end; otherwise the camera exits.",
     "frame_id": "frame_id of the images.",
-    "encoding": f"One of {', '.join(_FROM_BGR)}.",
+    "encoding": f"One of {', '.join(_FROM_RGB)}.",
     "width": "Resize to this many pixels, keeping the aspect ratio; 0: don't.",
     "qos": f"One of {', '.join(_QOS)}; reliable serves both kinds of subscribers.",
     "wait_for_subscribers": "Play only once this many subscribers are there.",
@@ -48,7 +48,7 @@ class CameraParameters:
     wait_for_subscribers: int = 0
 
     def __post_init__(self) -> None:
-        for name, allowed in (("encoding", _FROM_BGR), ("qos", _QOS)):
+        for name, allowed in (("encoding", _FROM_RGB), ("qos", _QOS)):
             value = getattr(self, name)
             if value not in allowed:
                 raise ConfigError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
@@ -67,14 +67,14 @@ class VideoCamera(Node):
     def __init__(self) -> None:
         super().__init__("camera")
         self._parameters = self._declare()
-        video = VideoFile(self._parameters.video)
-        self._frames = video.frames(self._parameters.loop)
+        source = FrameSource(self._parameters.video)
+        self._frames = _play(source, self._parameters.loop)
         self._publisher = self.create_publisher(Image, "image_raw", _QOS[self._parameters.qos])
         self.sent = 0
         self.finished = False
-        rate = self._parameters.rate or video.rate
+        rate = self._parameters.rate or source.rate
         self.create_timer(1.0 / rate, self._send_next)
-        self.get_logger().info(f"playing {video.path.name} at {rate:.1f} frames per second on "
+        self.get_logger().info(f"playing {source.name} at {rate:.1f} frames per second on "
                                f"{self._publisher.topic_name}")
 
     def _declare(self) -> CameraParameters:
@@ -98,13 +98,22 @@ class VideoCamera(Node):
         self.sent += 1
 
     def _prepare(self, frame: np.ndarray) -> np.ndarray:
-        """uint8 BGR [H, W, 3] -> the wanted width and encoding."""
+        """uint8 RGB [H, W, 3] -> the wanted width and encoding."""
         if self._parameters.width:
             height = round(frame.shape[0] * self._parameters.width / frame.shape[1])
             frame = cv2.resize(frame, (self._parameters.width, max(1, height)),
                                interpolation=cv2.INTER_AREA)
-        code = _FROM_BGR[self._parameters.encoding]
+        code = _FROM_RGB[self._parameters.encoding]
         return frame if code is None else cv2.cvtColor(frame, code)
+
+
+def _play(source: FrameSource, loop: bool) -> Iterator[np.ndarray]:
+    """uint8 RGB [H, W, 3] frames, once or again and again."""
+    while True:
+        for frame in source:
+            yield frame.rgb
+        if not loop:
+            return
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

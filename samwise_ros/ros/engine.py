@@ -62,6 +62,7 @@ class ModelEngine:
             torch.set_num_threads(parameters.num_threads)
         changes = {"image_size": parameters.image_size} if parameters.image_size else {}
         self._model = load_model(parameters.model, device=parameters.device,
+                                 tokenizer_dir=parameters.tokenizer or None,
                                  seeded=parameters.seeded, **changes)
         self._session_config = SessionConfig(
             precision=parameters.precision, fast_resize=parameters.fast_resize,

@@ -23,6 +23,8 @@ class NodeParameters:
     seeded: bool = _parameter(
         False, "Use seeded random weights where none are at hand: for tests of the plumbing, the "
         "masks mean nothing.")
+    tokenizer: str = _parameter(
+        "", "Folder with vocab.json and merges.txt, where they are not beside the weights.")
     device: str = _parameter("auto", "auto (CUDA where there is one), cpu, cuda or cuda:N.")
     precision: str = _parameter(
         "fp32", "Arithmetic of the network.", choices=("fp32", "bf16", "fp16"))

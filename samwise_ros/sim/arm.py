@@ -30,7 +30,7 @@ class ArmPlan:
         base: foot of the arm [m], world frame.
         rest: where the finger tips wait, world frame; the task of an idle arm.
         target: index of the object it acts on, or None.
-        pusher: what it pushes with, and from when on (`span`, at constant speed).
+        pusher: what it pushes with, and from when on (`span`: start and the recording's length).
         lift: how it lifts.
     """
 
@@ -50,7 +50,7 @@ class ArmPlan:
             height: height of the target [m].
         """
         if self.pusher is not None:
-            return self.pusher.position(self.span.clock(time) * self.pusher.duration)
+            return self.pusher.position(self.span.clock(time) * self.span.duration)
         if self.lift is not None:
             top = home.position + [0.0, 0.0, height]
             share = self.lift.span.progress(time)

@@ -1,4 +1,4 @@
-"""The moving camera: fixed, panning, handheld, or carried by a mobile base."""
+"""The moving camera: fixed, panning or handheld by a script, or carried by a mobile base."""
 
 from __future__ import annotations
 
@@ -80,3 +80,41 @@ def sample_camera(
     )
     view = np.deg2rad(rng.uniform(44, 54))
     return script, Intrinsics.from_field_of_view(width, height, float(view))
+
+
+class MobileBase:
+    """A wheeled base that carries the camera and obeys a velocity command.
+
+    It starts under the camera, heading where the camera looks; height and tilt of the camera stay
+    as they are. Motion follows the unicycle model, integrated exactly for a constant command.
+
+    Args:
+        camera: pose of the optical frame in the world at the start.
+    """
+
+    def __init__(self, camera: Pose) -> None:
+        forward = camera.axes[:, 2]
+        self.x, self.y = float(camera.position[0]), float(camera.position[1])
+        self.yaw = float(np.arctan2(forward[1], forward[0]))
+        self.linear = 0.0
+        self.angular = 0.0
+        self._height = float(camera.position[2])
+        self._mount = Rotation.from_euler("z", -self.yaw) * camera.rotation
+
+    def command(self, linear: float, angular: float) -> None:
+        """Sets the speed [m/s] forwards and the turn rate [rad/s], positive to the left."""
+        self.linear, self.angular = float(linear), float(angular)
+
+    def advance(self, seconds: float) -> None:
+        """Drives on with the present command."""
+        turn = self.angular * seconds
+        # Chord of the arc; sinc keeps straight driving (turn = 0) exact.
+        chord = self.linear * seconds * np.sinc(turn / 2 / np.pi)
+        self.x += float(chord * np.cos(self.yaw + turn / 2))
+        self.y += float(chord * np.sin(self.yaw + turn / 2))
+        self.yaw += turn
+
+    def camera_pose(self) -> Pose:
+        """Pose of the optical frame in the world."""
+        rotation = Rotation.from_euler("z", self.yaw) * self._mount
+        return Pose(np.array([self.x, self.y, self._height]), rotation)

@@ -23,6 +23,7 @@ from samwise_ros.sim.assets import (
 )
 
 ROOM_FACTOR = {1: 1.25, 2: 1.25, 3: 1.15, 4: 1.05}
+PLACES = ("table", "floor")
 SPLITS = ("train", "val", "test")
 
 # Colour and class pairs that occur only in the test split (every class and every colour is seen

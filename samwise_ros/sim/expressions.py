@@ -179,6 +179,8 @@ class ExpressionWriter:
         pairs = {(item.colour, item.class_name) for item in self._facts.objects}
         other_colours = [c for c in COLOUR_NAMES if c not in colours]
         other_names = [n for n in CLASS_NAMES if n not in names and not self._confusable(n, names)]
+        if self._facts.arm:  # a person may well call the arm a robot
+            other_names = [name for name in other_names if name != "robot"]
         near = [(c, n) for c in sorted(colours) for n in sorted(names) if (c, n) not in pairs]
         half = [(c, n) for c in other_colours for n in sorted(names)]
         half += [(c, n) for c in sorted(colours) for n in other_names]

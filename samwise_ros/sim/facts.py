@@ -31,6 +31,7 @@ class ClipFacts:
         depths: [T, O] float, depth [m] of the object middle along the optical axis.
         positions: [T, O, 3] float, object middle in the world frame [m].
         width, height: image size [px].
+        arm: the robot arm is in the scene (nobody should be told that there is no robot).
     """
 
     objects: Sequence[ObjectContent]
@@ -42,6 +43,7 @@ class ClipFacts:
     positions: np.ndarray
     width: int
     height: int
+    arm: bool = False
 
     @property
     def visible(self) -> np.ndarray:

@@ -110,7 +110,7 @@ class _Proxies:
         )
         hand = self._hand(pusher)
         poses = []
-        for step in range(int(round(duration / STEP)) + 1):
+        for step in range(round(duration / STEP) + 1):
             if step % RECORD_EVERY == 0:
                 poses.append(self._foot(body, item))
             if hand is not None:

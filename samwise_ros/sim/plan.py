@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from samwise_ros.sim.arm import ArmPlan
-from samwise_ros.sim.camera import CameraScript, sample_camera
-from samwise_ros.sim.choreography import Choreographer, Choreography
+from samwise_ros.sim.camera import CAMERA_KINDS, CameraScript, sample_camera
+from samwise_ros.sim.choreography import choreograph
 from samwise_ros.sim.content import (
+    PLACES,
     SPLITS,
     ObjectContent,
     SurfaceContent,
@@ -21,6 +22,7 @@ from samwise_ros.sim.errors import SimulationError
 from samwise_ros.sim.geometry import Intrinsics, Pose
 from samwise_ros.sim.layout import place_objects
 from samwise_ros.sim.motions import Motion, Still
+from samwise_ros.sim.stage import Choreography, Stage
 
 MAX_ATTEMPTS = 200
 
@@ -33,7 +35,9 @@ class SceneSettings:
         width, height: image size [px].
         fps: frames per second of simulated time.
         frames: length that motions are fitted into; 1 plans a still without motion.
-        repeat: motions start again after they ended (endless live scenes).
+        repeat: motions swing to and fro for ever (live scenes of any length).
+        place: "table" or "floor"; None leaves it to chance.
+        camera: a kind of camera ("fixed", "panning", "handheld"); None leaves it to chance.
     """
 
     width: int = 320
@@ -41,8 +45,14 @@ class SceneSettings:
     fps: float = 8.0
     frames: int = 16
     repeat: bool = False
+    place: str | None = None
+    camera: str | None = None
 
     def __post_init__(self) -> None:
+        if self.place not in (None, *PLACES):
+            raise ValueError(f"expected a place of {PLACES} or None, got {self.place!r}")
+        if self.camera not in (None, *CAMERA_KINDS):
+            raise ValueError(f"expected a camera of {CAMERA_KINDS} or None, got {self.camera!r}")
         if min(self.width, self.height) < 32:
             raise ValueError(f"expected an image of at least 32x32, got {self.width}x{self.height}")
         if self.frames < 1 or self.fps <= 0:
@@ -110,7 +120,11 @@ def plan_scene(
         count = int(rng.choice([2, 3, 4, 5], p=shares))
         objects = sample_objects(split, count, rng)
         surface = sample_surface(rng)
+        if settings.place is not None:
+            surface = replace(surface, place=settings.place)
         camera, intrinsics = sample_camera(rng, settings.width, settings.height, settings.moving)
+        if settings.camera is not None:
+            camera = replace(camera, kind=settings.camera)
         homes = place_objects(objects, camera.pose(0.0), intrinsics, rng)
         if homes is None:
             continue
@@ -143,6 +157,5 @@ def _choreograph(
 ) -> Choreography | None:
     if not settings.moving:
         return Choreography(homes, [Still() for _ in objects])
-    return Choreographer(
-        objects, homes, camera, intrinsics, settings.duration, settings.repeat, rng
-    ).plan()
+    stage = Stage(objects, homes, camera, intrinsics, settings.duration, settings.repeat, rng)
+    return choreograph(stage)

@@ -46,17 +46,19 @@ def _values(facts: ClipFacts, relation: str, candidates: Sequence[int]) -> tuple
     if relation in ("near", "far"):
         sign = -1 if relation == "near" else 1
         return sign * facts.depths[:, chosen], DEPTH_MARGIN
-    # Both the true size and the size in the picture must agree, otherwise people do not.
-    boxes = np.array([np.prod(facts.objects[index].box) ** (1 / 3) for index in chosen])
-    areas = np.sqrt(facts.pixels[:, chosen])
-    sign = 1 if relation == "big" else -1
-    both = np.minimum(sign * np.log(areas), sign * np.log(boxes)[None])
-    agree = np.argsort(sign * np.log(boxes))[-1]
-    leads = (np.argmax(sign * areas, axis=1) == agree).all()
-    gap = np.sort(sign * np.log(boxes))
-    if not leads or gap[-1] - gap[-2] < np.log(SIZE_RATIO) / 2:
-        return np.zeros_like(both), 1.0
-    return sign * np.log(areas), float(np.log(SIZE_RATIO) / 2)
+    return _sizes(facts, 1 if relation == "big" else -1, chosen)
+
+
+def _sizes(facts: ClipFacts, sign: int, chosen: list[int]) -> tuple[np.ndarray, float]:
+    """Size in the picture, as log [T, n]; no leader unless the true sizes agree clearly."""
+    boxes = sign * np.log([np.prod(facts.objects[index].box) ** (1 / 3) for index in chosen])
+    areas = sign * np.log(facts.pixels[:, chosen]) / 2
+    margin = float(np.log(SIZE_RATIO) / 2)
+    ranked = np.sort(boxes)
+    agrees = (np.argmax(areas, axis=1) == np.argmax(boxes)).all()
+    if agrees and ranked[-1] - ranked[-2] > margin:
+        return areas, margin
+    return np.zeros_like(areas), 1.0
 
 
 def satisfying(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import Self
 
+from samwise_ros.sim.camera import MobileBase
 from samwise_ros.sim.geometry import Intrinsics, Pose
 from samwise_ros.sim.plan import ScenePlan
 from samwise_ros.sim.world import World
@@ -41,11 +43,16 @@ class SimFrame:
 class SimulatedCamera:
     """Renders a planned scene frame by frame, for as long as it is asked to.
 
-    Use as a context manager, or call `close`.
+    The camera follows its script until `drive` puts it on a mobile base. Plans made with
+    `repeat=True` move for ever. Use as a context manager, or call `close`.
+
+    Args:
+        plan: the scene, from `plan_scene`.
     """
 
     def __init__(self, plan: ScenePlan) -> None:
         self.plan = plan
+        self.base: MobileBase | None = None
         self._count = 0
         self._world = World()
         self._world.add_surface(plan.surface)
@@ -53,7 +60,7 @@ class SimulatedCamera:
         if plan.arm is not None:
             self._world.add_arm(plan.arm.base)
 
-    def __enter__(self) -> SimulatedCamera:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,9 +70,21 @@ class SimulatedCamera:
         """Frees the simulator."""
         self._world.close()
 
+    def drive(self, linear: float, angular: float) -> None:
+        """Commands the mobile base: speed [m/s] forwards, turn rate [rad/s], left positive.
+
+        The first call mounts the camera, where it is now, on the base; the command holds until
+        the next one.
+        """
+        if self.base is None:
+            self.base = MobileBase(self._camera_pose(self._time(max(self._count - 1, 0))))
+        self.base.command(linear, angular)
+
     def step(self) -> SimFrame:
         """The next frame, `1 / fps` seconds after the one before."""
-        time = self._count / self.plan.settings.fps
+        time = self._time(self._count)
+        if self.base is not None:
+            self.base.advance(1 / self.plan.settings.fps)
         self._count += 1
         poses = self._object_poses(time)
         for body, pose in zip(self._bodies, poses):
@@ -100,4 +119,7 @@ class SimulatedCamera:
             self._world.reach(arm.tips(time, home, float(item.box[2])))
 
     def _camera_pose(self, time: float) -> Pose:
-        return self.plan.camera.pose(time)
+        return self.plan.camera.pose(time) if self.base is None else self.base.camera_pose()
+
+    def _time(self, count: int) -> float:
+        return count / self.plan.settings.fps

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
+from typing_extensions import Self
 
 from samwise_ros.sim.arm import Arm
 from samwise_ros.sim.assets import ASSETS, Asset
@@ -54,7 +55,7 @@ class World:
         self._arm: Arm | None = None
         self._light: dict[str, object] = {}
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

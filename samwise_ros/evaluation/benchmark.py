@@ -174,12 +174,14 @@ class _ReferenceRun:
     def __init__(self, model: SamwiseModel, images: list[np.ndarray], targets: int) -> None:
         self.runner, self.images, self.targets = ClipRunner(model), images, targets
         self.tokens = model.tokenizer([_EXPRESSION]).to(model.device)
+        self.padding = None
         self.state = self._full_state()
 
     def _full_state(self) -> ClipState:
         config = self.runner.model.config
         with torch.inference_mode():
-            pixels, _ = prepare_frame(self.images[0], config, device=self.runner.model.device)
+            pixels, size = prepare_frame(self.images[0], config, device=self.runner.model.device)
+            self.padding = self.runner.padded_stages(size)
             _, state = next(self.runner.segment_window(pixels[None, None], self.tokens, ClipState()))
             bank = state.bank
             if not bank.is_empty:
@@ -194,7 +196,8 @@ class _ReferenceRun:
         for _ in range(self.targets):
             prepared = [prepare_frame(f, model.config, device=model.device) for f in self.images]
             pixels = torch.stack([p for p, _ in prepared]).unsqueeze(0)
-            for segmentation, _ in self.runner.segment_window(pixels, self.tokens, self.state):
+            for segmentation, _ in self.runner.segment_window(
+                    pixels, self.tokens, self.state, self.padding):
                 (restore_logits(segmentation.high_res, prepared[0][1]) > 0).cpu()
 
 

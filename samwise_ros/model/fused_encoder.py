@@ -7,7 +7,7 @@ computed once per frame and shared by its rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.cmt import CmtAdapter, TimeWindow
+from samwise_ros.model.padding import PaddedStages, crop_size, embed_patches, zero_input
 from samwise_ros.model.text_encoder import TextEncoder, TextState
 
 
@@ -142,26 +143,49 @@ class FusedEncoder:
         self.fusion_stages = config.cmt.fusion_stages if config.cmt.enabled else ()
 
     def encode_shared(self, pixels: Tensor, past: Tensor | None = None,
-                      position: int | None = None) -> SharedFeatures:
+                      position: int | None = None,
+                      padding: PaddedStages | None = None) -> SharedFeatures:
         """Everything before the first expression-dependent operation.
 
         Args:
             pixels: [B, T, 3, S_h, S_w] normalised frames.
             past: [B, K, h, w, E] context of the first adapter, or None.
             position: 1-based place of the frame in a fixed window; None for a sliding window.
+            padding: From `padded_stages` for inputs of this size, or None.
         """
-        batch, frames = pixels.shape[:2]
-        v = self.trunk.patch_embed(pixels.flatten(0, 1))
-        v = v + self.trunk._get_pos_embed(v.shape[1:3])
-        last = self.fusion_stages[0] if self.fusion_stages else 3
-        maps = []
-        for stage in range(last + 1):
-            v = self._run_stage(v, stage)
-            maps.append(v)
+        shape = pixels.shape[:2]
+        maps = self._early_maps(pixels.flatten(0, 1), padding)
         if not self.fusion_stages:
-            return SharedFeatures(tuple(maps), None, None, None, (batch, frames))
-        projected, attended, mean = self._look_back(0, v.unflatten(0, (batch, frames)), past, position)
-        return SharedFeatures(tuple(maps), projected, attended, mean, (batch, frames))
+            return SharedFeatures(tuple(maps), None, None, None, shape)
+        projected, attended, mean = self._look_back(0, maps[-1].unflatten(0, shape), past, position)
+        return SharedFeatures(tuple(maps), projected, attended, mean, shape)
+
+    def padded_stages(self, resized: tuple[int, int],
+                      padded: tuple[int, int]) -> PaddedStages | None:
+        """What padding contributes to the early stages; None where there is nothing to save.
+
+        Args:
+            resized, padded: (height, width) of the frame in the input, and of the input.
+        """
+        size = crop_size(self.trunk, self._num_early, resized, padded)
+        if size is None:
+            return None
+        zeros = zero_input(padded, self.conv_s0.weight)
+        return PaddedStages(*size, tuple(self._early_maps(zeros.flatten(0, 1), None)))
+
+    @property
+    def _num_early(self) -> int:
+        """Stages that run before the first adapter acts."""
+        return self.fusion_stages[0] + 1 if self.fusion_stages else 4
+
+    def _early_maps(self, pixels: Tensor, padding: PaddedStages | None) -> list[Tensor]:
+        whole = tuple(pixels.shape[-2:])
+        v = embed_patches(self.trunk, pixels if padding is None else padding.crop(pixels), whole)
+        maps = []
+        for stage in range(self._num_early):
+            v = self._run_stage(v, stage)
+            maps.append(v if padding is None else padding.complete(v, stage))
+        return maps
 
     def encode_rows(self, shared: SharedFeatures, text: TextState,
                     past: tuple[Tensor | None, ...], clip_of_row: Tensor | None = None,
@@ -201,18 +225,36 @@ class FusedEncoder:
         text = self.text_encoder.run_layers(text, first_layer, self.config.text.num_layers)
         return self._decoder_inputs(maps, shared.shape, clip_of_row, text), tuple(projected)
 
+    def with_past(self, shared: SharedFeatures, past: Tensor | None,
+                  position: int | None = None) -> SharedFeatures:
+        """The same frames with other earlier frames in sight: only the first HSA runs again.
+
+        Args:
+            shared: Result of `encode_shared`.
+            past, position: As there.
+        """
+        if shared.projected is None:
+            return shared
+        attended, mean = self._attend(0, shared.projected, past, position)
+        return replace(shared, attended=attended, mean=mean)
+
     def _look_back(self, index: int, v: Tensor, past: Tensor | None,
                    position: int | None) -> tuple[Tensor, Tensor, Tensor]:
         """Project a map [M, T, h, w, C] down and let it attend to the frames in sight.
 
         Returns the projection [M, T, h, w, E], HSA's result [M, T, h, w, D], the mean [M, h, w, D].
         """
-        adapter, config = self.adapters[index], self.config.cmt
+        adapter = self.adapters[index]
         x = adapter.project_down(v.flatten(0, 1)).unflatten(0, v.shape[:2])
         projected = adapter.project_frames(x)
-        window = _window(past, v.shape[1], position, config.clip_window)
-        attended = adapter.attend_time(projected, past, window)
-        return projected, attended, _mean_in_sight(projected, past, config.dim)
+        return projected, *self._attend(index, projected, past, position)
+
+    def _attend(self, index: int, projected: Tensor, past: Tensor | None,
+                position: int | None) -> tuple[Tensor, Tensor]:
+        config = self.config.cmt
+        window = _window(past, projected.shape[1], position, config.clip_window)
+        attended = self.adapters[index].attend_time(projected, past, window)
+        return attended, _mean_in_sight(projected, past, config.dim)
 
     def _run_stage(self, v: Tensor, stage: int) -> Tensor:
         ends = self.trunk.stage_ends

@@ -27,6 +27,7 @@ from samwise_ros.model.fused_encoder import (
 from samwise_ros.model.mask_head import NO_OBJECT_LOGIT, MaskPrediction, predict_masks
 from samwise_ros.model.memory_attention import attend_memory
 from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.padding import PaddedStages
 from samwise_ros.model.sam2_parts import Sam2
 from samwise_ros.model.text_encoder import TextEncoder, TextState, Tokens
 
@@ -118,13 +119,14 @@ class SamwiseModel(nn.Module):
         return self.text_encoder.encode_prefix(tokens)
 
     def encode_shared(self, pixels: Tensor, past: Tensor | None = None,
-                      position: int | None = None) -> SharedFeatures:
+                      position: int | None = None,
+                      padding: PaddedStages | None = None) -> SharedFeatures:
         """Text-independent part of the encoder; see `FusedEncoder.encode_shared`."""
-        return self.encoder.encode_shared(pixels, past, position)
+        return self.encoder.encode_shared(pixels, past, position, padding)
 
     def encode(self, pixels: Tensor, text: TextState, context: CausalContext | None = None,
-               clip_of_row: Tensor | None = None,
-               position: int | None = None) -> tuple[Encoded, CausalContext]:
+               clip_of_row: Tensor | None = None, position: int | None = None,
+               padding: PaddedStages | None = None) -> tuple[Encoded, CausalContext]:
         """Encode frames for N rows.
 
         Args:
@@ -133,12 +135,13 @@ class SamwiseModel(nn.Module):
             context: Earlier projected frames, or None (clip mode, first frame).
             clip_of_row: int64 [N] row -> clip; None when B is 1 or N == B in the same order.
             position: 1-based place in a fixed window of frames; None for a sliding window.
+            padding: Constant part of padded inputs (`FusedEncoder.padded_stages`), or None.
 
         Returns:
             Features, and the projections of these frames [.., T, h, w, E] to extend a context with.
         """
         past = context or CausalContext(None, (None,) * max(0, len(self.cmt_adapters) - 1))
-        shared = self.encode_shared(pixels, past.shared, position)
+        shared = self.encode_shared(pixels, past.shared, position, padding)
         encoded, projected = self.encoder.encode_rows(
             shared, text, past.rows, clip_of_row, position)
         return encoded, CausalContext(shared.projected, projected)

@@ -18,6 +18,7 @@ from torch import Tensor
 from samwise_ros.model.cme import may_switch
 from samwise_ros.model.fused_encoder import Encoded
 from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.padding import PaddedStages
 from samwise_ros.model.samwise import SamwiseModel, Segmentation
 from samwise_ros.model.text_encoder import Tokens
 from samwise_ros.streaming.image_ops import (
@@ -81,9 +82,11 @@ class ClipRunner:
             if any(other != size for _, other in prepared):
                 raise FrameError("clip mode: all frames of a video must have one size, "
                                  f"{size.camera} (height, width) as the first")
+            if first == 0:
+                padding = self.padded_stages(size)
             pixels = torch.stack([p for p, _ in prepared]).unsqueeze(0)
             for offset, (segmentation, state) in enumerate(self.segment_window(
-                    pixels, tokens, state)):
+                    pixels, tokens, state, padding)):
                 yield self._result(first + offset, segmentation, size)
             first += len(window)
 
@@ -95,19 +98,26 @@ class ClipRunner:
                          float(segmentation.prediction.object_score[0]),
                          bool(segmentation.switched[0]))
 
-    def segment_window(self, pixels: Tensor, tokens: Tokens,
-                       state: ClipState) -> Iterator[tuple[Segmentation, ClipState]]:
+    @torch.inference_mode()
+    def padded_stages(self, size: InputSize) -> PaddedStages | None:
+        """The constant part of padded inputs of this size (see `model.padding`)."""
+        return self.model.encoder.padded_stages(size.resized, size.padded)
+
+    def segment_window(self, pixels: Tensor, tokens: Tokens, state: ClipState,
+                       padding: PaddedStages | None = None,
+                       ) -> Iterator[tuple[Segmentation, ClipState]]:
         """Encode one window and segment its frames in order.
 
         Args:
             pixels: [1, T, 3, S_h, S_w]. tokens: one row.
             state: State after the previous window; a window of one frame ignores it.
+            padding: From `padded_stages`, or None.
 
         Yields:
             Per frame the segmentation and the state after it.
         """
         with torch.inference_mode():
-            encoded, _ = self.model.encode(pixels, self.model.encode_text(tokens))
+            encoded, _ = self.model.encode(pixels, self.model.encode_text(tokens), padding=padding)
         if pixels.shape[1] == 1:
             state = ClipState()
         for t in range(pixels.shape[1]):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ from samwise_ros.config import SessionConfig
 from samwise_ros.model.cme import may_switch
 from samwise_ros.model.fused_encoder import CausalContext, SharedFeatures, extend_context
 from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.padding import PaddedStages
 from samwise_ros.model.samwise import SamwiseModel, Segmentation
 from samwise_ros.model.text_encoder import stack_text
 from samwise_ros.streaming.image_ops import (
@@ -70,6 +72,8 @@ class StreamingSession:
         self._table = TargetTable()
         self._shared: Tensor | None = None
         self._size: InputSize | None = None
+        self._padding: PaddedStages | None = None
+        self._padding_size: InputSize | None = None
         self._index = 0
 
     def submit(self, command: Command | str) -> int:
@@ -102,7 +106,7 @@ class StreamingSession:
     @property
     def nbytes(self) -> int:
         """Bytes of tensors that the session keeps."""
-        held = 0 if self._shared is None else self._shared.nbytes
+        held = sum(part.nbytes for part in (self._shared, self._padding) if part is not None)
         return held + sum(t.memory.nbytes + t.text.hidden.nbytes for t in self._table.rows())
 
     def reset(self) -> None:
@@ -116,7 +120,8 @@ class StreamingSession:
         """Answer one frame.
 
         A frame of another size than the last one restarts the memory, since nothing remembered
-        lines up with it any more. A frame that fails changes nothing.
+        lines up with it any more. A frame that fails changes nothing: memory stays as it was, and
+        commands that wait are carried out with the next frame, or stay carried out.
 
         Args:
             rgb: uint8 [H, W, 3]; not changed.
@@ -125,18 +130,32 @@ class StreamingSession:
         Raises:
             FrameError: The frame cannot be used, or the network's answer is not finite.
         """
-        self._apply_commands()
         pixels, size = prepare_frame(rgb, self.model.config, fast=self.config.fast_resize,
                                      device=self.model.device)
-        if self._size is not None and size != self._size:
-            self.reset()
-        with torch.inference_mode(), self._autocast():
-            shared, answers = self._answer(pixels, size)
+        self._apply_commands()
+        with self._undone_on_failure():
+            if self._size is not None and size != self._size:
+                self.reset()
+            with torch.inference_mode(), self._autocast():
+                shared, answers = self._answer(pixels, size)
         self._size, self._shared = size, shared
         for answer in answers:
             answer.target.memory = answer.memory
         self._index += 1
         return FrameResult(self._index - 1, stamp, size.camera, tuple(a.result for a in answers))
+
+    @contextmanager
+    def _undone_on_failure(self) -> Iterator[None]:
+        """Put memory back when the block raises."""
+        size, shared = self._size, self._shared
+        memories = [(target, target.memory) for target in self._table.rows()]
+        try:
+            yield
+        except BaseException:
+            self._size, self._shared = size, shared
+            for target, memory in memories:
+                target.memory = memory
+            raise
 
     def _plan(self, command: Command) -> None:
         """Check a command against the targets that earlier commands will have left."""
@@ -193,14 +212,27 @@ class StreamingSession:
             return None, []
         position = self._window_position()
         past = None if position == 1 else self._shared
-        shared = self.model.encode_shared(pixels[None, None], past, position)
+        groups = list(self._groups(rows))
+        in_sight = [_newest(past, group[0].memory.age) for group in groups]
+        longest = max(in_sight, key=_frames)
+        shared = self.model.encode_shared(pixels[None, None], longest, position)
         answers: dict[str, _RowAnswer] = {}
-        for group in self._groups(rows):
-            for answer in self._answer_group(group, shared, size, position):
+        for group, seen in zip(groups, in_sight, strict=True):
+            # A target sees nothing from before its command, whoever else is in the table.
+            view = shared if _frames(seen) == _frames(longest) else \
+                self.model.encoder.with_past(shared, seen, position)
+            for answer in self._answer_group(group, view, size, position):
                 answers[answer.target.target_id] = answer
         context = extend_context(CausalContext(past, ()), CausalContext(shared.projected, ()),
                                  self.config.context_frames)
         return context.shared, [answers[target.target_id] for target in rows]
+
+    def _padded_stages(self, size: InputSize) -> PaddedStages | None:
+        """The constant part of padded inputs, computed when the camera's size changes."""
+        if size != self._padding_size:
+            self._padding = self.model.encoder.padded_stages(size.resized, size.padded)
+            self._padding_size = size
+        return self._padding
 
     def _window_position(self) -> int | None:
         """1-based place in the window of eight for "aligned" time codes, None for "sliding"."""
@@ -214,7 +246,8 @@ class StreamingSession:
         sam2's memory attention takes no mask, so rows of different age cannot be padded to one
         length. After fifteen frames all rows are in one group.
         """
-        full = max(self.model.config.memory.num_pointers, self.config.context_frames)
+        memory = self.model.config.memory
+        full = max(memory.num_spatial, memory.num_pointers, self.config.context_frames)
         groups: dict[int, list[Target]] = {}
         for target in rows:
             groups.setdefault(min(target.memory.age, full), []).append(target)
@@ -235,6 +268,7 @@ class StreamingSession:
         spatial = self.model.encode_memory(features.vision, segmentation.memorised)
         kept = extend_context(CausalContext(None, context), CausalContext(None, projected),
                               self.config.context_frames)
+        self._check_finite(segmentation, spatial)
         results = self._to_results(group, segmentation, size)
         for row, (target, result) in enumerate(zip(group, results, strict=True)):
             old, at = target.memory, slice(row, row + 1)
@@ -251,6 +285,15 @@ class StreamingSession:
         flags = [may_switch(m.age, m.last_switch, self.model.config.cme) for m in memories]
         return torch.tensor(flags, device=self.model.device) if any(flags) else None
 
+    def _check_finite(self, segmentation: Segmentation, spatial: Tensor) -> None:
+        """Raise FrameError for an answer or a memory that would spoil this or later frames."""
+        found = segmentation.prediction
+        sums = [part.float().sum() for part in (found.low_res, found.object_score, found.pointer,
+                                                spatial)]
+        if not bool(torch.stack(sums).isfinite().all()):
+            raise FrameError("the network's answer is not finite: the weights are damaged, or "
+                             f"precision {self.config.precision!r} overflows; use fp32")
+
     def _to_results(self, group: list[Target], segmentation: Segmentation,
                     size: InputSize) -> Iterator[TargetResult]:
         """Bring masks to camera size and to the CPU, once for all rows."""
@@ -259,9 +302,6 @@ class StreamingSession:
         scores = segmentation.prediction.object_score.float().cpu().numpy()
         switched = segmentation.switched.cpu().numpy()
         low_res = segmentation.prediction.low_res.float().cpu().numpy()
-        if not (np.isfinite(scores).all() and np.isfinite(low_res).all()):
-            raise FrameError("the network's answer is not finite: the weights are damaged, or "
-                             f"precision {self.config.precision!r} overflows; use fp32")
         for row, target in enumerate(group):
             area = int(masks[row].sum())
             visible = bool(scores[row] > 0) and area > 0
@@ -269,3 +309,12 @@ class StreamingSession:
                 target.target_id, target.expression, target.command,
                 target.memory.next_state(visible), float(scores[row]), masks[row],
                 tight_box(masks[row]), area, bool(switched[row]), target.memory.age, low_res[row])
+
+
+def _newest(past: Tensor | None, count: int) -> Tensor | None:
+    """The newest `count` frames of [B, K, ...], None when there are none."""
+    return None if past is None or count == 0 else past[:, -count:]
+
+
+def _frames(past: Tensor | None) -> int:
+    return 0 if past is None else past.shape[1]

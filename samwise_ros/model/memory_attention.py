@@ -66,10 +66,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> T
     # The fused CPU kernel needs equal widths and would fall back to whole score matrices.
     key = key.transpose(1, 2)
     query = query * (1.0 / math.sqrt(query.shape[-1]))
+    value = value.to(query.dtype)  # autocast leaves `out=` alone, and memories are fp32
     out = value.new_empty(query.shape[0], query.shape[1], value.shape[-1])
     for start in range(0, query.shape[1], _CHUNK):
         scores = torch.bmm(query[:, start : start + _CHUNK], key)
-        torch.bmm(scores.softmax(dim=-1), value, out=out[:, start : start + _CHUNK])
+        weights = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype)
+        torch.bmm(weights, value, out=out[:, start : start + _CHUNK])
     return out
 
 

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+if TYPE_CHECKING:
+    from samwise_ros.evaluation.benchmark import BenchmarkReport
+    from samwise_ros.model.samwise import SamwiseModel
+
 
 def benchmark(
-    model: Annotated[str, typer.Option(help="nano, tiny, small, base_plus, large, or a path.")] = "nano",
-    image_size: Annotated[Optional[int], typer.Option(help="Input side, a multiple of 64.")] = None,
-    fit: Annotated[Optional[str], typer.Option(help="pad or rectangle.")] = None,
+    model: Annotated[str, typer.Option(
+        help="nano, tiny, small, base_plus, large, or a path.")] = "nano",
+    image_size: Annotated[int | None, typer.Option(help="Input side, a multiple of 64.")] = None,
+    fit: Annotated[str | None, typer.Option(help="pad or rectangle.")] = None,
     precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
     targets: Annotated[int, typer.Option(min=1, help="Targets followed at once.")] = 1,
     frames: Annotated[int, typer.Option(min=1, help="Measured frames per mode.")] = 16,
-    threads: Annotated[Optional[int], typer.Option(min=1, help="CPU threads.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     camera: Annotated[str, typer.Option(help="Camera size, WIDTHxHEIGHT.")] = "854x480",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    json_file: Annotated[Optional[Path], typer.Option("--json", help="Write the figures here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
 ) -> None:
-    """Time stream mode against clip mode fp32, interleaved in one run, and print medians and ratios.
+    """Time stream mode against clip mode fp32 in one run: medians, ratios, parts, FLOPs, memory.
 
     Weights are seeded where none are at hand: they do not change the cost.
 
@@ -41,38 +46,38 @@ def benchmark(
     width, _, height = camera.partition("x")
     if not (width.isdigit() and height.isdigit()):
         raise typer.BadParameter(f"expected WIDTHxHEIGHT, got {camera!r}", param_hint="--camera")
-    console = Console(stderr=True)
-    with console.status("starting") as status:
-        report = run_benchmark(loaded, SessionConfig(precision=precision, max_targets=max(16, targets)),
-                               camera=(int(height), int(width)), targets=targets, frames=frames,
-                               weights=weights, progress=status.update)
+    config = SessionConfig(precision=precision, max_targets=max(16, targets))
+    with Console(stderr=True).status("starting") as status:
+        report = run_benchmark(loaded, config, camera=(int(height), int(width)), targets=targets,
+                               frames=frames, weights=weights, progress=status.update)
     _print(report)
     if json_file:
         json_file.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
 
 
-def _load(name: str, device: str, changes: dict) -> tuple:
+def _load(name: str, device: str, changes: dict[str, Any]) -> tuple[SamwiseModel, str]:
     """The model, and what to say about its weights."""
+    from samwise_ros.config import SIZES
     from samwise_ros.model.checkpoint import load_model
     from samwise_ros.structures import CheckpointError
 
     try:
         return load_model(name, device=device, **changes), "given"
     except CheckpointError:
-        if Path(name).exists():
+        if name not in SIZES:
             raise
         return load_model(name, device=device, seeded=True, **changes), "seeded"
 
 
-def _print(report: object) -> None:
+def _print(report: BenchmarkReport) -> None:
     console = Console()
     model, machine = report.model, report.machine
     console.print(f"{model['name']} {model['input'][1]}x{model['input'][0]} ({model['fit']}), "
                   f"{model['precision']}, {model['weights']} weights, {report.targets} target(s), "
                   f"{machine['device']}, {machine['processor']}, {machine['threads']} thread(s)")
     console.print(f"stream     {report.stream_fps:8.2f} frames/s  ({report.stream_ms:.1f} ms)")
-    console.print(f"reference  {report.reference_fps:8.2f} frames/s  ({report.reference_ms:.1f} ms), "
-                  "clip mode fp32")
+    console.print(f"reference  {report.reference_fps:8.2f} frames/s  "
+                  f"({report.reference_ms:.1f} ms), clip mode fp32")
     console.print(f"ratio      {report.ratio:8.2f}   look-ahead {report.lookahead_frames} frames")
     table = Table("part", "ms", "share", "GFLOP")
     for part, value in sorted(report.parts_ms.items(), key=lambda item: -item[1]):

@@ -24,6 +24,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from samwise_ros.config import SessionConfig
+from samwise_ros.model import fused_encoder as fused_encoder_module
 from samwise_ros.model.cme import ConditionalMemoryEncoder
 from samwise_ros.model.cmt import CmtAdapter
 from samwise_ros.model.fused_encoder import FusedEncoder
@@ -37,6 +38,7 @@ from samwise_ros.streaming.session import StreamingSession
 
 _PARTS: tuple[tuple[object, str, str], ...] = (
     (session_module, "prepare_frame", "preprocessing"),
+    (fused_encoder_module, "embed_patches", "image_encoder"),
     (FusedEncoder, "_run_stage", "image_encoder"),
     (FusedEncoder, "_decoder_inputs", "fpn"),
     (TextEncoder, "run_layers", "text"),
@@ -99,7 +101,8 @@ class BenchmarkReport:
 
 
 def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
-                  camera: tuple[int, int] = (480, 854), targets: int = 1, frames: int = 16, weights: str = "given",
+                  camera: tuple[int, int] = (480, 854), targets: int = 1, frames: int = 16,
+                  weights: str = "given",
                   progress: Callable[[str], None] = lambda _: None) -> BenchmarkReport:
     """Measure a model.
 
@@ -182,8 +185,8 @@ class _ReferenceRun:
         with torch.inference_mode():
             pixels, size = prepare_frame(self.images[0], config, device=self.runner.model.device)
             self.padding = self.runner.padded_stages(size)
-            _, state = next(self.runner.segment_window(pixels[None, None], self.tokens, ClipState()))
-            bank = state.bank
+            window = self.runner.segment_window(pixels[None, None], self.tokens, ClipState())
+            bank = next(window)[1].bank
             if not bank.is_empty:
                 bank = MemoryBank(bank.spatial.repeat(1, config.memory.num_spatial, 1, 1),
                                   bank.pointers.repeat(1, config.memory.num_pointers, 1), 100)

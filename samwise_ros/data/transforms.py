@@ -29,7 +29,7 @@ def training_size(height: int, width: int, short_side: int, max_side: int) -> tu
     """
     short, long = min(height, width), max(height, width)
     if long / short * short_side > max_side:
-        short_side = int(round(max_side * short / long))
+        short_side = round(max_side * short / long)
     new_long = int(short_side * long / short)
     return (short_side, new_long) if height <= width else (new_long, short_side)
 

@@ -1,0 +1,48 @@
+"""`samwise train`: one stage of training from a recipe."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from samwise_ros.training.config import load_config
+from samwise_ros.training.loop import Trainer
+
+SHOWN = ("total", "dice", "score")
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="YAML file, such as config/train/nano_1_stills.yaml.")],
+    resume: Annotated[bool, typer.Option(help="Continue from last.pt in the output folder.")] = False,
+    changes: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a setting of the recipe: optim.lr=1e-4.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(
+        min=0.0, help="Save and stop after this long; go on with --resume.")] = None,
+) -> None:
+    """Train or fine-tune a model as a recipe says.
+
+    Writes last.pt, best.pt, history.csv, pictures and TensorBoard logs to the recipe's folder.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    trainer = Trainer(load_config(recipe, changes or ()), resume)
+    console = Console(stderr=True)
+    console.print(f"{trainer.config.name}: {trainer.trained:,} trained numbers, "
+                  f"{trainer.steps} steps, output in {trainer.out}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("training", total=trainer.steps, completed=trainer.progress.step)
+
+        def show(step: int, steps: int, losses: dict[str, float]) -> None:
+            text = " ".join(f"{name} {losses[name]:.3f}" for name in SHOWN if name in losses)
+            bar.update(task, completed=step, description=text)
+
+        progress = trainer.run(max_minutes, show)
+    done = "finished" if progress.step >= trainer.steps else "stopped, go on with --resume"
+    console.print(f"{done}: step {progress.step} of {trainer.steps}, "
+                  f"{progress.seconds / 60:.1f} minutes in all, {trainer.out / 'last.pt'}")

@@ -1,0 +1,1 @@
+"""Training: recipes, losses, the loop. May use model and data; is never imported by them."""

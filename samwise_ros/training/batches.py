@@ -1,0 +1,210 @@
+"""Training batches. Batch `step` depends on (seed, step) alone, so a run resumes where it was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samwise_ros.data.packed import PackedClips
+from samwise_ros.data.transforms import normalise, normalise_caption
+from samwise_ros.structures import DataError
+from samwise_ros.training.config import DataSetup
+
+MIN_VISIBLE = 12  # pixels at the packed size; fewer are neither visible nor absent
+
+_SIDES = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
+_SIDE_WORDS = re.compile(r"\b(leftmost|rightmost|left|right)\b")
+
+
+@dataclass(frozen=True)
+class SceneLabels:
+    """What the auxiliary heads learn from; simulated data only.
+
+    Attributes:
+        numbers: uint8 [B, T, H, W] object numbers, 0 background.
+        classes, colours: int64 [B, O + 1] index of each object's class and colour, 0 background.
+    """
+
+    numbers: Tensor
+    classes: Tensor
+    colours: Tensor
+
+
+@dataclass(frozen=True)
+class TrainBatch:
+    """B clips and N expressions about them.
+
+    Attributes:
+        pixels: float32 [B, T, 3, H, W], normalised.
+        expressions: N sentences.
+        clip_of_row: int64 [N].
+        masks: bool [N, T, h, w], the answer.
+        labels: Facts for the auxiliary heads, or None.
+        kinds: N kinds of expression, or empty.
+    """
+
+    pixels: Tensor
+    expressions: tuple[str, ...]
+    clip_of_row: Tensor
+    masks: Tensor
+    labels: SceneLabels | None = None
+    kinds: tuple[str, ...] = ()
+
+    @property
+    def area(self) -> Tensor:
+        """int64 [N, T] pixels of the answer."""
+        return self.masks.sum((2, 3))
+
+    def to(self, device: torch.device | str) -> TrainBatch:
+        """Copy on another device."""
+        labels = self.labels
+        if labels is not None:
+            labels = SceneLabels(labels.numbers.to(device), labels.classes.to(device),
+                                 labels.colours.to(device))
+        return TrainBatch(self.pixels.to(device), self.expressions, self.clip_of_row.to(device),
+                          self.masks.to(device), labels, self.kinds)
+
+
+def swap_sides(text: str) -> str:
+    """The sentence that is true of the mirrored picture."""
+    return _SIDE_WORDS.sub(lambda match: _SIDES[match.group()], text)
+
+
+class PackedBatches:
+    """Draws batches from packed simulated clips.
+
+    Args:
+        setup: Folders, sizes and weights.
+        seed: First part of every batch's randomness.
+
+    Expressions of one clip are drawn without repetition, kinds by weight, so that a batch asks
+    different things about the same picture.
+    """
+
+    def __init__(self, setup: DataSetup, seed: int) -> None:
+        self.setup = setup
+        self._seed = seed
+        self.packs = [PackedClips(root) for root in setup.roots]
+        self._index = [(pack, clip) for pack in self.packs for clip in range(pack.num_clips)
+                       if pack.length(clip) >= setup.frames]
+        if not self._index:
+            raise DataError(f"no clip in {', '.join(setup.roots)} has {setup.frames} frames")
+        facts = [entry for pack in self.packs for clip in range(pack.num_clips)
+                 for entry in pack.objects(clip)]
+        self.classes = sorted({entry["class"] for entry in facts if "class" in entry})
+        self.colours = sorted({entry["colour"] for entry in facts if "colour" in entry})
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in which every clip comes about once."""
+        return max(1, len(self) // self.setup.clips)
+
+    @property
+    def vocabulary(self) -> tuple[int, int]:
+        """Number of classes and of colours in the data."""
+        return len(self.classes), len(self.colours)
+
+    def batch(self, step: int) -> TrainBatch:
+        """The batch of one step."""
+        rng = np.random.default_rng((self._seed, step))
+        drawn = [self._clip(*self._index[int(i)], rng)
+                 for i in self._draw_clips(step, self.setup.clips)]
+        return join_clips(drawn)
+
+    def _draw_clips(self, step: int, count: int) -> list[int]:
+        """`count` clips of the endless sequence of shuffled epochs that starts at step 0."""
+        first = step * count
+        epochs = range(first // len(self), (first + count - 1) // len(self) + 1)
+        orders = {epoch: self._order(epoch) for epoch in epochs}
+        return [int(orders[i // len(self)][i % len(self)]) for i in range(first, first + count)]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if getattr(self, "_cached", (None,))[0] != epoch:
+            rng = np.random.default_rng((self._seed, epoch, 1))
+            self._cached = (epoch, rng.permutation(len(self)))
+        return self._cached[1]
+
+    def _clip(self, pack: PackedClips, clip: int, rng: np.random.Generator) -> TrainBatch:
+        indices = draw_frames(pack.length(clip), self.setup.frames, self.setup.max_stride, rng)
+        chosen = draw_expressions(pack.expressions(clip), self.setup.expressions,
+                                  self.setup.kind_weights, rng)
+        frames, numbers = pack.frames(clip)[indices], pack.labels(clip)[indices]
+        texts = [normalise_caption(text) for text, _, _ in chosen]
+        if self.setup.flip and rng.random() < 0.5:
+            frames, numbers = frames[:, :, ::-1].copy(), numbers[:, :, ::-1].copy()
+            texts = [swap_sides(text) for text in texts]
+        masks = np.stack([np.isin(numbers, answer) for _, _, answer in chosen])
+        return TrainBatch(_pixels(frames), tuple(texts), torch.zeros(len(texts), dtype=torch.long),
+                          torch.from_numpy(masks), self._labels(pack, clip, numbers),
+                          tuple(str(kind) for _, kind, _ in chosen))
+
+    def _labels(self, pack: PackedClips, clip: int, numbers: np.ndarray) -> SceneLabels | None:
+        facts = pack.objects(clip)
+        if not self.classes or not all("class" in entry for entry in facts):
+            return None
+        classes = [0] + [self.classes.index(entry["class"]) + 1 for entry in facts]
+        colours = [0] + [self.colours.index(entry["colour"]) + 1 for entry in facts]
+        return SceneLabels(torch.from_numpy(numbers)[None], torch.tensor([classes]),
+                           torch.tensor([colours]))
+
+
+def draw_frames(length: int, frames: int, max_stride: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices of T equally spaced frames, 1..max_stride apart as far as the clip allows."""
+    limit = max_stride if frames == 1 else min(max_stride, (length - 1) // (frames - 1))
+    stride = int(rng.integers(1, max(1, limit) + 1))
+    start = int(rng.integers(0, length - (frames - 1) * stride))
+    return start + stride * np.arange(frames)
+
+
+def draw_expressions(expressions: Sequence[tuple[str, str | None, tuple[int, ...]]], count: int,
+                     kind_weights: Mapping[str, float], rng: np.random.Generator,
+                     ) -> list[tuple[str, str | None, tuple[int, ...]]]:
+    """`count` different expressions; a kind's weight is shared by its expressions in the clip.
+
+    Kinds that `kind_weights` does not name weigh 1 (all do when it is empty). A clip with fewer
+    usable expressions gives some twice.
+    """
+    kinds = [kind for _, kind, _ in expressions]
+    weights = np.array([kind_weights.get(str(kind), 1.0 if not kind_weights else 0.0)
+                        / kinds.count(kind) for kind in kinds])
+    usable = np.flatnonzero(weights > 0)
+    if usable.size == 0:
+        usable, weights = np.arange(len(expressions)), np.ones(len(expressions))
+    share = weights[usable] / weights[usable].sum()
+    order = list(rng.choice(usable, min(count, usable.size), replace=False, p=share))
+    order += list(rng.choice(usable, count - len(order), p=share))
+    return [expressions[int(i)] for i in order]
+
+
+def join_clips(clips: Sequence[TrainBatch]) -> TrainBatch:
+    """Batches of one clip each -> one batch."""
+    rows = torch.cat([torch.full((len(clip.expressions),), index, dtype=torch.long)
+                      for index, clip in enumerate(clips)])
+    labels = None
+    if all(clip.labels is not None for clip in clips):
+        labels = SceneLabels(torch.cat([clip.labels.numbers for clip in clips]),
+                             _padded([clip.labels.classes for clip in clips]),
+                             _padded([clip.labels.colours for clip in clips]))
+    return TrainBatch(torch.cat([clip.pixels for clip in clips]),
+                      tuple(text for clip in clips for text in clip.expressions), rows,
+                      torch.cat([clip.masks for clip in clips]), labels,
+                      tuple(kind for clip in clips for kind in clip.kinds))
+
+
+def _padded(rows: Sequence[Tensor]) -> Tensor:
+    width = max(row.shape[1] for row in rows)
+    return torch.cat([torch.nn.functional.pad(row, (0, width - row.shape[1])) for row in rows])
+
+
+def _pixels(frames: np.ndarray) -> Tensor:
+    """uint8 [T, H, W, 3] -> normalised float32 [1, T, 3, H, W]."""
+    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    return normalise(pixels)[None]

@@ -1,0 +1,105 @@
+"""Training state on disk: everything that the next step depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from samwise_ros.structures import CheckpointError
+from samwise_ros.training.config import TrainConfig
+from samwise_ros.training.optim import WeightAverage
+
+FORMAT = 1
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: Optimiser steps done.
+        best: Best score so far, or None.
+        seconds: Training time so far, over all resumed parts.
+    """
+
+    step: int = 0
+    best: float | None = None
+    seconds: float = 0.0
+
+
+def random_state() -> dict[str, Any]:
+    """State of all generators that training may draw from."""
+    state = {"python": random.getstate(), "torch": torch.get_rng_state(),
+             "numpy": np.random.get_state(legacy=False)}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Undo `random_state`."""
+    random.setstate(state["python"])
+    torch.set_rng_state(state["torch"])
+    np.random.set_state(state["numpy"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def save_state(path: Path, config: TrainConfig, model: nn.Module, heads: nn.Module | None,
+               optimizer: torch.optim.Optimizer, average: WeightAverage | None,
+               progress: Progress) -> None:
+    """Write a checkpoint by renaming, so that an interrupted write leaves the old one."""
+    state = {
+        "format": FORMAT, "config": dataclasses.asdict(config),
+        "model_config": model.config.to_dict(), "model": model.state_dict(),
+        "heads": None if heads is None else heads.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "average": None if average is None else {"state": average.state,
+                                                 "updates": average.updates},
+        "progress": dataclasses.asdict(progress), "random": random_state(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read a checkpoint written by `save_state` (a file of one's own: it is unpickled).
+
+    Raises CheckpointError for a file that is missing, damaged or of another kind.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=False)
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointError(f"training checkpoint {path}: {error}") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not a training checkpoint of this version")
+    return state
+
+
+def restore_state(state: dict[str, Any], model: nn.Module, heads: nn.Module | None,
+                  optimizer: torch.optim.Optimizer, average: WeightAverage | None) -> Progress:
+    """Put a checkpoint's content into the objects of a run; returns where the run stood."""
+    model.load_state_dict(state["model"])
+    if heads is not None and state["heads"] is not None:
+        heads.load_state_dict(state["heads"])
+    optimizer.load_state_dict(state["optimizer"])
+    if average is not None and state["average"] is not None:
+        average.state = state["average"]["state"]
+        average.updates = state["average"]["updates"]
+    set_random_state(state["random"])
+    return Progress(**state["progress"])
+
+
+def best_weights(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights to score or ship: the average where there is one."""
+    return state["average"]["state"] if state["average"] is not None else state["model"]

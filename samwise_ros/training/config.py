@@ -1,0 +1,237 @@
+"""Recipes: frozen dataclasses read from YAML files, checked at construction."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import yaml
+
+from samwise_ros.structures import ConfigError
+
+Trainable = Literal["adapters", "all", "cme"]
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class ModelSetup:
+    """Which network is trained and what it starts from.
+
+    Attributes:
+        name: Size name.
+        changes: Fields of `ModelConfig` that differ from the named size.
+        init: Training checkpoint, weight file or folder to start from; None: seeded random weights.
+        sam2, roberta: Weights of the frozen parts of official sizes (file and folder).
+        trainable: "adapters": the published set (adapters, CME, text projection); "all"; "cme".
+        dropout: False switches the dropout of all parts off (small models that are not frozen).
+        freeze_batchnorm: Keep BatchNorm's running statistics (clips: few, correlated frames).
+        tokenizer: Folder of the tokeniser; None: the packaged one for nano.
+    """
+
+    name: str = "nano"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    init: str | None = None
+    sam2: str | None = None
+    roberta: str | None = None
+    trainable: Trainable = "adapters"
+    dropout: bool = True
+    freeze_batchnorm: bool = False
+    tokenizer: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.trainable in ("adapters", "all", "cme"),
+               f"model.trainable: expected adapters, all or cme, got {self.trainable!r}")
+
+
+@dataclass(frozen=True)
+class DataSetup:
+    """What is trained on.
+
+    Attributes:
+        kind: "packed" (simulated clips packed to the input size), "mevis", "ref_youtube_vos" or
+            "refcoco".
+        roots: Folders; RefCOCO: one per set.
+        val_roots: Packed folders for the scores during training (packed only).
+        frames: T, frames per clip.
+        clips: B, clips per batch.
+        expressions: K, expressions per clip that share one encoding (packed only).
+        kind_weights: How often each kind of expression is drawn (packed only).
+        max_stride: Frames of a clip are 1..max_stride apart (packed only).
+        flip: Mirror half of the clips, swapping "left" and "right" (packed only).
+        augment: Photometric distortion and random sizes of the published option.
+        workers: Loader processes (not for packed data).
+    """
+
+    kind: Literal["packed", "mevis", "ref_youtube_vos", "refcoco"] = "packed"
+    roots: tuple[str, ...] = ()
+    val_roots: tuple[str, ...] = ()
+    frames: int = 8
+    clips: int = 4
+    expressions: int = 1
+    kind_weights: Mapping[str, float] = field(default_factory=dict)
+    max_stride: int = 1
+    flip: bool = False
+    augment: bool = False
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        _check(len(self.roots) > 0, "data.roots: expected at least one folder, got none")
+        for name in ("frames", "clips", "expressions", "max_stride"):
+            value = getattr(self, name)
+            _check(value >= 1, f"data.{name}: expected >= 1, got {value}")
+        for kind, weight in self.kind_weights.items():
+            _check(weight >= 0, f"data.kind_weights.{kind}: expected >= 0, got {weight}")
+
+
+@dataclass(frozen=True)
+class LossSetup:
+    """Weight of each term; a weight of zero leaves the term out.
+
+    The published loss is focal + dice + cme, each over all frames of a clip (F.3).
+
+    Attributes:
+        per_frame: bce and dice are taken per frame with a visible target instead of per clip.
+        absent: Weight of the empty-mask term on frames without target (`per_frame` only).
+        score: Binary cross-entropy of the object score.
+        deep: Mask loss on the stride-16 features before the decoder (auxiliary head).
+        dense: Per-pixel class and colour on the maps before fusion (auxiliary heads).
+        flow: Per-pixel object displacement from HSA's output (auxiliary head).
+    """
+
+    focal: float = 1.0
+    dice: float = 1.0
+    cme: float = 1.0
+    bce: float = 0.0
+    per_frame: bool = False
+    absent: float = 0.0
+    score: float = 0.0
+    deep: float = 0.0
+    dense: float = 0.0
+    flow: float = 0.0
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):
+            value = getattr(self, spec.name)
+            _check(value >= 0, f"loss.{spec.name}: expected >= 0, got {value}")
+
+
+@dataclass(frozen=True)
+class OptimSetup:
+    """AdamW, clipping, schedule, averaging.
+
+    Attributes:
+        schedule: "multistep" (published: stepped every iteration), or "cosine" to zero.
+        warmup: Steps of linear warm-up.
+        ema: Decay of the averaged weights, 0 for none; averages are what is scored and exported.
+        accumulate: Batches per optimiser step.
+    """
+
+    lr: float = 1e-5
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    schedule: Literal["multistep", "cosine"] = "multistep"
+    milestones: tuple[int, ...] = (60000,)
+    gamma: float = 0.1
+    warmup: int = 0
+    ema: float = 0.0
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self.lr > 0, f"optim.lr: expected > 0, got {self.lr}")
+        _check(self.schedule in ("multistep", "cosine"),
+               f"optim.schedule: expected multistep or cosine, got {self.schedule!r}")
+        _check(0 <= self.ema < 1, f"optim.ema: expected a number in [0, 1), got {self.ema}")
+        _check(self.accumulate >= 1, f"optim.accumulate: expected >= 1, got {self.accumulate}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One stage of training.
+
+    Attributes:
+        out: Folder for checkpoints, logs and pictures.
+        steps: Optimiser steps; None: `epochs` epochs (not for packed data).
+        causal: Encode frame by frame with past context only, as stream mode does.
+        log_every, save_every, val_every: In optimiser steps; val_every 0: never.
+        precision: Lightning precision, "32-true" or "bf16-mixed".
+        tf32: Allow TF32 on Ampere and newer, as the published runs did.
+        threads: CPU threads of torch; 0: as torch chooses.
+    """
+
+    name: str
+    out: str
+    model: ModelSetup
+    data: DataSetup
+    loss: LossSetup = field(default_factory=LossSetup)
+    optim: OptimSetup = field(default_factory=OptimSetup)
+    seed: int = 0
+    steps: int | None = None
+    epochs: int = 1
+    causal: bool = False
+    log_every: int = 20
+    save_every: int = 500
+    val_every: int = 0
+    val_expressions: int = 240
+    precision: str = "32-true"
+    tf32: bool = True
+    devices: int = 1
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self.data.kind != "packed" or self.steps is not None,
+               "steps: packed data has no epochs, give a number of steps")
+        _check(self.steps is None or self.steps >= 1, f"steps: expected >= 1, got {self.steps}")
+
+
+def load_config(path: Path | str, changes: Sequence[str] = ()) -> TrainConfig:
+    """Read a recipe.
+
+    Args:
+        path: YAML file.
+        changes: "dotted.key=value" overrides, the value in YAML.
+
+    Raises ConfigError for an unreadable file, unknown keys and bad values.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"recipe {path}: {error}") from error
+    _check(isinstance(values, dict), f"recipe {path}: expected a mapping at the top")
+    for change in changes:
+        _override(values, change)
+    return build(TrainConfig, values, str(path))
+
+
+def _override(values: dict[str, Any], change: str) -> None:
+    key, separator, text = change.partition("=")
+    _check(bool(separator), f"--set {change}: expected key=value")
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        _check(isinstance(values, dict), f"--set {change}: {parent} is not a group of settings")
+    values[last] = yaml.safe_load(text)
+
+
+def build(cls: type, values: Mapping[str, Any], path: str) -> Any:
+    """Dataclass `cls` from nested mappings. Raises ConfigError naming `path`."""
+    hints = get_type_hints(cls)
+    unknown = sorted(set(values) - set(hints))
+    _check(not unknown, f"{path}: unknown setting(s) {', '.join(unknown)}; "
+           f"known are {', '.join(sorted(hints))}")
+    built = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(hints[name]):
+            _check(isinstance(value, Mapping), f"{path}: {name}: expected a group of settings")
+            value = build(hints[name], value, f"{path}: {name}")
+        built[name] = tuple(value) if isinstance(value, list) else value
+    try:
+        return cls(**built)
+    except TypeError as error:
+        raise ConfigError(f"{path}: {error}") from error

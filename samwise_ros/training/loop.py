@@ -1,0 +1,221 @@
+"""The training loop, on Lightning Fabric: devices, precision and processes are its business."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.loggers import TensorBoardLogger
+
+from samwise_ros.data.packed import PackedClips
+from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.structures import SamwiseError
+from samwise_ros.training.auxiliary import AuxiliaryHeads
+from samwise_ros.training.batches import TrainBatch
+from samwise_ros.training.checkpointing import (
+    Progress,
+    best_weights,
+    read_state,
+    restore_state,
+    save_state,
+)
+from samwise_ros.training.config import TrainConfig
+from samwise_ros.training.history import History
+from samwise_ros.training.optim import (
+    WeightAverage,
+    freeze_rest,
+    learning_rate,
+    make_optimizer,
+    set_train_mode,
+)
+from samwise_ros.training.pictures import write_sheet
+from samwise_ros.training.setup import make_batches, make_model
+from samwise_ros.training.unit import LossUnit
+from samwise_ros.training.validation import QuickValidation, mean_j
+
+LAST, BEST = "last.pt", "best.pt"
+
+_log = logging.getLogger(__name__)
+
+
+class Trainer:
+    """One stage of training.
+
+    Args:
+        config: The recipe.
+        resume: Continue from `<out>/last.pt`.
+
+    Every batch depends on (seed, step) and the checkpoint holds all state, so that a resumed run
+    computes the same numbers as one that was never stopped.
+    """
+
+    def __init__(self, config: TrainConfig, resume: bool = False) -> None:
+        self.config = config
+        self.out = Path(config.out)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = config.tf32
+        self.fabric = self._make_fabric()
+        self.fabric.launch()
+        self.fabric.seed_everything(config.seed + self.fabric.global_rank, verbose=False)
+        self.batches = make_batches(config, self.fabric.global_rank, self.fabric.world_size)
+        self.steps = config.steps or self.batches.steps_per_epoch * config.epochs
+        self.model = make_model(config)
+        self._setup()
+        self.progress = Progress()
+        self.history = History(self.out / "history.csv")
+        if resume:
+            self._resume()
+
+    def _make_fabric(self) -> Fabric:
+        strategy = "auto" if self.config.devices == 1 else "ddp_find_unused_parameters_true"
+        accelerator = "cpu" if self.config.model.name == "nano" else "auto"
+        logger = TensorBoardLogger(self.out / "tensorboard", name=None, version="")
+        return Fabric(accelerator=accelerator, devices=self.config.devices, strategy=strategy,
+                      precision=self.config.precision, loggers=logger)
+
+    def _setup(self) -> None:
+        config = self.config
+        self.trained = freeze_rest(self.model, config.model.trainable)
+        heads = None
+        if config.loss.deep + config.loss.dense + config.loss.flow > 0:
+            classes, colours = self.batches.vocabulary
+            heads = AuxiliaryHeads(self.model, classes, colours)
+        unit = LossUnit(self.model, heads, config.loss, config.causal)
+        if config.devices > 1:
+            unit = torch.nn.SyncBatchNorm.convert_sync_batchnorm(unit)
+        self.heads = heads
+        self.optimizer = make_optimizer([unit], config.optim)
+        self.unit, self.optimizer = self.fabric.setup(unit, self.optimizer)
+        self.average = (WeightAverage(self.model, config.optim.ema) if config.optim.ema else None)
+        self.validation = None
+        if config.val_every and config.data.val_roots:
+            packs = [PackedClips(root) for root in config.data.val_roots]
+            self.validation = QuickValidation(packs, config.data.frames, config.val_expressions)
+
+    def _resume(self) -> None:
+        state = read_state(self.out / LAST)
+        self.progress = restore_state(state, self.model, self.heads, self.optimizer, self.average)
+        self.history.cut(self.progress.step)
+        _log.info("resumed at step %d", self.progress.step)
+
+    def run(self, max_minutes: float | None = None,
+            on_step: Callable[[int, int, dict[str, float]], None] | None = None) -> Progress:
+        """Train until the last step, or for a time.
+
+        Args:
+            max_minutes: Save and return after this long.
+            on_step: Called with (step, steps, losses) after every optimiser step.
+
+        Raises SamwiseError when the loss is no longer finite.
+        """
+        begin, before = time.monotonic(), self.progress.seconds
+        while self.progress.step < self.steps:
+            losses = self._step()
+            self.progress.step += 1
+            self.progress.seconds = before + time.monotonic() - begin
+            self._after_step(losses)
+            if on_step is not None:
+                on_step(self.progress.step, self.steps, losses)
+            if max_minutes is not None and time.monotonic() - begin > 60 * max_minutes:
+                break
+        self.save(LAST)
+        return self.progress
+
+    def _step(self) -> dict[str, float]:
+        step, setup = self.progress.step, self.config.optim
+        set_train_mode(self.unit, dropout=self.config.model.dropout,
+                       freeze_batchnorm=self.config.model.freeze_batchnorm)
+        rate = learning_rate(setup, step, self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        sums: dict[str, float] = {}
+        for part in range(setup.accumulate):
+            losses = self._backward(step * setup.accumulate + part, part + 1 == setup.accumulate)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value / setup.accumulate
+        norm = self.fabric.clip_gradients(self.unit, self.optimizer, max_norm=setup.clip_norm,
+                                          error_if_nonfinite=False)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.model)
+        return {**sums, "gradient": float(norm), "lr": rate}
+
+    def _backward(self, number: int, last: bool) -> dict[str, float]:
+        batch: TrainBatch = self.batches.batch(number)
+        device = self.fabric.device
+        tokens = self.model.tokenizer(batch.expressions).to(device)
+        with self.fabric.no_backward_sync(self.unit, enabled=not last):
+            losses = self.unit(batch.to(device), tokens)
+            total = losses["total"]
+            if not torch.isfinite(total):
+                parts = {name: float(value) for name, value in losses.items()}
+                raise SamwiseError(f"loss at step {self.progress.step} is not finite: {parts}; "
+                                   "lower the learning rate or look at the data")
+            if total.requires_grad:
+                self.fabric.backward(total / self.config.optim.accumulate)
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _after_step(self, losses: dict[str, float]) -> None:
+        step, config = self.progress.step, self.config
+        self.history.add(step, self.progress.seconds, losses)
+        if step % config.log_every == 0 or step == self.steps:
+            means = self.history.flush()
+            self.fabric.log_dict(means, step)
+        if self.validation is not None and (step % config.val_every == 0 or step == self.steps):
+            self._validate()
+        if step % config.save_every == 0:
+            self.save(LAST)
+
+    def _validate(self) -> None:
+        if self.fabric.global_rank != 0:
+            return
+        with self.averaged_weights() as model:
+            scores = self.validation.score(model)
+            sheets = (batch for batch, _ in self.validation.batches())
+            write_sheet(self.out / "pictures" / f"{self.progress.step:06d}.png", model, sheets)
+        measures = {f"val_{kind}": score.j for kind, score in scores.items()}
+        chance = {f"val_{kind}_random": score.random_object for kind, score in scores.items()}
+        self.fabric.log_dict(measures | chance, self.progress.step)
+        self.history.note(self.progress.step, self.progress.seconds, measures | chance)
+        mean = mean_j(scores)
+        if self.progress.best is None or mean > self.progress.best:
+            self.progress = replace(self.progress, best=mean)
+            self.save(BEST)
+
+    def averaged_weights(self) -> _Averaged:
+        """Context manager: the model in eval mode, holding the averaged weights if there are."""
+        return _Averaged(self.model, self.average)
+
+    def save(self, name: str) -> Path:
+        """Write a checkpoint into the run's folder (first process only)."""
+        if self.fabric.global_rank == 0:
+            save_state(self.out / name, self.config, self.model, self.heads, self.optimizer,
+                       self.average, self.progress)
+        self.fabric.barrier()
+        return self.out / name
+
+
+class _Averaged:
+    def __init__(self, model: SamwiseModel, average: WeightAverage | None) -> None:
+        self._model, self._average = model, average
+
+    def __enter__(self) -> SamwiseModel:
+        self._kept = {name: value.clone() for name, value in self._model.state_dict().items()}
+        if self._average is not None:
+            self._model.load_state_dict(self._average.state)
+        return self._model.eval()
+
+    def __exit__(self, *error: object) -> None:
+        self._model.load_state_dict(self._kept)
+
+
+def averaged_from(path: Path) -> dict[str, torch.Tensor]:
+    """Weights to ship from a training checkpoint."""
+    return best_weights(read_state(path))

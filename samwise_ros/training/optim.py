@@ -1,0 +1,102 @@
+"""What is trained, by which optimiser, at which rate."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from samwise_ros.structures import ConfigError
+from samwise_ros.training.config import OptimSetup, Trainable
+
+# Parameters whose name contains one of these are trained by the published recipes (F.1).
+PUBLISHED_NAMES = ("adapter", "conditional_memory_encoder", "project_text")
+
+
+def trainable_names(model: nn.Module, trainable: Trainable) -> list[str]:
+    """Names of the parameters that a recipe trains."""
+    if trainable == "all":
+        return [name for name, _ in model.named_parameters()]
+    wanted = PUBLISHED_NAMES if trainable == "adapters" else ("conditional_memory_encoder",)
+    return [name for name, _ in model.named_parameters() if any(part in name for part in wanted)]
+
+
+def freeze_rest(model: nn.Module, trainable: Trainable) -> int:
+    """Let gradients into the trained parameters only; returns how many numbers those hold."""
+    names = set(trainable_names(model, trainable))
+    if not names:
+        raise ConfigError(f"nothing to train: no parameter matches {trainable!r}")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in names)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def set_train_mode(model: nn.Module, *, dropout: bool, freeze_batchnorm: bool) -> None:
+    """`train()` everywhere as published, less what a recipe switches off."""
+    model.train()
+    for module in model.modules():
+        if freeze_batchnorm and isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+        if not dropout:
+            _switch_dropout_off(module)
+
+
+def _switch_dropout_off(module: nn.Module) -> None:
+    if isinstance(module, nn.Dropout):
+        module.p = 0.0
+    for name in ("dropout", "dropout_p"):
+        if isinstance(getattr(module, name, None), float):
+            setattr(module, name, 0.0)
+
+
+def learning_rate(setup: OptimSetup, step: int, steps: int) -> float:
+    """Rate of one optimiser step (0-based) out of `steps`."""
+    if step < setup.warmup:
+        return setup.lr * (step + 1) / setup.warmup
+    if setup.schedule == "multistep":
+        return setup.lr * setup.gamma ** sum(step >= milestone for milestone in setup.milestones)
+    progress = (step - setup.warmup) / max(1, steps - setup.warmup)
+    return setup.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def make_optimizer(modules: list[nn.Module], setup: OptimSetup) -> torch.optim.AdamW:
+    """AdamW over everything trainable: one group as published, or no decay on vectors."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    if setup.weight_decay == 0:
+        groups = [{"params": parameters}]
+    else:
+        groups = [{"params": [p for p in parameters if p.ndim >= 2]},
+                  {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=setup.lr, weight_decay=setup.weight_decay)
+
+
+class WeightAverage:
+    """Exponential moving average of a model's floating-point state.
+
+    The decay grows as (1 + n) / (10 + n) up to `decay`, so that the start does not linger.
+
+    Args:
+        model: Source of the first values.
+        decay: Limit of the decay.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.state: dict[str, Tensor] = {name: value.detach().clone()
+                                         for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Mix the present weights in."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        averaged, present = [], []
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                averaged.append(self.state[name])
+                present.append(value)
+            else:
+                self.state[name].copy_(value)
+        torch._foreach_lerp_(averaged, present, 1 - decay)

@@ -1,0 +1,74 @@
+"""Network, auxiliary heads and losses as one module, so that any parallel wrapper fits around it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from samwise_ros.model.samwise import ClipOutput, SamwiseModel
+from samwise_ros.model.text_encoder import Tokens
+from samwise_ros.training.auxiliary import AuxiliaryHeads
+from samwise_ros.training.batches import MIN_VISIBLE, TrainBatch
+from samwise_ros.training.cme_labels import cme_loss
+from samwise_ros.training.config import LossSetup
+from samwise_ros.training.losses import (
+    dice_loss,
+    fit_logits,
+    focal_loss,
+    frame_losses,
+    score_loss,
+)
+
+
+class LossUnit(nn.Module):
+    """Forward pass to losses.
+
+    Args:
+        model: The network.
+        heads: Auxiliary heads, or None.
+        setup: Weights of the terms.
+        causal: Encode frame by frame, as stream mode does.
+    """
+
+    def __init__(self, model: SamwiseModel, heads: AuxiliaryHeads | None, setup: LossSetup,
+                 causal: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.heads = heads
+        self.setup = setup
+        self.causal = causal
+
+    def forward(self, batch: TrainBatch, tokens: Tokens) -> dict[str, Tensor]:
+        """Weighted terms under their names, their sum as "total", measures with other names."""
+        if self.heads is not None:
+            self.heads.clear()
+        output = self.model(batch.pixels, tokens, batch.clip_of_row, causal=self.causal,
+                            run_cme=self.setup.cme > 0)
+        terms = self._mask_terms(output, batch)
+        if self.setup.cme > 0:
+            found = cme_loss(output.cme, self.model.config.image_size)
+            if found is not None:
+                terms["cme"] = found
+        if self.heads is not None:
+            terms |= self.heads(output, batch, self.setup)
+        weighted = {name: value * getattr(self.setup, name) for name, value in terms.items()
+                    if hasattr(self.setup, name)}
+        measures = {name: value for name, value in terms.items() if name not in weighted}
+        return {"total": sum(weighted.values()), **weighted, **measures}
+
+    def _mask_terms(self, output: ClipOutput, batch: TrainBatch) -> dict[str, Tensor]:
+        setup, area = self.setup, batch.area
+        frames = output.low_res.shape[1]
+        logits = self.model.upsample(output.low_res.flatten(0, 1)).unflatten(0, (-1, frames))
+        logits = fit_logits(logits, batch.masks.shape[-2:])
+        terms: dict[str, Tensor] = {}
+        if setup.score > 0:
+            known = (area == 0) | (area >= MIN_VISIBLE)
+            terms["score"] = score_loss(output.object_scores, area > 0, known)
+        if setup.per_frame:
+            terms["bce"], terms["dice"] = frame_losses(logits, batch.masks, area > 0, setup.absent)
+            return terms
+        if setup.focal > 0:
+            terms["focal"] = focal_loss(logits, batch.masks)
+        if setup.dice > 0:
+            terms["dice"] = dice_loss(logits, batch.masks)
+        return terms

@@ -215,7 +215,8 @@ class StreamingSession:
         groups = list(self._groups(rows))
         in_sight = [_newest(past, group[0].memory.age) for group in groups]
         longest = max(in_sight, key=_frames)
-        shared = self.model.encode_shared(pixels[None, None], longest, position)
+        shared = self.model.encode_shared(pixels[None, None], longest, position,
+                                          self._padded_stages(size))
         answers: dict[str, _RowAnswer] = {}
         for group, seen in zip(groups, in_sight, strict=True):
             # A target sees nothing from before its command, whoever else is in the table.

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from data_builders import NUM_FRAMES, build_mevis, moving_tracks
 from evaluation_builders import PreparedPredictor, nothing
 
 from samwise_ros.data.mevis import MevisSource
 from samwise_ros.evaluation.baselines import SceneBaselines, named_colours
+from samwise_ros.evaluation.clip_rows import ClipRowsPredictor
 from samwise_ros.evaluation.metrics import mask_scores
+from samwise_ros.evaluation.predictors import ClipPredictor
 from samwise_ros.evaluation.records import ExpressionResult, Scores, mean_of_equal_texts_once
 from samwise_ros.evaluation.selection import Selection
 from samwise_ros.evaluation.sim import evaluate_sim, evaluate_sim_into, sim_report
@@ -276,3 +279,26 @@ def test_expressions_score_the_same_alone_and_together(
     assert alone.jf > 0.01, "the model answers something"
     assert together.jf == pytest.approx(alone.jf, abs=1e-3)
     assert together.absent_accuracy == pytest.approx(alone.absent_accuracy, abs=0.1)
+
+
+@pytest.mark.parametrize("length", [9, 10])
+def test_batched_clip_mode_equals_the_official_runner_row_by_row(
+        source: MevisSource, tiny_tokenizer, length: int, one_thread) -> None:
+    # 9 frames end in a window of one, which forgets everything. CME switches whenever it may.
+    from model_builders import MICRO, make_model
+
+    model = make_model(MICRO, tiny_tokenizer)
+    model.conditional_memory_encoder.decision_class_head.bias.data[:] = torch.tensor([-1e3, 1e3])
+    frames = [source.frame(source.videos[0], index) for index in range(length)]
+    texts = ["the red mug", "the blue duck on the table", "the ball"]
+
+    together = list(ClipRowsPredictor(model).run(frames, texts))
+    alone = list(ClipPredictor(model).run(frames, texts))
+
+    assert len(together) == len(alone) == length
+    assert any(answer.switched for answers in alone for answer in answers)
+    for ours, official in zip(together, alone, strict=True):
+        for one, other in zip(ours, official, strict=True):
+            np.testing.assert_allclose(one.logits(), other.logits(), atol=1e-3)
+            assert one.switched == other.switched
+            assert (one.mask != other.mask).mean() < 0.01

@@ -171,8 +171,10 @@ class _Run:
         """The model in the mode asked for."""
         from samwise_ros.config import SessionConfig
         from samwise_ros.evaluation.predictors import make_predictor
+        from samwise_ros.evaluation.sim import sim_predictor
 
-        return make_predictor(self.model, self.mode, SessionConfig(**self.session))
+        make = sim_predictor if self.benchmark is Benchmark.sim else make_predictor
+        return make(self.model, self.mode, SessionConfig(**self.session))
 
 
 def _sim(run: _Run) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch import nn
 from samwise_ros.config import SessionConfig
 from samwise_ros.data.mevis import MevisSource
 from samwise_ros.data.records import KINDS
+from samwise_ros.evaluation.clip_rows import ClipRowsPredictor
 from samwise_ros.evaluation.metrics import Scores
 from samwise_ros.evaluation.predictors import Mode, Predictor, make_predictor
 from samwise_ros.evaluation.records import ExpressionResult, absent_accuracy, mean_scores
@@ -115,9 +116,15 @@ def evaluate_sim(model: SamwiseModel, data_dir: Path | str, mode: Mode = "stream
     videos = (selection or Selection()).apply(source.videos)
     store = ResultStore(None, {})
     with eval_mode(model):
-        evaluate_videos(source, videos, make_predictor(model, mode, session), store, chunk=chunk,
+        evaluate_videos(source, videos, sim_predictor(model, mode, session), store, chunk=chunk,
                         progress=progress)
     return sim_report(mode, store.results)
+
+
+def sim_predictor(model: SamwiseModel, mode: Mode,
+                  session: SessionConfig | None = None) -> Predictor:
+    """Predictor for simulated scenes, where clip mode may batch expressions."""
+    return ClipRowsPredictor(model) if mode == "clip" else make_predictor(model, mode, session)
 
 
 @contextmanager

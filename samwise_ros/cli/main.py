@@ -52,6 +52,8 @@ COMMANDS = {
                                    _WEIGHTS, None, "train_tokenizer"),
     "simulate": LazyCommand("Make training videos with sentences and masks.",
                             _LEARN, "sim", "simulate"),
+    "convert-data": LazyCommand("Bring data sets into the layouts that are read here.",
+                                _LEARN, "train", "convert_data"),
     "train": LazyCommand("Train or fine-tune a model.", _LEARN, "train", "train"),
     "evaluate": LazyCommand("Score a model on a benchmark.", _LEARN, "train", "evaluate"),
 }

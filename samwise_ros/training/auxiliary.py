@@ -30,7 +30,7 @@ class AuxiliaryHeads(nn.Module):
     def __init__(self, model: SamwiseModel, num_classes: int, num_colours: int) -> None:
         super().__init__()
         self.num_classes = num_classes + 1
-        outputs = self.num_classes + num_colours + 1
+        outputs = self.num_classes + num_colours + 1 + 2  # class, colour, way to the middle
         channels = model.config.hiera.channels
         # Stage 0 answers per pixel; deeper stages for the 2 x 2 or 4 x 4 finer cells they hold.
         self.dense = nn.ModuleList(nn.Conv2d(channels[i], outputs * 4**i, 1) for i in range(3))
@@ -50,10 +50,14 @@ class AuxiliaryHeads(nn.Module):
         for maps in (*self._maps, self._mixed):
             maps.clear()
 
-    def forward(self, output: ClipOutput, batch: TrainBatch, setup: LossSetup) -> dict[str, Tensor]:
-        """Unweighted losses of the last forward pass, those with a weight above zero."""
+    def forward(self, output: ClipOutput | None, batch: TrainBatch,
+                setup: LossSetup) -> dict[str, Tensor]:
+        """Unweighted losses of the last forward pass, those with a weight above zero.
+
+        `output` is None when only the expression-independent part ran.
+        """
         losses = {}
-        if setup.deep > 0:
+        if setup.deep > 0 and output is not None:
             losses["deep"] = self._mask_loss(output.vision, batch, setup.absent)
         if batch.labels is not None and setup.dense > 0:
             losses["dense"], losses["class_accuracy"] = self._dense_loss(batch.labels)
@@ -70,13 +74,17 @@ class AuxiliaryHeads(nn.Module):
         return 5 * bce + dice
 
     def _dense_loss(self, labels: SceneLabels) -> tuple[Tensor, Tensor]:
-        """Class and colour cross-entropy over three stages, and stage 2's class accuracy."""
+        """Class and colour cross-entropy and the way to the object's middle, over three stages.
+
+        Also stage 2's class accuracy on object pixels.
+        """
         total, accuracy = 0.0, 0.0
+        ways = ways_to_middle(labels.numbers.flatten(0, 1))
         for index, maps in enumerate(self._maps):
             v = _in_clip_order(maps, labels.numbers.shape[:2]).permute(0, 3, 1, 2)
             logits = F.pixel_shuffle(self.dense[index](v), 2**index)
-            classes, colours = logits.split(
-                [self.num_classes, logits.shape[1] - self.num_classes], dim=1)
+            classes, colours, way = logits.split(
+                [self.num_classes, logits.shape[1] - self.num_classes - 2, 2], dim=1)
             numbers = nearest_labels(labels.numbers.flatten(0, 1), logits.shape[-2:])
             truth = _look_up(labels.classes, numbers), _look_up(labels.colours, numbers)
             for part, answer in zip((classes, colours), truth, strict=True):
@@ -84,6 +92,9 @@ class AuxiliaryHeads(nn.Module):
                 weight[0] = BACKGROUND_WEIGHT
                 total = total + F.cross_entropy(part, answer, weight)
             found = truth[0] > 0
+            middle = nearest_labels(ways.flatten(0, 1), logits.shape[-2:]).unflatten(0, (-1, 2))
+            miss = F.smooth_l1_loss(way, middle, reduction="none", beta=0.1).sum(1)
+            total = total + (miss * found).sum() / found.sum().clamp(min=1)
             accuracy = ((classes.argmax(1) == truth[0]) & found).sum() / found.sum().clamp(min=1)
         return total / 3, accuracy.detach()
 
@@ -124,7 +135,7 @@ def _in_clip_order(maps: list[Tensor], shape: tuple[int, int]) -> Tensor:
 
 
 def nearest_labels(numbers: Tensor, size: tuple[int, int]) -> Tensor:
-    """uint8 [M, H, W] -> [M, h, w], the label at the middle of each cell."""
+    """[M, H, W] -> [M, h, w], the value at the middle of each cell."""
     step_y, step_x = numbers.shape[1] // size[0], numbers.shape[2] // size[1]
     return numbers[:, step_y // 2 :: step_y, step_x // 2 :: step_x]
 
@@ -134,6 +145,35 @@ def _look_up(table: Tensor, numbers: Tensor) -> Tensor:
     frames = numbers.shape[0] // table.shape[0]
     table = table.repeat_interleave(frames, 0)
     return torch.gather(table, 1, numbers.flatten(1).long()).view(numbers.shape)
+
+
+def middles(numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Middle of each object's mask.
+
+    Args:
+        numbers: uint8 [M, H, W] object numbers.
+
+    Returns:
+        float [M, O + 1, 2] (x, y) in pixels and [M, O + 1] areas.
+    """
+    one_hot = F.one_hot(numbers.long(), int(numbers.max()) + 1).float()  # [M, H, W, O + 1]
+    area = one_hot.sum((1, 2))
+    ys = torch.arange(numbers.shape[1], dtype=torch.float32, device=numbers.device)
+    xs = torch.arange(numbers.shape[2], dtype=torch.float32, device=numbers.device)
+    x = (one_hot.sum(1) * xs[:, None]).sum(1)
+    y = (one_hot.sum(2) * ys[:, None]).sum(1)
+    return torch.stack((x, y), -1) / area.clamp(min=1)[..., None], area
+
+
+def ways_to_middle(numbers: Tensor, cell: float = 16.0) -> Tensor:
+    """From each pixel to the middle of its object, in units of `cell` pixels: [M, 2, H, W]."""
+    middle, _ = middles(numbers)
+    index = numbers.flatten(1).long()[..., None].expand(-1, -1, 2)
+    target = torch.gather(middle, 1, index).view(*numbers.shape, 2).permute(0, 3, 1, 2)
+    ys = torch.arange(numbers.shape[1], dtype=torch.float32, device=numbers.device)
+    xs = torch.arange(numbers.shape[2], dtype=torch.float32, device=numbers.device)
+    here = torch.stack(torch.meshgrid(xs, ys, indexing="xy"))
+    return (target - here) / cell
 
 
 def displacements(numbers: Tensor, cell: float = 16.0) -> tuple[Tensor, Tensor]:
@@ -147,14 +187,7 @@ def displacements(numbers: Tensor, cell: float = 16.0) -> tuple[Tensor, Tensor]:
         float [B, T, O + 1, 2] (x, y; zero on the first frame) and bool [B, T, O + 1], True where
         the object was seen on both frames.
     """
-    count = int(numbers.max()) + 1
-    one_hot = F.one_hot(numbers.long(), count).float()  # [B, T, H, W, O + 1]
-    area = one_hot.sum((2, 3))
-    ys = torch.arange(numbers.shape[2], dtype=torch.float32, device=numbers.device)
-    xs = torch.arange(numbers.shape[3], dtype=torch.float32, device=numbers.device)
-    x = (one_hot.sum(2) * xs[:, None]).sum(2)
-    y = (one_hot.sum(3) * ys[:, None]).sum(2)
-    middle = torch.stack((x, y), -1) / area.clamp(min=1)[..., None]
+    middle, area = (part.unflatten(0, numbers.shape[:2]) for part in middles(numbers.flatten(0, 1)))
     moved = torch.zeros_like(middle)
     moved[:, 1:] = (middle[:, 1:] - middle[:, :-1]) / cell
     seen = area > 0

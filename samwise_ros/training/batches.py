@@ -46,6 +46,7 @@ class TrainBatch:
         masks: bool [N, T, h, w], the answer.
         labels: Facts for the auxiliary heads, or None.
         kinds: N kinds of expression, or empty.
+        valid: (height, width) of `pixels` without padding; None: there is none.
     """
 
     pixels: Tensor
@@ -54,6 +55,7 @@ class TrainBatch:
     masks: Tensor
     labels: SceneLabels | None = None
     kinds: tuple[str, ...] = ()
+    valid: tuple[int, int] | None = None
 
     @property
     def area(self) -> Tensor:
@@ -67,7 +69,7 @@ class TrainBatch:
             labels = SceneLabels(labels.numbers.to(device), labels.classes.to(device),
                                  labels.colours.to(device))
         return TrainBatch(self.pixels.to(device), self.expressions, self.clip_of_row.to(device),
-                          self.masks.to(device), labels, self.kinds)
+                          self.masks.to(device), labels, self.kinds, self.valid)
 
 
 def swap_sides(text: str) -> str:

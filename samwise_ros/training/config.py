@@ -29,7 +29,10 @@ class ModelSetup:
         changes: Fields of `ModelConfig` that differ from the named size.
         init: Training checkpoint, weight file or folder to start from; None: seeded random weights.
         sam2, roberta: Weights of the frozen parts of official sizes (file and folder).
+        allow_ris: `init` comes from RIS pre-training: its missing HSA is seeded, its missing
+            object-score head taken from `sam2`.
         trainable: "adapters": the published set (adapters, CME, text projection); "all"; "cme".
+        frozen: Parameters with one of these in their name are not trained after all.
         dropout: False switches the dropout of all parts off (small models that are not frozen).
         freeze_batchnorm: Keep BatchNorm's running statistics (clips: few, correlated frames).
         tokenizer: Folder of the tokeniser; None: the packaged one for nano.
@@ -40,7 +43,9 @@ class ModelSetup:
     init: str | None = None
     sam2: str | None = None
     roberta: str | None = None
+    allow_ris: bool = False
     trainable: Trainable = "adapters"
+    frozen: tuple[str, ...] = ()
     dropout: bool = True
     freeze_batchnorm: bool = False
     tokenizer: str | None = None
@@ -159,6 +164,7 @@ class TrainConfig:
         out: Folder for checkpoints, logs and pictures.
         steps: Optimiser steps; None: `epochs` epochs (not for packed data).
         causal: Encode frame by frame with past context only, as stream mode does.
+        image_only: Train what comes before the first fusion, with the auxiliary heads alone.
         log_every, save_every, val_every: In optimiser steps; val_every 0: never.
         precision: Lightning precision, "32-true" or "bf16-mixed".
         tf32: Allow TF32 on Ampere and newer, as the published runs did.
@@ -175,6 +181,7 @@ class TrainConfig:
     steps: int | None = None
     epochs: int = 1
     causal: bool = False
+    image_only: bool = False
     log_every: int = 20
     save_every: int = 500
     val_every: int = 0

@@ -81,12 +81,12 @@ class Trainer:
 
     def _setup(self) -> None:
         config = self.config
-        self.trained = freeze_rest(self.model, config.model.trainable)
+        self.trained = freeze_rest(self.model, config.model.trainable, config.model.frozen)
         heads = None
         if config.loss.deep + config.loss.dense + config.loss.flow > 0:
             classes, colours = self.batches.vocabulary
             heads = AuxiliaryHeads(self.model, classes, colours)
-        unit = LossUnit(self.model, heads, config.loss, config.causal)
+        unit = LossUnit(self.model, heads, config.loss, config.causal, config.image_only)
         if config.devices > 1:
             unit = torch.nn.SyncBatchNorm.convert_sync_batchnorm(unit)
         self.heads = heads

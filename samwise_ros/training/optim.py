@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +23,16 @@ def trainable_names(model: nn.Module, trainable: Trainable) -> list[str]:
     return [name for name, _ in model.named_parameters() if any(part in name for part in wanted)]
 
 
-def freeze_rest(model: nn.Module, trainable: Trainable) -> int:
-    """Let gradients into the trained parameters only; returns how many numbers those hold."""
-    names = set(trainable_names(model, trainable))
+def freeze_rest(model: nn.Module, trainable: Trainable, frozen: Sequence[str] = ()) -> int:
+    """Let gradients into the trained parameters only; returns how many numbers those hold.
+
+    Args:
+        model: Changed in place.
+        trainable: Named set of parameters.
+        frozen: Parts of names that are taken out of the set.
+    """
+    names = {name for name in trainable_names(model, trainable)
+             if not any(part in name for part in frozen)}
     if not names:
         raise ConfigError(f"nothing to train: no parameter matches {trainable!r}")
     for name, parameter in model.named_parameters():

@@ -5,15 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
-from samwise_ros.config import model_config
+from samwise_ros.config import ModelConfig, model_config
+from samwise_ros.model.checkpoint import (
+    build_model,
+    load_model,
+    load_parts,
+    load_strict,
+    tokenizer_for,
+)
+from samwise_ros.model.checkpoint_parts import fill_ris
 from samwise_ros.model.samwise import SamwiseModel
-from samwise_ros.model.tokenizer import PACKAGED_TOKENIZER, ExpressionTokenizer
 from samwise_ros.structures import ConfigError
 from samwise_ros.training.batches import PackedBatches, TrainBatch
 from samwise_ros.training.checkpointing import best_weights, read_state
 from samwise_ros.training.config import TrainConfig
+from samwise_ros.training.loader import LoaderBatches, make_datasets
 
 
 class BatchSource(Protocol):
@@ -32,24 +38,53 @@ class BatchSource(Protocol):
 
 
 def make_model(config: TrainConfig) -> SamwiseModel:
-    """The network of a recipe with its starting weights and its tokeniser."""
+    """The network of a recipe with its starting weights and its tokeniser, on the CPU.
+
+    Raises ConfigError when an official size has nothing to start from, CheckpointError when weights
+    do not fit.
+    """
     setup = config.model
-    torch.manual_seed(config.seed)
-    model = SamwiseModel(model_config(setup.name, **setup.changes))
+    target = model_config(setup.name, **setup.changes)
     if setup.init is not None:
-        load_start(model, Path(setup.init))
-    folder = Path(setup.tokenizer) if setup.tokenizer else PACKAGED_TOKENIZER
-    model.tokenizer = ExpressionTokenizer(folder, model.config.text.max_tokens)
+        model = _from_start(config, target)
+    elif setup.sam2 is not None and setup.roberta is not None:
+        model = load_parts(target, setup.sam2, setup.roberta, config.seed)
+    elif setup.trainable == "all":
+        model = build_model(target, config.seed)
+    else:
+        raise ConfigError(
+            "model: adapters are trained on pre-trained parts: give model.sam2 (a SAM 2.0 file) "
+            "and model.roberta (a folder with roberta-base), or model.init (weights to start from)")
+    model.tokenizer = tokenizer_for(target, setup.tokenizer, _folder_of(setup.init))
     return model
 
 
-def load_start(model: SamwiseModel, path: Path) -> None:
-    """Start from the (averaged) weights of a training checkpoint."""
-    model.load_state_dict(best_weights(read_state(path)))
+def _from_start(config: TrainConfig, target: ModelConfig) -> SamwiseModel:
+    """Start from a training checkpoint, a released file or a folder."""
+    setup = config.model
+    path = Path(str(setup.init))
+    if path.suffix != ".pt":
+        return load_model(path, device="cpu", tokenizer_dir=setup.tokenizer, sam2=setup.sam2,
+                          allow_ris=setup.allow_ris, **setup.changes)
+    model = build_model(target, config.seed)
+    state = best_weights(read_state(path))
+    if setup.allow_ris:
+        state = fill_ris(state, model.state_dict(), config.seed, setup.sam2)
+    load_strict(model, state, str(path), setup.changes)
+    return model
+
+
+def _folder_of(init: str | None) -> Path | None:
+    if init is None:
+        return None
+    return Path(init) if Path(init).is_dir() else Path(init).parent
 
 
 def make_batches(config: TrainConfig, rank: int, world: int) -> BatchSource:
     """The data of a recipe, for one of `world` processes."""
     if config.data.kind == "packed":
         return PackedBatches(config.data, config.seed * world + rank)
-    raise ConfigError(f"data.kind {config.data.kind!r} is not known")
+    size = model_config(config.model.name, **config.model.changes).image_size
+    datasets = make_datasets(config.data, size, config.seed)
+    return LoaderBatches(datasets, config.data.clips, size, config.data.workers, config.seed, rank,
+                         world)

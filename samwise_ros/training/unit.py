@@ -1,7 +1,8 @@
-"""Network, auxiliary heads and losses as one module, so that any parallel wrapper fits around it."""
+"""Network, auxiliary heads and losses as one module, so that any parallel wrapper fits."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from samwise_ros.model.samwise import ClipOutput, SamwiseModel
@@ -27,20 +28,25 @@ class LossUnit(nn.Module):
         heads: Auxiliary heads, or None.
         setup: Weights of the terms.
         causal: Encode frame by frame, as stream mode does.
+        image_only: Run the expression-independent part and its auxiliary heads alone.
     """
 
     def __init__(self, model: SamwiseModel, heads: AuxiliaryHeads | None, setup: LossSetup,
-                 causal: bool) -> None:
+                 causal: bool, image_only: bool = False) -> None:
         super().__init__()
         self.model = model
         self.heads = heads
         self.setup = setup
         self.causal = causal
+        self.image_only = image_only
 
     def forward(self, batch: TrainBatch, tokens: Tokens) -> dict[str, Tensor]:
         """Weighted terms under their names, their sum as "total", measures with other names."""
         if self.heads is not None:
             self.heads.clear()
+        if self.image_only:
+            self._encode_images(batch.pixels)
+            return self._weighted(self.heads(None, batch, self.setup))
         output = self.model(batch.pixels, tokens, batch.clip_of_row, causal=self.causal,
                             run_cme=self.setup.cme > 0)
         terms = self._mask_terms(output, batch)
@@ -50,6 +56,19 @@ class LossUnit(nn.Module):
                 terms["cme"] = found
         if self.heads is not None:
             terms |= self.heads(output, batch, self.setup)
+        return self._weighted(terms)
+
+    def _encode_images(self, pixels: Tensor) -> None:
+        """Run the part before the first fusion; the heads' hooks take its maps."""
+        if not self.causal:
+            self.model.encode_shared(pixels)
+            return
+        past, limit = None, self.model.config.cmt.clip_window - 1
+        for t in range(pixels.shape[1]):
+            new = self.model.encode_shared(pixels[:, t : t + 1], past).projected
+            past = new if past is None else torch.cat((past, new), dim=1)[:, -limit:]
+
+    def _weighted(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         weighted = {name: value * getattr(self.setup, name) for name, value in terms.items()
                     if hasattr(self.setup, name)}
         measures = {name: value for name, value in terms.items() if name not in weighted}
@@ -59,6 +78,8 @@ class LossUnit(nn.Module):
         setup, area = self.setup, batch.area
         frames = output.low_res.shape[1]
         logits = self.model.upsample(output.low_res.flatten(0, 1)).unflatten(0, (-1, frames))
+        if batch.valid is not None:
+            logits = logits[..., : batch.valid[0], : batch.valid[1]]
         logits = fit_logits(logits, batch.masks.shape[-2:])
         terms: dict[str, Tensor] = {}
         if setup.score > 0:

@@ -26,10 +26,12 @@ def rope_table(height: int, width: int, dim: int, device: torch.device) -> tuple
 
     The first dim/4 columns turn with x, the others with y. Constants, cached per grid.
     """
-    frequency = 1.0 / (10000.0 ** (torch.arange(0, dim, 4)[: dim // 4].float() / dim))
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    angle = torch.cat([torch.outer(axis.flatten().float(), frequency) for axis in (x, y)], dim=1)
-    return angle.cos().to(device), angle.sin().to(device)
+    with torch.inference_mode(False):  # kept for all callers: training may be the next one
+        frequency = 1.0 / (10000.0 ** (torch.arange(0, dim, 4)[: dim // 4].float() / dim))
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        angle = torch.cat([torch.outer(axis.flatten().float(), frequency) for axis in (x, y)],
+                          dim=1)
+        return angle.cos().to(device), angle.sin().to(device)
 
 
 def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
@@ -46,7 +48,8 @@ def _project(x: Tensor, linear: torch.nn.Linear, order: Tensor) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _evens_first(dim: int, device: torch.device) -> Tensor:
-    return torch.cat((torch.arange(0, dim, 2), torch.arange(1, dim, 2))).to(device)
+    with torch.inference_mode(False):
+        return torch.cat((torch.arange(0, dim, 2), torch.arange(1, dim, 2))).to(device)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> Tensor:

@@ -58,9 +58,13 @@ class Intrinsics:
 
     @classmethod
     def from_field_of_view(cls, width: int, height: int, vertical: float) -> Intrinsics:
-        """Square pixels, axis through the image centre; `vertical` field of view [rad]."""
+        """Square pixels; `vertical` field of view [rad].
+
+        PyBullet's software renderer samples pixels on their edges and counts rows from below, so
+        that its optical axis meets the picture half a pixel right of and above the middle.
+        """
         focal = height / 2 / np.tan(vertical / 2)
-        return cls(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+        return cls(width, height, focal, focal, width / 2, height / 2 - 1)
 
     @property
     def matrix(self) -> np.ndarray:

@@ -53,9 +53,14 @@ def choreograph(stage: Stage) -> Choreography | None:
         if moved == wanted:
             break
         moved += _try_moving(stage, index)
+    add_idle_arm(stage)
+    return stage.plan if moved else None
+
+
+def add_idle_arm(stage: Stage) -> None:
+    """Puts an arm that does nothing into some of the scenes without one."""
     if stage.plan.arm is None and stage.rng.random() < IDLE_ARM_SHARE:
         stage.plan.arm = scripted.idle_arm(stage)
-    return stage.plan if moved else None
 
 
 def _order(stage: Stage) -> list[int]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from samwise_ros.sim.arm import ArmPlan
 from samwise_ros.sim.camera import CAMERA_KINDS, CameraScript, sample_camera
-from samwise_ros.sim.choreography import choreograph
+from samwise_ros.sim.choreography import add_idle_arm, choreograph
 from samwise_ros.sim.content import (
     PLACES,
     SPLITS,
@@ -21,10 +21,12 @@ from samwise_ros.sim.content import (
 from samwise_ros.sim.errors import SimulationError
 from samwise_ros.sim.geometry import Intrinsics, Pose
 from samwise_ros.sim.layout import place_objects
-from samwise_ros.sim.motions import Motion, Still
+from samwise_ros.sim.motions import Motion
+from samwise_ros.sim.props import Prop, sample_props
 from samwise_ros.sim.stage import Choreography, Stage
 
 MAX_ATTEMPTS = 200
+PROP_STREAM = 7  # random stream of the props, apart from everything else
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class ScenePlan:
     intrinsics: Intrinsics
     motions: Sequence[Motion]
     arm: ArmPlan | None = None
+    props: Sequence[Prop] = ()
 
 
 def clip_rng(split: str, seed: int, clip: int, *stream: int) -> np.random.Generator:
@@ -129,18 +132,22 @@ def plan_scene(
         if homes is None:
             continue
         show = _choreograph(settings, objects, homes, camera, intrinsics, rng)
-        if show is not None:
-            return ScenePlan(
-                settings,
-                split,
-                objects,
-                show.homes,
-                surface,
-                camera,
-                intrinsics,
-                show.motions,
-                show.arm,
-            )
+        if show is None:
+            continue
+        rng = clip_rng(split, seed, clip, variant, attempt, PROP_STREAM)
+        props = sample_props(objects, show.homes, show.motions, settings.duration, rng)
+        return ScenePlan(
+            settings,
+            split,
+            objects,
+            show.homes,
+            surface,
+            camera,
+            intrinsics,
+            show.motions,
+            show.arm,
+            props,
+        )
     raise SimulationError(
         f"no layout found for {split} seed {seed} clip {clip} at "
         f"{settings.width}x{settings.height}: use an aspect ratio between 1:1 and 2:1"
@@ -155,7 +162,8 @@ def _choreograph(
     intrinsics: Intrinsics,
     rng: np.random.Generator,
 ) -> Choreography | None:
-    if not settings.moving:
-        return Choreography(homes, [Still() for _ in objects])
     stage = Stage(objects, homes, camera, intrinsics, settings.duration, settings.repeat, rng)
-    return choreograph(stage)
+    if settings.moving:
+        return choreograph(stage)
+    add_idle_arm(stage)
+    return stage.plan

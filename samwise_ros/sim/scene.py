@@ -57,6 +57,8 @@ class SimulatedCamera:
         self._world = World()
         self._world.add_surface(plan.surface)
         self._bodies = [self._world.add_object(item) for item in plan.objects]
+        for prop in plan.props:
+            self._world.add_prop(prop)
         if plan.arm is not None:
             self._world.add_arm(plan.arm.base)
 

@@ -21,6 +21,7 @@ from samwise_ros.sim.background import paint_background
 from samwise_ros.sim.content import ObjectContent, SurfaceContent
 from samwise_ros.sim.errors import SimulationError, require_pybullet
 from samwise_ros.sim.geometry import Intrinsics, Pose
+from samwise_ros.sim.props import Prop
 from samwise_ros.sim.textures import draw_texture
 
 NEAR, FAR = 0.05, 12.0
@@ -106,9 +107,11 @@ class World:
         self._bodies[body] = (asset, scale)
         return body
 
-    def add_model(self, source: str, scale: float) -> int:
-        """Adds a .urdf of `pybullet_data` in its own colours (tray, arm); returns its body id."""
-        return self._load(source, scale)
+    def add_prop(self, prop: Prop) -> None:
+        """Adds a thing of the surroundings, in one colour."""
+        body = self._load(prop.source, prop.scale)
+        self._paint(body, -1, [*prop.rgb, 1.0], -1)
+        self._put(body, prop.pose)
 
     def add_arm(self, base: tuple[float, float, float]) -> None:
         """Adds the robot arm with its foot at `base` [m], world frame."""
@@ -168,10 +171,9 @@ class World:
         asset, scale = self._bodies[body]
         position = pose.transform(-asset.foot[None] * scale)[0]
         rotation = pose.rotation * Rotation.from_euler("x", asset.roll)
-        self.place_model(body, Pose(position, rotation))
+        self._put(body, Pose(position, rotation))
 
-    def place_model(self, body: int, pose: Pose) -> None:
-        """Puts the base of any body at `pose` (world frame)."""
+    def _put(self, body: int, pose: Pose) -> None:
         self._bullet.resetBasePositionAndOrientation(
             body, pose.position.tolist(), pose.quaternion.tolist(), physicsClientId=self._client
         )

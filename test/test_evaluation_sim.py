@@ -67,6 +67,8 @@ def test_empty_answers_score_only_where_nothing_is_to_be_seen(source: MevisSourc
     assert report.by_kind["colour"].scores == Scores(0.0, 0.0)
     assert report.absent_accuracy == 1.0
     assert report.jf == pytest.approx(0.4 / 5)
+    duck = next(result for result in report.results if result.kind == "colour_class")
+    assert (duck.visible, duck.first_visible, duck.first_correct) == (True, 4, None)
 
 
 def test_absent_expressions_do_not_enter_jf(source: MevisSource) -> None:
@@ -155,9 +157,9 @@ def result(**changes) -> ExpressionResult:
 
 def test_statistics_of_a_run_by_hand() -> None:
     results = [
-        result(switches=2, first_correct=4, reacquired=(1, None)),
-        result(expression_id="1", switches=1, first_correct=0, reacquired=(3,)),
-        result(expression_id="2", first_correct=None),
+        result(switches=2, first_visible=0, first_correct=4, reacquired=(1, None)),
+        result(expression_id="1", switches=1, first_visible=7, first_correct=0, reacquired=(3,)),
+        result(expression_id="2", first_visible=3, first_correct=None),
         result(expression_id="3", kind="absent", scores=None, visible=None, empty_frames=24),
         result(expression_id="4", kind="absent", scores=None, visible=None, empty_frames=27),
     ]
@@ -168,6 +170,9 @@ def test_statistics_of_a_run_by_hand() -> None:
     assert statistics.switches_per_minute == pytest.approx(3 / (15 / 60))
     assert statistics.first_correct_median == 2.0
     assert statistics.found_share == pytest.approx(2 / 3)
+    assert statistics.late_count == 2
+    assert statistics.late_first_correct_median == 0.0
+    assert statistics.late_found_share == pytest.approx(1 / 2)
     assert statistics.reacquire_median == 2.0
     assert statistics.reacquired_share == pytest.approx(2 / 3)
     assert statistics.returns == 3

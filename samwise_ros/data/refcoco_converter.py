@@ -86,6 +86,7 @@ class _PlainUnpickler(pickle.Unpickler):
     """Reads lists, dictionaries, text and numbers; a pickle that names a class is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Refuse every class and function. Raises UnpicklingError."""
         raise pickle.UnpicklingError(f"it wants to load {module}.{name}")
 
 

@@ -26,6 +26,7 @@ class ExpressionResult:
         empty_frames: Frames answered with an empty mask.
         switches: Frames on which CME replaced the memory.
         visible: Whether the target is ever visible; None without answers.
+        first_visible: Frame on which it first appears; None when it does not.
         first_correct: Frames from the target's first appearance to the first correct mask (0: at
             once); None when there is none.
         reacquired: For each return of the target after a gap, frames until the next correct mask;
@@ -44,6 +45,7 @@ class ExpressionResult:
     empty_frames: int = 0
     switches: int = 0
     visible: bool | None = None
+    first_visible: int | None = None
     first_correct: int | None = None
     reacquired: tuple[int | None, ...] = ()
 

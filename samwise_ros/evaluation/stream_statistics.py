@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,9 @@ class StreamStatistics:
         first_correct_median: Median frames from first appearance to first correct mask, among the
             targets that were found.
         found_share: Share of visible targets that were ever masked correctly.
+        late_count: Targets that enter after the first frame: what the sentence names is not there
+            when the search begins, and something else may be remembered for it.
+        late_first_correct_median, late_found_share: The two figures above for these alone.
         reacquire_median: Median frames from return to correct mask, among those found again.
         reacquired_share: Share of returns after which the target was found again.
         returns: Number of returns after a gap.
@@ -31,6 +34,9 @@ class StreamStatistics:
     switches_per_minute: float | None
     first_correct_median: float | None
     found_share: float | None
+    late_count: int
+    late_first_correct_median: float | None
+    late_found_share: float | None
     reacquire_median: float | None
     reacquired_share: float | None
     returns: int
@@ -70,16 +76,30 @@ def stream_statistics(results: Sequence[ExpressionResult]) -> StreamStatistics:
     """Summary of the per-expression counts."""
     minutes = sum(result.seconds for result in results) / 60
     visible = [result for result in results if result.visible and result.kind != "absent"]
-    firsts = [result.first_correct for result in visible if result.first_correct is not None]
+    late = [result for result in visible if result.first_visible]
     returns = [wait for result in visible for wait in result.reacquired]
     again = [wait for wait in returns if wait is not None]
     return StreamStatistics(
         absent_accuracy=absent_accuracy(results),
         switches_per_minute=(sum(result.switches for result in results) / minutes
                              if minutes else None),
-        first_correct_median=float(np.median(firsts)) if firsts else None,
-        found_share=len(firsts) / len(visible) if visible else None,
-        reacquire_median=float(np.median(again)) if again else None,
+        first_correct_median=_median(result.first_correct for result in visible),
+        found_share=_found_share(visible),
+        late_count=len(late),
+        late_first_correct_median=_median(result.first_correct for result in late),
+        late_found_share=_found_share(late),
+        reacquire_median=_median(again),
         reacquired_share=len(again) / len(returns) if returns else None,
         returns=len(returns),
     )
+
+
+def _median(waits: Iterable[int | None]) -> float | None:
+    found = [wait for wait in waits if wait is not None]
+    return float(np.median(found)) if found else None
+
+
+def _found_share(results: Sequence[ExpressionResult]) -> float | None:
+    if not results:
+        return None
+    return sum(result.first_correct is not None for result in results) / len(results)

@@ -84,6 +84,7 @@ class ExpressionScorer:
             empty_frames=self._empty,
             switches=self._switches,
             visible=any(self._visible) if known else None,
+            first_visible=self._visible.index(True) if any(self._visible) else None,
             first_correct=first_correct(self._visible, overlaps) if known else None,
             reacquired=reacquired(self._visible, overlaps) if known else (),
         )

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samwise_ros.config import SIZES, ModelConfig, model_config
+from samwise_ros.config import SIZES, ModelConfig, TextConfig, model_config
 from samwise_ros.model import key_map
 from samwise_ros.model.checkpoint_check import (
     compare,
@@ -117,7 +117,7 @@ def load_model(name_or_path: str | Path = "nano", *, device: str | torch.device 
         weights = find_weights(name_or_path)
         model = model_from_weights(weights, seed=seed, allow_ris=allow_ris, sam2=sam2,
                                    **config_changes)
-    model.tokenizer = _tokenizer(model.config, weights, tokenizer_dir)
+    model.tokenizer = _weights_tokenizer(model.config, weights, tokenizer_dir)
     return model.requires_grad_(False).to(target)
 
 
@@ -145,7 +145,7 @@ def _how_to_get(name: str, released: Path | None) -> str:
                 f"`samwise checkpoint download {name}`, or put the file there")
     if name in SIZES:
         return (f"no weights of size {name!r} at hand: give the path of a released SAMWISE file or "
-                f"of a converted folder (`samwise checkpoint convert FILE {cache_dir() / name}` "
+                f"of a converted folder (`samwise checkpoint convert FILE --out {cache_dir() / name}` "
                 "makes the name work), or ask for random weights with seeded=True")
     return (f"no such model: {name!r} is neither a file, a folder, a size ({', '.join(SIZES)}) nor "
             "a released model (mevis, ytvos, ris)")
@@ -247,31 +247,44 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     return resolved
 
 
-def _tokenizer(config: ModelConfig, weights: Weights | None,
-               tokenizer_dir: Path | str | None) -> ExpressionTokenizer:
-    """The tokeniser of the weights; checked against their vocabulary and noted digest."""
-    folder = Path(tokenizer_dir) if tokenizer_dir else _tokenizer_folder(config, weights)
+def _weights_tokenizer(config: ModelConfig, weights: Weights | None,
+                       given: Path | str | None) -> ExpressionTokenizer:
+    """The tokeniser for `weights` (None: random ones), checked against the digest they note."""
+    # Random weights make no sense of any ids, so any tokeniser that fits will do.
+    tokenizer = tokenizer_for(config, given, weights.folder if weights else PACKAGED_TOKENIZER)
+    noted = weights.tokenizer_sha256 if weights else None
+    if noted is not None and tokenizer_digest(tokenizer.folder) != noted:
+        raise CheckpointError(f"{weights.what} was trained with another tokeniser than the one in "
+                              f"{tokenizer.folder}")
+    return tokenizer
+
+
+def tokenizer_for(config: ModelConfig, given: Path | str | None = None,
+                  beside: Path | None = None) -> ExpressionTokenizer:
+    """The tokeniser of a model.
+
+    Args:
+        config: Its vocabulary must hold all ids.
+        given: Folder with vocab.json and merges.txt; without it they are looked for.
+        beside: Where to look first; then the cache (RoBERTa) or the package (nano).
+
+    Raises CheckpointError.
+    """
+    folder = Path(given) if given else _find_tokenizer(config, beside)
     finder = spacy_verb_finder() if config.motion_prompt else None
     tokenizer = ExpressionTokenizer(folder, config.text.max_tokens, finder)
     if tokenizer.vocab_size > config.text.vocab_size:
         raise CheckpointError(
             f"the tokeniser in {folder} has {tokenizer.vocab_size} ids, the text encoder of "
             f"{config.name!r} only {config.text.vocab_size}: they do not belong together")
-    noted = weights.tokenizer_sha256 if weights else None
-    if noted is not None and tokenizer_digest(folder) != noted:
-        raise CheckpointError(
-            f"{weights.what} was trained with another tokeniser than the one in {folder}")
     return tokenizer
 
 
-def _tokenizer_folder(config: ModelConfig, weights: Weights | None) -> Path:
-    candidates = [cache_dir() / "roberta-base"]
-    if weights is not None and weights.folder is not None:
-        candidates[:0] = [weights.folder, weights.folder / "roberta-base"]
-    if config.text.vocab_size < 50000:
-        candidates = [*candidates[:-1], PACKAGED_TOKENIZER]
-    elif weights is None:  # random weights make no sense of any ids, so any tokeniser will do
-        candidates.append(PACKAGED_TOKENIZER)
+def _find_tokenizer(config: ModelConfig, beside: Path | None) -> Path:
+    published = config.text.vocab_size == TextConfig().vocab_size
+    candidates = [cache_dir() / "roberta-base" if published else PACKAGED_TOKENIZER]
+    if beside is not None:
+        candidates[:0] = [beside, beside / "roberta-base"]
     for folder in candidates:
         if all((folder / name).is_file() for name in TOKENIZER_FILES):
             return folder

@@ -139,7 +139,8 @@ class BuildRos(Command):
             raise SystemExit("building msg/ needs cmake: pip install 'samwise_ros[msgs]'")
         for part in (NAME, "launch", "config"):  # CMakeLists.txt installs them; not used here
             (source / part).mkdir(parents=True)
-        shutil.copytree(ROOT / "msg", source / "msg")
+        for part in ("msg", "cmake"):
+            shutil.copytree(ROOT / part, source / part)
         for file in ("CMakeLists.txt", "package.xml"):
             shutil.copy2(ROOT / file, source)
         environment = dict(os.environ, AMENT_PREFIX_PATH=sys.prefix, CMAKE_PREFIX_PATH=sys.prefix)
@@ -159,7 +160,8 @@ class BuildRos(Command):
 
     def get_source_files(self) -> list[str]:
         """What a source distribution has to hold."""
-        return ["CMakeLists.txt", "package.xml", *sorted(map(str, Path("msg").glob("*.msg")))]
+        return ["CMakeLists.txt", "package.xml", *sorted(
+            str(path) for folder in ("msg", "cmake") for path in Path(folder).iterdir())]
 
 
 class BinaryWithMessages(Distribution):
@@ -173,11 +175,9 @@ class BinaryWithMessages(Distribution):
 def ament_files() -> list[tuple[str, list[str]]]:
     """What ament, `ros2 run` and launch files look for below the prefix."""
     marker = _scratch_file(f"packages/{NAME}", "")
-    scripts = [
-        _scratch_file(f"bin/{name}", f"#!/usr/bin/env python3\nimport sys\n\n"
-                      f"from {module} import main\n\nsys.exit(main())\n", 0o755)
-        for name, module in ros_executables().items()
-    ]
+    template = (ROOT / "cmake" / "executable.sh.in").read_text()
+    scripts = [_scratch_file(f"bin/{name}", template.replace("@module@", module), 0o755)
+               for name, module in ros_executables().items()]
     return [
         ("share/ament_index/resource_index/packages", [marker]),
         (f"share/{NAME}", ["package.xml"]),

@@ -98,7 +98,8 @@ class Client:
         self._command = self.node.create_publisher(String, "command", 10)
         self.masks: list[Image] = []
         self.targets: list[object] = []
-        self.node.create_subscription(Image, f"{name}/mask", self.masks.append, 50)
+        self._mask_topic = f"{name}/mask"
+        self.node.create_subscription(Image, self._mask_topic, self.masks.append, 50)
         if TargetArray is not None:
             self.node.create_subscription(TargetArray, f"{name}/targets", self.targets.append, 50)
 
@@ -135,7 +136,7 @@ class Client:
     def wait_for_camera_match(self) -> None:
         """Wait until the node listens to the camera and its results are listened to."""
         self.wait(lambda: self.camera.get_subscription_count() > 0, "node listens to the camera")
-        self.wait(lambda: self.node.count_publishers("/samwise/mask") > 0, "node offers masks")
+        self.wait(lambda: self.node.count_publishers(self._mask_topic) > 0, "node offers masks")
 
     def ask(self, rgb: np.ndarray, frame_id: str = "camera") -> Image:
         """Send images until one is answered; returns the mask (its targets are the last ones).

@@ -5,6 +5,7 @@ cleanup frees the model. Whoever starts the node asks for the transitions (launc
 `samwise_lifecycle`). Commands are accepted in every state.
 """
 
+import gc
 import threading
 import traceback
 from collections import deque
@@ -201,6 +202,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run(SamwiseNode())
     finally:
         rclpy.try_shutdown()
+    # torch leaves millions of objects, whose last collection takes longer than the five seconds
+    # that launch waits after Ctrl-C. The process ends anyway.
+    gc.freeze()
     return 0
 
 

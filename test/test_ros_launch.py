@@ -1,0 +1,85 @@
+"""The launch files: always compiled, and run for real where launch_ros is installed."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
+
+from ros_processes import ROOT, Client, RosProcess, new_domain
+
+LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
+RUNNER = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+file, *arguments = sys.argv[1:]
+service = LaunchService()
+service.include_launch_description(LaunchDescription([IncludeLaunchDescription(
+    PythonLaunchDescriptionSource(file),
+    launch_arguments=[tuple(argument.split(":=", 1)) for argument in arguments])]))
+sys.exit(service.run())
+"""
+
+
+@pytest.mark.parametrize("file", LAUNCH_FILES, ids=lambda file: file.name)
+def test_launch_files_are_valid_python(file):
+    compile(file.read_text(), str(file), "exec")
+    assert "def generate_launch_description" in file.read_text()
+
+
+def launch(folder: Path, domain: int, file: str, *arguments: str) -> RosProcess:
+    pytest.importorskip("launch_ros", reason="launch_ros is not on PyPI; comes with ROS from apt")
+    prefixes = os.pathsep.join(filter(None, [os.environ.get("AMENT_PREFIX_PATH"), sys.prefix]))
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "test"), os.environ.get("PYTHONPATH", "")])
+    return RosProcess(["-c", RUNNER, str(ROOT / "launch" / file), *arguments], domain,
+                      folder / "launch.log", AMENT_PREFIX_PATH=prefixes, PYTHONPATH=paths)
+
+
+def test_the_node_comes_up_active_with_its_arguments_and_goes_down_cleanly(tmp_path):
+    domain = new_domain()
+    process = launch(tmp_path, domain, "samwise.launch.py", "seeded:=true",
+                     "namespace:=robot", "image:=/image", "expression:=the red ball")
+    client = Client(domain, "/robot/samwise")
+    try:
+        client.wait(lambda: client.lifecycle.state(240.0) == "active" or client.spin(0.5),
+                    "the node is active", 240.0)
+        mask = client.ask(np.zeros((48, 64, 3), np.uint8))
+        assert (mask.height, mask.width) == (48, 64)
+        assert process.interrupt() == 0, process.text
+        assert "process has finished cleanly" in process.text
+    finally:
+        client.close()
+        process.kill()
+
+
+def test_without_autostart_the_node_waits(tmp_path):
+    domain = new_domain()
+    process = launch(tmp_path, domain, "samwise.launch.py", "autostart:=false")
+    client = Client(domain)
+    try:
+        assert client.lifecycle.state() == "unconfigured"
+        client.spin(2.0)
+        assert client.lifecycle.state() == "unconfigured"
+    finally:
+        client.close()
+        process.kill()
+
+
+def test_the_demo_launch_file_plays_a_video_into_the_node(tmp_path):
+    from samwise_ros.ros.demo_video import write_demo_video
+
+    domain = new_domain()
+    process = launch(tmp_path, domain, "demo.launch.py", "seeded:=true",
+                     f"video:={write_demo_video(tmp_path / 'clip.mp4')}")
+    client = Client(domain)
+    try:
+        client.wait(lambda: len(client.masks) >= 3, "masks of the video", 120.0)
+        assert (client.masks[-1].height, client.masks[-1].width) == (360, 640)
+    finally:
+        client.close()
+        process.kill()

@@ -65,6 +65,8 @@ _LAYOUTS = {
 
 ENCODINGS = tuple(_LAYOUTS)
 _DEPTH_ENCODINGS = ("16UC1", "32FC1", "64FC1")
+_DEPTH_LAYOUTS = {"16UC1": (_Layout(2, 1, None), np.uint16), "mono16": (_Layout(2, 1, None), np.uint16),
+                  "32FC1": (_Layout(4, 1, None), np.float32)}
 
 
 def image_to_rgb(message: ImageLike) -> np.ndarray:
@@ -89,6 +91,23 @@ def image_to_rgb(message: ImageLike) -> np.ndarray:
     if layout.depth == 2:
         pixels = cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0)
     return np.ascontiguousarray(pixels)
+
+
+def image_to_depth(message: ImageLike) -> np.ndarray:
+    """Decode a depth message; the encoding says the unit (REP 118).
+
+    Returns:
+        uint16 [H, W] millimetres for 16UC1 (and mono16), float32 [H, W] metres for 32FC1. It may be
+        a view on the message's buffer, so it must not be written to.
+
+    Raises:
+        FrameError: for another encoding, or fields that contradict each other.
+    """
+    layout, dtype = _DEPTH_LAYOUTS.get(message.encoding, (None, None))
+    if layout is None:
+        raise FrameError(f"encoding {message.encoding[:40]!r} is not a depth image: expected one of "
+                         f"{', '.join(_DEPTH_LAYOUTS)}; check the remapping of `depth`")
+    return _pixels(message, layout).view(dtype)
 
 
 def _unknown_encoding(encoding: str) -> str:

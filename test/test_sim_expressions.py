@@ -8,9 +8,10 @@ import pytest
 
 from samwise_ros.sim import vocabulary as words
 from samwise_ros.sim.assets import COLOUR_NAMES
-from samwise_ros.sim.content import HELD_OUT_PAIRS, sample_objects
+from samwise_ros.sim.content import sample_objects
 from samwise_ros.sim.expressions import Expression, ExpressionWriter
 from samwise_ros.sim.facts import ClipFacts
+from samwise_ros.sim.held_out import HELD_OUT_PAIRS, HELD_OUT_TEMPLATES
 from samwise_ros.sim.language import iterate_phrases
 from samwise_ros.sim.motion_words import HELD_OUT_MOTION_TEMPLATES, MOTION_TEMPLATES
 from samwise_ros.sim.phrases import PhraseBook, add_article
@@ -149,9 +150,11 @@ def test_held_out_and_training_templates_do_not_overlap() -> None:
         *words.CLASS_TEMPLATES,
         *words.COLOUR_CLASS_TEMPLATES,
         *itertools.chain(*MOTION_TEMPLATES.values()),
+        *itertools.chain(*words.EXTREME_TEMPLATES.values()),
+        *itertools.chain(*words.PAIR_TEMPLATES.values()),
     }
-    held_out = words.HELD_OUT_TEMPLATES | set(itertools.chain(*HELD_OUT_MOTION_TEMPLATES.values()))
-    assert not trained & held_out
+    assert not trained & HELD_OUT_TEMPLATES
+    assert set(words.HELD_OUT_PAIR_TEMPLATES) == set(words.PAIR_TEMPLATES)
     assert set(HELD_OUT_MOTION_TEMPLATES) <= set(MOTION_TEMPLATES)
 
 

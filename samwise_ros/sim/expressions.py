@@ -130,7 +130,8 @@ class ExpressionWriter:
             for relation, templates in words.EXTREME_TEMPLATES.items():
                 target = extreme(self._facts, relation, members)
                 if target is not None:
-                    text = self._book.choose(templates)
+                    held_out = words.HELD_OUT_EXTREME_TEMPLATES[relation]
+                    text = self._book.choose(templates, held_out)
                     found.append((text.format(set=self._book.set_name(colour, name)), (target,)))
         return found + self._pairs() + self._betweens()
 
@@ -148,7 +149,8 @@ class ExpressionWriter:
                 for relation, templates in words.PAIR_TEMPLATES.items():
                     target = satisfying(self._facts, relation, members, other)
                     if target is not None:
-                        text = self._book.choose(templates)
+                        held_out = words.HELD_OUT_PAIR_TEMPLATES[relation]
+                        text = self._book.choose(templates, held_out)
                         phrase = text.format(set=self._book.set_name(colour, name), other=reference)
                         found.append((phrase, (target,)))
         return found

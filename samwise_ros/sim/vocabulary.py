@@ -91,13 +91,6 @@ HELD_OUT_COLOUR_CLASS_TEMPLATES: tuple[str, ...] = (
     "the {colour} {noun} in the picture",
     "the {thing} that is {a} {colour} {noun}",
 )
-HELD_OUT_TEMPLATES: frozenset[str] = frozenset(
-    HELD_OUT_WRAPPERS
-    + HELD_OUT_COLOUR_TEMPLATES
-    + HELD_OUT_CLASS_TEMPLATES
-    + HELD_OUT_COLOUR_CLASS_TEMPLATES
-)
-
 # Relations. {set} is a phrase without article for the candidates ("mug", "red object"); {other}
 # is the noun phrase of the reference object.
 EXTREME_TEMPLATES: dict[str, tuple[str, ...]] = {
@@ -135,6 +128,22 @@ BETWEEN_TEMPLATES: tuple[str, ...] = (
     "the {set} between {other} and {second}",
     "the {set} in the middle of {other} and {second}",
 )
+
+HELD_OUT_EXTREME_TEMPLATES: dict[str, tuple[str, ...]] = {
+    "left": ("the {set} that is furthest to the left",),
+    "right": ("the {set} that is furthest to the right",),
+    "near": ("the {set} that is closest to the camera",),
+    "far": ("the {set} that is farthest from the camera",),
+    "big": ("the {set} that is the largest",),
+    "small": ("the {set} that is the tiniest",),
+}
+HELD_OUT_PAIR_TEMPLATES: dict[str, tuple[str, ...]] = {
+    "left": ("the {set} that is left of {other}",),
+    "right": ("the {set} that is right of {other}",),
+    "near": ("the {set} that is in front of {other}",),
+    "far": ("the {set} that is behind {other}",),
+    "beside": ("the {set} that is next to {other}",),
+}
 
 UNION_COLOUR_TEMPLATES: tuple[str, ...] = (
     "all {colour} {things}",

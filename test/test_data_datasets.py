@@ -8,9 +8,8 @@ import torch
 from data_builders import build_mevis, build_ref_youtube_vos, build_refcoco_archive
 from torch.utils.data import DataLoader
 
-from samwise_ros.data.datasets import ClipDataset, collate_clips
+from samwise_ros.data.datasets import ClipDataset, ClipSample, collate_clips
 from samwise_ros.data.mevis import MevisSource
-from samwise_ros.data.records import ClipSample
 from samwise_ros.data.ref_youtube_vos import RefYoutubeVosSource
 from samwise_ros.data.refcoco import RefCocoSource
 from samwise_ros.data.refcoco_converter import convert_refcoco

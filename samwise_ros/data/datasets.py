@@ -11,12 +11,44 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from samwise_ros.data.files import check_same_size
-from samwise_ros.data.records import ClipSample, ExpressionRecord, VideoRecord, VideoSource
+from samwise_ros.data.records import ExpressionRecord, VideoRecord, VideoSource
 from samwise_ros.data.sampling import SAMPLERS, SamplerName, clip_anchors
 from samwise_ros.data.transforms import ClipTransform, normalise_caption
 from samwise_ros.structures import DataError
 
 ATTEMPTS = 100  # random other items tried when an item shows no target
+
+
+@dataclass(frozen=True)
+class ClipSample:
+    """What one training item holds.
+
+    Attributes:
+        frames: float32 [T, 3, H, W] RGB in 0..1, or normalised where the transform does that.
+        masks: bool [T, H, W] of what the expression refers to.
+        expression: The sentence.
+        video: Name of the video or image.
+        expression_id: Key of the expression in its video.
+        frame_indices: Position of each frame in its video, T numbers, rising.
+    """
+
+    frames: Tensor
+    masks: Tensor
+    expression: str
+    video: str
+    expression_id: str
+    frame_indices: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 4 or self.frames.shape[1] != 3:
+            raise DataError(f"frames: expected [T, 3, H, W], got {tuple(self.frames.shape)}")
+        expected = (self.frames.shape[0], *self.frames.shape[2:])
+        if tuple(self.masks.shape) != expected or self.masks.dtype != torch.bool:
+            raise DataError(f"masks: expected bool {expected}, got {self.masks.dtype} "
+                            f"{tuple(self.masks.shape)}")
+        if len(self.frame_indices) != len(self.frames):
+            raise DataError(f"frame_indices: expected {len(self.frames)} numbers, "
+                            f"got {len(self.frame_indices)}")
 
 
 class ClipDataset(Dataset[ClipSample]):

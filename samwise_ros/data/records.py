@@ -1,4 +1,7 @@
-"""Records that every data set reader returns, and the contract of a reader."""
+"""Records that every data set reader returns, and the contract of a reader.
+
+Readers do not need torch, so that processes that only read and pack start quickly.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from samwise_ros.structures import DataError
 
@@ -53,38 +54,6 @@ class VideoRecord:
     def expression_ids(self) -> tuple[str, ...]:
         """Ids of all expressions in file order."""
         return tuple(expression.expression_id for expression in self.expressions)
-
-
-@dataclass(frozen=True)
-class ClipSample:
-    """What one training item holds.
-
-    Attributes:
-        frames: float32 [T, 3, H, W] RGB in 0..1, or normalised where the transform does that.
-        masks: bool [T, H, W] of what the expression refers to.
-        expression: The sentence.
-        video: Name of the video or image.
-        expression_id: Key of the expression in its video.
-        frame_indices: Position of each frame in its video, T numbers, rising.
-    """
-
-    frames: Tensor
-    masks: Tensor
-    expression: str
-    video: str
-    expression_id: str
-    frame_indices: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        if self.frames.ndim != 4 or self.frames.shape[1] != 3:
-            raise DataError(f"frames: expected [T, 3, H, W], got {tuple(self.frames.shape)}")
-        expected = (self.frames.shape[0], *self.frames.shape[2:])
-        if tuple(self.masks.shape) != expected or self.masks.dtype != torch.bool:
-            raise DataError(f"masks: expected bool {expected}, got {self.masks.dtype} "
-                            f"{tuple(self.masks.shape)}")
-        if len(self.frame_indices) != len(self.frames):
-            raise DataError(f"frame_indices: expected {len(self.frames)} numbers, "
-                            f"got {len(self.frame_indices)}")
 
 
 class VideoSource(ABC):

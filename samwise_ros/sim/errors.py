@@ -15,7 +15,7 @@ def require_pybullet() -> ModuleType:
     """Imports PyBullet, the optional dependency of the simulator.
 
     Raises:
-        MissingDependencyError: PyBullet is not installed; the message has the command that installs it.
+        MissingDependencyError: PyBullet is not installed; the message says how to install it.
     """
     try:
         import pybullet

@@ -34,7 +34,7 @@ class Rendering:
     """One rendered picture.
 
     `rgb` uint8 [H, W, 3]; `depth` float32 [H, W], metres along the optical axis, `FAR` where
-    nothing is hit and no room was added; `body` int32 [H, W], PyBullet body id, -1 where nothing is hit.
+    nothing is hit and no room was added; `body` int32 [H, W], PyBullet body id, -1 for none.
     """
 
     rgb: np.ndarray

@@ -134,6 +134,8 @@ class OptimSetup:
     Attributes:
         schedule: "multistep" (published: stepped every iteration), or "cosine" to zero.
         warmup: Steps of linear warm-up.
+        slow: Parts of names of parameters (already trained ones) that learn at `slow_rate` times
+            the rate.
         ema: Decay of the averaged weights, 0 for none; averages are what is scored and exported.
         accumulate: Batches per optimiser step.
     """
@@ -145,6 +147,8 @@ class OptimSetup:
     milestones: tuple[int, ...] = (60000,)
     gamma: float = 0.1
     warmup: int = 0
+    slow: tuple[str, ...] = ()
+    slow_rate: float = 1.0
     ema: float = 0.0
     accumulate: int = 1
 

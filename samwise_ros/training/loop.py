@@ -90,7 +90,7 @@ class Trainer:
         if config.devices > 1:
             unit = torch.nn.SyncBatchNorm.convert_sync_batchnorm(unit)
         self.heads = heads
-        self.optimizer = make_optimizer([unit], config.optim)
+        self.optimizer = make_optimizer(unit, config.optim)
         self.unit, self.optimizer = self.fabric.setup(unit, self.optimizer)
         self.average = (WeightAverage(self.model, config.optim.ema) if config.optim.ema else None)
         self.validation = None
@@ -133,7 +133,7 @@ class Trainer:
                        freeze_batchnorm=self.config.model.freeze_batchnorm)
         rate = learning_rate(setup, step, self.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         sums: dict[str, float] = {}
         for part in range(setup.accumulate):
             losses = self._backward(step * setup.accumulate + part, part + 1 == setup.accumulate)

@@ -68,15 +68,21 @@ def learning_rate(setup: OptimSetup, step: int, steps: int) -> float:
     return setup.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def make_optimizer(modules: list[nn.Module], setup: OptimSetup) -> torch.optim.AdamW:
-    """AdamW over everything trainable: one group as published, or no decay on vectors."""
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    if setup.weight_decay == 0:
-        groups = [{"params": parameters}]
-    else:
-        groups = [{"params": [p for p in parameters if p.ndim >= 2]},
-                  {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=setup.lr, weight_decay=setup.weight_decay)
+def make_optimizer(module: nn.Module, setup: OptimSetup) -> torch.optim.AdamW:
+    """AdamW over everything trainable.
+
+    One group as published, unless `setup` asks for weight decay (none on vectors then) or for
+    slower parts. The key "scale" of a group is its share of the learning rate.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            scale = setup.slow_rate if any(part in name for part in setup.slow) else 1.0
+            decay = setup.weight_decay if parameter.ndim >= 2 else 0.0
+            groups.setdefault((scale, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": parameters, "scale": scale, "weight_decay": decay}
+         for (scale, decay), parameters in groups.items()], lr=setup.lr)
 
 
 class WeightAverage:

@@ -1,0 +1,182 @@
+"""The loop: it learns, it resumes to the same numbers, it says what is wrong."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from training_builders import recipe, write_packed, write_recipe
+from typer.testing import CliRunner
+
+from samwise_ros.structures import CheckpointError, ConfigError, SamwiseError
+from samwise_ros.training.batches import join_clips
+from samwise_ros.training.checkpointing import best_weights, read_state
+from samwise_ros.training.config import TrainConfig, build, load_config
+from samwise_ros.training.loop import LAST, Trainer
+from samwise_ros.training.validation import (
+    QuickValidation,
+    region_similarity,
+    stream_clip,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_packed(tmp_path_factory.mktemp("packed") / "clips")
+
+
+def trainer(packed: Path, out: Path, resume: bool = False, **changes: object) -> Trainer:
+    return Trainer(build(TrainConfig, recipe(packed, out, **changes), "test"), resume)
+
+
+def run(stage: Trainer, until: int | None = None) -> list[float]:
+    """Losses of the steps of one run, which ends early after step `until`."""
+    losses: list[float] = []
+
+    class Enough(Exception):
+        pass
+
+    def note(step: int, steps: int, values: dict[str, float]) -> None:
+        losses.append(values["total"])
+        if step == until:
+            raise Enough
+
+    try:
+        stage.run(on_step=note)
+    except Enough:
+        stage.save(LAST)
+    return losses
+
+
+def test_a_resumed_run_gives_the_same_numbers_as_an_unbroken_one(packed: Path,
+                                                                 tmp_path: Path) -> None:
+    whole = trainer(packed, tmp_path / "whole")
+    losses = run(whole)
+    first = run(trainer(packed, tmp_path / "parts"), until=3)
+    again = trainer(packed, tmp_path / "parts", resume=True)
+    assert again.progress.step == 3
+    assert first + run(again) == losses
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
+    for name, value in whole.average.state.items():
+        assert torch.equal(value, again.average.state[name]), name
+
+
+def test_history_of_a_resumed_run_has_no_step_twice(packed: Path, tmp_path: Path) -> None:
+    run(trainer(packed, tmp_path), until=3)
+    stage = trainer(packed, tmp_path, resume=True)
+    run(stage)
+    lines = stage.history.path.read_text().splitlines()[1:]
+    steps = [int(line.split(",")[0]) for line in lines if ",total," in line]
+    assert steps == sorted(set(steps)) and steps[-1] == 6
+
+
+def test_one_clip_is_learnt_by_heart(packed: Path, tmp_path: Path) -> None:
+    loss = {"focal": 0.0, "cme": 0.0, "bce": 5.0, "dice": 1.0, "per_frame": True, "score": 0.5,
+            "deep": 0.5, "absent": 0.2}
+    one = write_packed(tmp_path / "one", clips=1)
+    data = {"kind": "packed", "roots": [str(one)], "frames": 3, "clips": 1, "expressions": 4}
+    stage = trainer(packed, tmp_path / "out", steps=120, loss=loss, data=data,
+                    optim={"lr": 3e-3, "schedule": "cosine", "warmup": 10})
+    run(stage)
+    batch = join_clips([stage.batches.batch(0)])
+    model = stage.model.eval()
+    found, scores = stream_clip(model, batch.pixels, model.tokenizer(batch.expressions),
+                                batch.clip_of_row)
+    present = torch.tensor(["green" not in text for text in batch.expressions])
+    assert region_similarity(found, batch.masks)[present].mean() > 0.85
+    assert torch.equal(scores > 0, present[:, None].expand_as(scores))
+
+
+def test_official_losses_and_cme_train_through_the_memory(packed: Path, tmp_path: Path) -> None:
+    data = {"kind": "packed", "roots": [str(packed)], "frames": 6, "clips": 1, "expressions": 2}
+    stage = trainer(packed, tmp_path, steps=2, data=data, causal=False,
+                    loss={"focal": 1.0, "dice": 1.0, "cme": 1.0}, optim={"lr": 1e-3})
+    before = {name: p.clone() for name, p in stage.model.named_parameters()}
+    run(stage)
+    changed = {name for name, p in stage.model.named_parameters()
+               if not torch.equal(p, before[name])}
+    assert any("memory_encoder" in name for name in changed)
+    assert any("memory_attention" in name for name in changed)
+
+
+def test_the_part_before_text_can_be_trained_alone(packed: Path, tmp_path: Path) -> None:
+    stage = trainer(packed, tmp_path, image_only=True, steps=2,
+                    loss={"focal": 0.0, "dice": 0.0, "cme": 0.0, "dense": 1.0, "flow": 1.0},
+                    optim={"lr": 1e-3})
+    before = {name: p.clone() for name, p in stage.model.named_parameters()}
+    run(stage)
+    changed = {name for name, p in stage.model.named_parameters()
+               if not torch.equal(p, before[name])}
+    assert any("trunk" in name for name in changed) and any("hsa" in name for name in changed)
+    assert not any("text_encoder" in name or "mask_decoder" in name for name in changed)
+
+
+def test_a_stage_starts_from_the_averaged_weights_of_the_one_before(packed: Path,
+                                                                    tmp_path: Path) -> None:
+    run(trainer(packed, tmp_path / "first"))
+    state = best_weights(read_state(tmp_path / "first" / LAST))
+    model = {**recipe(packed, tmp_path)["model"], "init": str(tmp_path / "first" / LAST)}
+    second = trainer(packed, tmp_path / "second", model=model)
+    for name, value in second.model.state_dict().items():
+        assert torch.equal(value, state[name]), name
+
+
+def test_validation_reports_kinds_beside_chance(packed: Path, tmp_path: Path) -> None:
+    stage = trainer(packed, tmp_path)
+    scores = QuickValidation(stage.batches.packs, 2, 8).score(stage.model.eval())
+    assert set(scores) == {"colour", "colour_class", "absent"}
+    assert scores["colour"].count == 2
+    # two objects that do not overlap: a random one is right half of the time
+    assert scores["colour"].random_object == pytest.approx(0.5)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(packed: Path, tmp_path: Path) -> None:
+    stage = trainer(packed, tmp_path)
+    with torch.no_grad():
+        stage.model.sam.no_mem_embed.fill_(float("nan"))
+    with pytest.raises(SamwiseError, match="step 0 is not finite"):
+        run(stage)
+
+
+def test_missing_checkpoint_is_named(packed: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="last.pt"):
+        trainer(packed, tmp_path, resume=True)
+
+
+def test_official_sizes_need_weights_to_start_from(packed: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="model.sam2"):
+        trainer(packed, tmp_path, model={"name": "tiny"})
+
+
+def test_recipes_of_the_repository_are_valid() -> None:
+    recipes = sorted((Path(__file__).parents[1] / "config" / "train").glob("*.yaml"))
+    configs = {path.stem: load_config(path) for path in recipes}
+    mevis, pretrain = configs["mevis"], configs["ris_pretrain"]
+    assert (mevis.data.frames, mevis.data.clips, mevis.optim.lr, mevis.optim.clip_norm) == \
+        (8, 4, 1e-5, 1.0)
+    assert (pretrain.data.clips, pretrain.epochs, pretrain.optim.lr) == (32, 6, 1e-4)
+    assert pretrain.optim.clip_norm == 0.1 and pretrain.optim.weight_decay == 0.0
+    assert configs["ref_ytvos"].epochs == 4
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ("optim.lr=-1", "optim.lr"), ("data.nonsense=1", "nonsense"), ("steps", "key=value"),
+    ("optim.schedule=linear", "schedule"), ("data.clips=0", "data.clips")])
+def test_bad_settings_are_named(packed: Path, tmp_path: Path, change: str, message: str) -> None:
+    path = write_recipe(tmp_path / "recipe.yaml", recipe(packed, tmp_path))
+    with pytest.raises(ConfigError, match=message):
+        load_config(path, [change])
+
+
+def test_train_command_runs_stops_and_resumes(packed: Path, tmp_path: Path) -> None:
+    from samwise_ros.cli.main import app
+
+    path = write_recipe(tmp_path / "recipe.yaml", recipe(packed, tmp_path / "out"))
+    first = CliRunner().invoke(app, ["train", str(path), "--max-minutes", "0"])
+    assert first.exit_code == 0, first.output
+    assert "go on with --resume" in first.output
+    second = CliRunner().invoke(app, ["train", str(path), "--resume", "--set", "steps=2"])
+    assert second.exit_code == 0, second.output
+    assert "step 2 of 2" in second.output

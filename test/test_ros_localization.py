@@ -222,3 +222,14 @@ def test_a_colour_image_on_the_depth_topic_is_named():
 def test_settings_out_of_range_are_refused(changes):
     with pytest.raises(ConfigError, match="got"):
         LocalizationSettings(**changes)
+
+
+def test_another_frame_turns_position_covariance_and_points():
+    place = localize(*ball((0.2, -0.1, 1.5), 0.25), CAMERA)
+    to_base = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])  # optical -> x forward, z up
+    moved = place.transformed(to_base, np.array([0.1, 0.0, 0.5]))
+    x, y, z = place.position
+    np.testing.assert_allclose(moved.position, [z + 0.1, -x, -y + 0.5])
+    np.testing.assert_allclose(np.cov(moved.points.T), moved.covariance, rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(moved.points.mean(axis=0), moved.position, atol=1e-5)
+    assert np.all(np.abs(moved.centre - moved.position) < 0.1) and moved.size[1] > 0.3

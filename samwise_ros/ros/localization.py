@@ -5,7 +5,7 @@ REP 118: uint16 holds millimetres with 0 for "unknown", float32 holds metres wit
 and -inf / +inf for "too near / too far"; none of these is a measurement.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import cv2
@@ -122,7 +122,7 @@ class LocalizationSettings:
     max_depth: float = 20.0
     outlier: float = 3.0
     tolerance: float = 0.02
-    max_points: int = 20000
+    max_points: int = 10000
 
     def __post_init__(self) -> None:
         if self.erosion < 0 or not 3 <= self.min_pixels <= self.max_points:
@@ -162,6 +162,18 @@ class Localization:
     points: np.ndarray
     pixels: np.ndarray
 
+    def transformed(self, rotation: np.ndarray, translation: np.ndarray) -> "Localization":
+        """The same target in another frame: x -> `rotation` [3, 3] x + `translation` [3] m.
+
+        `centre` and `size` become those of the box of `points` along the new frame's axes.
+        """
+        points = self.points @ rotation.T + translation
+        low, high = points.min(axis=0), points.max(axis=0)
+        return replace(
+            self, position=rotation @ self.position + translation,
+            covariance=rotation @ self.covariance @ rotation.T, centre=(low + high) / 2,
+            size=high - low, points=points.astype(np.float32))
+
     def colours(self, rgb: np.ndarray) -> np.ndarray:
         """Colour of each point, uint8 [num_valid, 3], from the image uint8 [H, W, 3]."""
         return rgb[self.pixels[:, 0], self.pixels[:, 1]]
@@ -184,7 +196,7 @@ def localize(mask: np.ndarray, depth: np.ndarray, camera: Pinhole,
     """
     _check_sizes(mask, depth, camera)
     rows, columns, depths, erosion = _measured(mask, depth, settings)
-    kept = _thinned(np.flatnonzero(_inliers(depths, settings)), settings.max_points)
+    kept = _inliers(depths, settings)
     rows, columns, depths = rows[kept], columns[kept], depths[kept]
     points = camera.points(rows, columns, depths)
     low, high = points.min(axis=0).astype(float), points.max(axis=0).astype(float)
@@ -219,7 +231,7 @@ def _measured(mask: np.ndarray, depth: np.ndarray, settings: LocalizationSetting
               ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Rows, columns and depths [m], each [N], of the mask's pixels with a depth; pixels eroded.
 
-    Raises TooFewPixelsError. The border is kept where too little would be left without it.
+    N is at most `max_points`. Raises TooFewPixelsError. The border is kept where too little would be left without it.
     """
     inside = _window(mask, settings.erosion)
     mask, metres = mask[inside], depth[inside] * np.float32(_METRES[depth.dtype])
@@ -228,8 +240,9 @@ def _measured(mask: np.ndarray, depth: np.ndarray, settings: LocalizationSetting
     for erosion in dict.fromkeys((settings.erosion, settings.erosion // 2, 0)):
         chosen = valid & _eroded(mask, erosion)
         if np.count_nonzero(chosen) >= settings.min_pixels:
-            rows, columns = np.nonzero(chosen)
-            return rows + inside[0].start, columns + inside[1].start, metres[chosen], erosion
+            flat = _thinned(np.flatnonzero(chosen), settings.max_points)
+            rows, columns = np.divmod(flat, chosen.shape[1])
+            return rows + inside[0].start, columns + inside[1].start, metres.ravel()[flat], erosion
     raise TooFewPixelsError(f"expected at least {settings.min_pixels} pixels with a depth, got "
                             f"{np.count_nonzero(valid)} of the mask's {np.count_nonzero(mask)}")
 

@@ -1,0 +1,123 @@
+"""A simulated mobile robot: camera, depth and camera_info out, cmd_vel in.
+
+    python -m samwise_ros.ros.sim_robot
+
+Publishes /clock, so that whoever runs beside it with use_sim_time keeps its pace on a slow machine.
+For tests and demos it also tells the truth: `instance` (mono8, object number or 0) and `ground_truth`
+(PoseArray in the world: the camera's base first, then the objects' footprints).
+"""
+
+import math
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+import rclpy
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, Twist
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock as ClockMessage
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from samwise_ros.ros.conversions import rgb_to_msg
+from samwise_ros.sim.follow_scene import follow_scene
+from samwise_ros.sim.geometry import Intrinsics
+from samwise_ros.sim.scene import SimFrame, SimulatedCamera
+
+CAMERA_FRAME = "camera_optical_frame"
+WORLD_FRAME = "world"
+_BEGIN = 1.0  # [s] time of the first frame; 0 means "no time" in ROS
+_QOS = QoSProfile(depth=5)
+
+
+class SimRobot(Node):
+    """Simulates and publishes one frame per period, then obeys what it was told meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__("sim_robot")
+        width = self._declare("width", 320, 64, 1920, "Image width [px].")
+        height = self._declare("height", 240, 48, 1080, "Image height [px].")
+        self._rate = self._declare("rate", 10.0, 1.0, 60.0, "Frames per second.")
+        self.camera = SimulatedCamera(follow_scene(width, height, self._rate))
+        self.camera.drive(0.0, 0.0)  # puts the camera on its wheels
+        self._outputs = {name: self.create_publisher(kind, topic, _QOS) for name, kind, topic in (
+            ("clock", ClockMessage, "/clock"), ("image", Image, "image"), ("depth", Image, "depth"),
+            ("info", CameraInfo, "camera_info"), ("instance", Image, "instance"),
+            ("truth", PoseArray, "ground_truth"))}
+        self.create_subscription(Twist, "cmd_vel", self._on_velocity, 1)
+        self.create_timer(1 / self._rate, self._step, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _declare(self, name: str, default: float, low: float, high: float, text: str) -> float:
+        descriptor = ParameterDescriptor(description=text, read_only=True)
+        if isinstance(default, int):
+            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+        else:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+        return self.declare_parameter(name, default, descriptor).value
+
+    def _on_velocity(self, message: Twist) -> None:
+        self.camera.drive(message.linear.x, message.angular.z)
+
+    def _step(self) -> None:
+        frame = self.camera.step()
+        seconds = _BEGIN + frame.time
+        stamp = Time(sec=int(seconds), nanosec=round(seconds % 1 * 1e9))
+        self._outputs["clock"].publish(ClockMessage(clock=stamp))
+        header = Header(stamp=stamp, frame_id=CAMERA_FRAME)
+        self._outputs["info"].publish(info_to_msg(frame.intrinsics, header))
+        self._outputs["depth"].publish(depth_to_msg(frame.depth, header))
+        self._outputs["truth"].publish(self._truth(frame, stamp))
+        self._outputs["instance"].publish(
+            rgb_to_msg(frame.instance.astype(np.uint8), header, "mono8"))
+        self._outputs["image"].publish(rgb_to_msg(frame.rgb, header))
+
+    def _truth(self, frame: SimFrame, stamp: Time) -> PoseArray:
+        base = self.camera.base
+        poses = [Pose(position=Point(x=base.x, y=base.y),
+                      orientation=Quaternion(z=math.sin(base.yaw / 2), w=math.cos(base.yaw / 2)))]
+        for item in frame.objects:
+            x, y, z = map(float, item.position)
+            poses.append(Pose(position=Point(x=x, y=y, z=z)))
+        return PoseArray(header=Header(stamp=stamp, frame_id=WORLD_FRAME), poses=poses)
+
+
+def depth_to_msg(depth: np.ndarray, header: Header) -> Image:
+    """float32 [H, W] metres -> 32FC1."""
+    height, width = depth.shape
+    message = Image(header=header, height=height, width=width, encoding="32FC1", step=4 * width)
+    data = array("B")
+    data.frombytes(memoryview(np.ascontiguousarray(depth, "<f4")).cast("B"))
+    message.data = data
+    return message
+
+
+def info_to_msg(camera: Intrinsics, header: Header) -> CameraInfo:
+    """Intrinsics of a camera without distortion -> CameraInfo."""
+    matrix = camera.matrix
+    return CameraInfo(
+        header=header, height=camera.height, width=camera.width, distortion_model="plumb_bob",
+        d=[0.0] * 5, k=matrix.ravel(), r=np.eye(3).ravel(),
+        p=np.hstack([matrix, np.zeros((3, 1))]).ravel())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    rclpy.init(args=arguments)
+    robot = SimRobot()
+    try:
+        rclpy.spin(robot)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        robot.camera.close()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

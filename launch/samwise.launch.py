@@ -6,10 +6,11 @@
 import os
 from pathlib import Path
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
+    OpaqueFunction,
     RegisterEventHandler,
     SetEnvironmentVariable,
 )
@@ -19,7 +20,6 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
-from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
 
 # Installed, this file is in share/samwise_ros/launch; in a checkout, in launch/. Either way the
@@ -29,37 +29,44 @@ CONFIG = Path(__file__).resolve().parents[1] / "config"
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 HAS_OWN_PROFILE = any(name in os.environ for name in PROFILE_VARIABLES)
 
+# These replace what the parameter file says, but only where they are given.
+OVERRIDES = (
+    ("model", "model size or path of a checkpoint"),
+    ("seeded", "random weights, to try the plumbing without any (true or false)"),
+    ("device", "auto, cpu, cuda or cuda:N"),
+    ("precision", "fp32, bf16 or fp16"),
+    ("expression", "first command, e.g. 'the red cup'"),
+)
 ARGUMENTS = (
-    ("model", "nano", "model size or path of a checkpoint"),
-    ("seeded", "false", "random weights, to try the plumbing without any (true or false)"),
-    ("device", "auto", "auto, cpu, cuda or cuda:N"),
-    ("precision", "fp32", "fp32, bf16 or fp16"),
-    ("expression", "", "first command, e.g. 'the red cup'"),
     ("image", "image", "camera topic, sensor_msgs/Image"),
     ("command", "command", "topic of text commands, std_msgs/String"),
     ("namespace", "", "namespace of the node"),
     ("name", "samwise", "name of the node"),
-    ("params_file", str(CONFIG / "samwise.yaml"), "parameters; the arguments above override it"),
+    ("params_file", str(CONFIG / "samwise.yaml"), "parameters of the node"),
     ("autostart", "true", "configure and activate the node (true or false)"),
     ("large_images", "false" if HAS_OWN_PROFILE else "true",
      "give Fast DDS enough shared memory for large images (not where a profile is set already)"),
     ("log_level", "info", "debug, info, warn or error"),
 )
-_OVERRIDES = {"model": str, "seeded": bool, "device": str, "precision": str, "expression": str}
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The node, its transitions, and the profile of the middleware."""
-    declared = [DeclareLaunchArgument(name, default_value=default, description=description)
-                for name, default, description in ARGUMENTS]
-    node = _node()
-    return LaunchDescription([*declared, *_large_images(), node, *_autostart(node)])
+    """The arguments, the middleware's profile, and the node with its transitions."""
+    declared = [DeclareLaunchArgument(name, default_value="",
+                                      description=description + "; empty: as in params_file")
+                for name, description in OVERRIDES]
+    declared += [DeclareLaunchArgument(name, default_value=default, description=description)
+                 for name, default, description in ARGUMENTS]
+    return LaunchDescription([*declared, *_large_images(), OpaqueFunction(function=_start)])
 
 
-def _node() -> LifecycleNode:
-    overrides = {name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-                 for name, kind in _OVERRIDES.items()}
-    return LifecycleNode(
+def _start(context: LaunchContext) -> list:
+    """The node and its transitions; here the values of the arguments are known."""
+    given = {name: LaunchConfiguration(name).perform(context) for name, _ in OVERRIDES}
+    overrides = {name: value for name, value in given.items() if value}
+    if "seeded" in overrides:
+        overrides["seeded"] = overrides["seeded"].lower() == "true"
+    node = LifecycleNode(
         package="samwise_ros",
         executable="samwise_node",
         name=LaunchConfiguration("name"),
@@ -70,6 +77,7 @@ def _node() -> LifecycleNode:
         remappings=[(topic, LaunchConfiguration(topic)) for topic in ("image", "command")],
         arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
     )
+    return [node, *_autostart(node)]
 
 
 def _large_images() -> list[SetEnvironmentVariable]:

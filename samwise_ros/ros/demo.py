@@ -51,7 +51,8 @@ class ProcessGroup:
         }
         profile = _share_file("config/fastdds.xml")
         for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-            self._environment.setdefault(name, str(profile))
+            if profile is not None:
+                self._environment.setdefault(name, str(profile))
 
     def start(self, name: str, module: str, *arguments: str) -> None:
         """Start `python -m module` in a session of its own."""
@@ -105,10 +106,11 @@ def _signal_group(process: subprocess.Popen, number: int) -> None:
             pass
 
 
-def _share_file(name: str) -> Path:
-    """A file of launch/ or config/: of the checkout, or as installed by pip below the prefix."""
-    in_checkout = CHECKOUT / name
-    return in_checkout if in_checkout.exists() else Path(sys.prefix, "share", "samwise_ros", name)
+def _share_file(name: str) -> Path | None:
+    """A file of config/: of the checkout, or as installed by pip or colcon; None if nowhere."""
+    prefixes = [sys.prefix, *os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
+    places = [CHECKOUT / name, *(Path(p, "share", "samwise_ros", name) for p in prefixes if p)]
+    return next((place for place in places if place.is_file()), None)
 
 
 def choose_video(given: Path | None, expression: str | None, out: Path) -> tuple[Path, str]:

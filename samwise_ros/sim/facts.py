@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class ClipFacts:
     height: int
     arm: bool = False
 
-    @property
+    @cached_property
     def visible(self) -> np.ndarray:
         """[T, O] bool: large enough in the picture to be pointed at."""
         return self.pixels >= visible_threshold(self.width, self.height)

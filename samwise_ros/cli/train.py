@@ -11,18 +11,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from samwise_ros.training.config import load_config
-from samwise_ros.training.loop import Trainer
+from samwise_ros.training.export import export_checkpoint
+from samwise_ros.training.loop import LAST, Trainer
 
 SHOWN = ("total", "dice", "score")
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="YAML file, such as config/train/nano_1_stills.yaml.")],
-    resume: Annotated[bool, typer.Option(help="Continue from last.pt in the output folder.")] = False,
+    recipe: Annotated[Path, typer.Argument(help="YAML file, such as config/train/mevis.yaml.")],
+    resume: Annotated[bool, typer.Option(help="Go on from the output folder.")] = False,
     changes: Annotated[list[str] | None, typer.Option(
         "--set", metavar="KEY=VALUE", help="Change a setting of the recipe: optim.lr=1e-4.")] = None,
     max_minutes: Annotated[float | None, typer.Option(
         min=0.0, help="Save and stop after this long; go on with --resume.")] = None,
+    export: Annotated[Path | None, typer.Option(
+        help="At the end, write the weights as a model folder for --model.")] = None,
 ) -> None:
     """Train or fine-tune a model as a recipe says.
 
@@ -43,6 +46,9 @@ def train(
             bar.update(task, completed=step, description=text)
 
         progress = trainer.run(max_minutes, show)
+    if export is not None:
+        export_checkpoint(trainer.out / LAST, export)
+        console.print(f"model folder: {export}")
     done = "finished" if progress.step >= trainer.steps else "stopped, go on with --resume"
     console.print(f"{done}: step {progress.step} of {trainer.steps}, "
                   f"{progress.seconds / 60:.1f} minutes in all, {trainer.out / 'last.pt'}")

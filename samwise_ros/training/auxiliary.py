@@ -58,7 +58,8 @@ class AuxiliaryHeads(nn.Module):
         """
         losses = {}
         if setup.deep > 0 and output is not None:
-            losses["deep"] = self._mask_loss(output.vision, batch, setup.absent)
+            graded = batch.last_frames(output.vision.shape[1])
+            losses["deep"] = self._mask_loss(output.vision, graded, setup.absent)
         if batch.labels is not None and setup.dense > 0:
             losses["dense"], losses["class_accuracy"] = self._dense_loss(batch.labels)
         if batch.labels is not None and setup.flow > 0 and batch.pixels.shape[1] > 1:

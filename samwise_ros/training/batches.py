@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -61,6 +61,12 @@ class TrainBatch:
     def area(self) -> Tensor:
         """int64 [N, T] pixels of the answer."""
         return self.masks.sum((2, 3))
+
+    def last_frames(self, count: int) -> TrainBatch:
+        """The same clips with the answers of the last `count` frames only."""
+        if count == self.masks.shape[1]:
+            return self
+        return replace(self, masks=self.masks[:, -count:])
 
     def to(self, device: torch.device | str) -> TrainBatch:
         """Copy on another device."""

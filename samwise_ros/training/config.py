@@ -168,6 +168,8 @@ class TrainConfig:
         out: Folder for checkpoints, logs and pictures.
         steps: Optimiser steps; None: `epochs` epochs (not for packed data).
         causal: Encode frame by frame with past context only, as stream mode does.
+        graded_frames: Learn from the last so many frames of each clip only, the others fill context
+            and memory (causal training without CME); 0: from all.
         image_only: Train what comes before the first fusion, with the auxiliary heads alone.
         log_every, save_every, val_every: In optimiser steps; val_every 0: never.
         precision: Lightning precision, "32-true" or "bf16-mixed".
@@ -185,6 +187,7 @@ class TrainConfig:
     steps: int | None = None
     epochs: int = 1
     causal: bool = False
+    graded_frames: int = 0
     image_only: bool = False
     log_every: int = 20
     save_every: int = 500
@@ -198,6 +201,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _check(self.data.kind != "packed" or self.steps is not None,
                "steps: packed data has no epochs, give a number of steps")
+        _check(self.graded_frames == 0 or (self.causal and self.loss.cme == 0 and
+                                           1 <= self.graded_frames <= self.data.frames),
+               "graded_frames: needs causal: true and loss.cme: 0, and at most data.frames, got "
+               f"{self.graded_frames}")
         _check(self.steps is None or self.steps >= 1, f"steps: expected >= 1, got {self.steps}")
 
 

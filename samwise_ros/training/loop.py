@@ -34,7 +34,7 @@ from samwise_ros.training.optim import (
     set_train_mode,
 )
 from samwise_ros.training.pictures import write_sheet
-from samwise_ros.training.setup import make_batches, make_model
+from samwise_ros.training.setup import load_heads, make_batches, make_model
 from samwise_ros.training.unit import LossUnit
 from samwise_ros.training.validation import QuickValidation, mean_j
 
@@ -86,7 +86,8 @@ class Trainer:
         if config.loss.deep + config.loss.dense + config.loss.flow > 0:
             classes, colours = self.batches.vocabulary
             heads = AuxiliaryHeads(self.model, classes, colours)
-        unit = LossUnit(self.model, heads, config.loss, config.causal, config.image_only)
+            load_heads(heads, config.model.init)
+        unit = LossUnit(self.model, heads, config)
         if config.devices > 1:
             unit = torch.nn.SyncBatchNorm.convert_sync_batchnorm(unit)
         self.heads = heads

@@ -16,6 +16,7 @@ from samwise_ros.model.checkpoint import (
 from samwise_ros.model.checkpoint_parts import fill_ris
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.structures import ConfigError
+from samwise_ros.training.auxiliary import AuxiliaryHeads
 from samwise_ros.training.batches import PackedBatches, TrainBatch
 from samwise_ros.training.checkpointing import best_weights, read_state
 from samwise_ros.training.config import TrainConfig
@@ -72,6 +73,21 @@ def _from_start(config: TrainConfig, target: ModelConfig) -> SamwiseModel:
         state = fill_ris(state, model.state_dict(), config.seed, setup.sam2)
     load_strict(model, state, str(path), setup.changes)
     return model
+
+
+def load_heads(heads: AuxiliaryHeads, init: str | None) -> bool:
+    """Take the auxiliary heads over from the training checkpoint that a stage starts from.
+
+    Returns whether there were heads of the same shapes.
+    """
+    if init is None or Path(init).suffix != ".pt":
+        return False
+    state = read_state(Path(init))["heads"]
+    shapes = {name: value.shape for name, value in heads.state_dict().items()}
+    if state is None or {name: value.shape for name, value in state.items()} != shapes:
+        return False
+    heads.load_state_dict(state)
+    return True
 
 
 def _folder_of(init: str | None) -> Path | None:

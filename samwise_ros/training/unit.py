@@ -10,7 +10,7 @@ from samwise_ros.model.text_encoder import Tokens
 from samwise_ros.training.auxiliary import AuxiliaryHeads
 from samwise_ros.training.batches import MIN_VISIBLE, TrainBatch
 from samwise_ros.training.cme_labels import cme_loss
-from samwise_ros.training.config import LossSetup
+from samwise_ros.training.config import TrainConfig
 from samwise_ros.training.losses import (
     dice_loss,
     fit_logits,
@@ -18,6 +18,7 @@ from samwise_ros.training.losses import (
     frame_losses,
     score_loss,
 )
+from samwise_ros.training.rollout import rollout
 
 
 class LossUnit(nn.Module):
@@ -26,30 +27,27 @@ class LossUnit(nn.Module):
     Args:
         model: The network.
         heads: Auxiliary heads, or None.
-        setup: Weights of the terms.
-        causal: Encode frame by frame, as stream mode does.
-        image_only: Run the expression-independent part and its auxiliary heads alone.
+        config: Gives the weights of the terms and what is computed how.
     """
 
-    def __init__(self, model: SamwiseModel, heads: AuxiliaryHeads | None, setup: LossSetup,
-                 causal: bool, image_only: bool = False) -> None:
+    def __init__(self, model: SamwiseModel, heads: AuxiliaryHeads | None,
+                 config: TrainConfig) -> None:
         super().__init__()
         self.model = model
         self.heads = heads
-        self.setup = setup
-        self.causal = causal
-        self.image_only = image_only
+        self.config = config
+        self.setup = config.loss
 
     def forward(self, batch: TrainBatch, tokens: Tokens) -> dict[str, Tensor]:
         """Weighted terms under their names, their sum as "total", measures with other names."""
         if self.heads is not None:
             self.heads.clear()
-        if self.image_only:
+        if self.config.image_only:
             self._encode_images(batch.pixels)
             return self._weighted(self.heads(None, batch, self.setup))
-        output = self.model(batch.pixels, tokens, batch.clip_of_row, causal=self.causal,
-                            run_cme=self.setup.cme > 0)
-        terms = self._mask_terms(output, batch)
+        output = self._run(batch, tokens)
+        graded = batch.last_frames(output.low_res.shape[1])
+        terms = self._mask_terms(output, graded)
         if self.setup.cme > 0:
             found = cme_loss(output.cme, self.model.config.image_size)
             if found is not None:
@@ -58,9 +56,16 @@ class LossUnit(nn.Module):
             terms |= self.heads(output, batch, self.setup)
         return self._weighted(terms)
 
+    def _run(self, batch: TrainBatch, tokens: Tokens) -> ClipOutput:
+        if self.config.graded_frames > 0:
+            return rollout(self.model, batch.pixels, tokens, batch.clip_of_row,
+                           self.config.graded_frames)
+        return self.model(batch.pixels, tokens, batch.clip_of_row, causal=self.config.causal,
+                          run_cme=self.setup.cme > 0)
+
     def _encode_images(self, pixels: Tensor) -> None:
         """Run the part before the first fusion; the heads' hooks take its maps."""
-        if not self.causal:
+        if not self.config.causal:
             self.model.encode_shared(pixels)
             return
         past, limit = None, self.model.config.cmt.clip_window - 1

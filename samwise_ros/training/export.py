@@ -1,0 +1,33 @@
+"""From a training checkpoint to a folder that `load_model` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from samwise_ros.config import ModelConfig
+from samwise_ros.model.checkpoint import build_model, load_strict, save_model, tokenizer_for
+from samwise_ros.training.checkpointing import best_weights, read_state
+
+
+def export_checkpoint(checkpoint: Path | str, folder: Path | str, *, dtype: str = "fp16",
+                      tokenizer: Path | str | None = None, **changes: Any) -> Path:
+    """Write the averaged weights (the plain ones where nothing was averaged) as a model folder.
+
+    Args:
+        checkpoint: Written by `samwise train`.
+        folder: Made if absent; model, config and tokeniser files in it are replaced.
+        dtype: Of the stored weights, "fp32" or "fp16".
+        tokenizer: Folder of the tokeniser; default: the packaged one.
+        changes: Fields of the model's configuration to change, such as parts that a stage of
+            training had switched off.
+
+    Raises CheckpointError for a file that cannot be read or does not fit.
+    """
+    state = read_state(Path(checkpoint))
+    config = ModelConfig.from_dict(state["model_config"]).replace(**changes)
+    model = build_model(config)
+    load_strict(model, best_weights(state), str(checkpoint), changes)
+    model.tokenizer = tokenizer_for(config, tokenizer)
+    stage = state["config"]["name"]
+    return save_model(model, folder, dtype=dtype, source=f"samwise train, {stage}")

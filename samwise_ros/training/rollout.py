@@ -1,0 +1,53 @@
+"""A causal pass over clips of which only the last frames are learnt from.
+
+Back-propagation through every frame of a clip costs three times its forward pass. Streaming needs a
+past to look at, not a gradient through all of it: early frames only fill context and memory.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from samwise_ros.model.fused_encoder import CausalContext, extend_context
+from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.samwise import ClipOutput, SamwiseModel
+from samwise_ros.model.text_encoder import Tokens
+
+
+def rollout(model: SamwiseModel, pixels: Tensor, tokens: Tokens, clip_of_row: Tensor,
+            graded: int) -> ClipOutput:
+    """Outputs of the last `graded` frames, computed as stream mode does.
+
+    The expression-independent part has gradients on all frames (its cost is shared by the rows),
+    the rest on the last `graded` ones. The CME does not run.
+
+    Args:
+        model: In training mode.
+        pixels: [B, T, 3, S_h, S_w]. tokens: N expressions. clip_of_row: int64 [N].
+        graded: 1..T.
+    """
+    frames = pixels.shape[1]
+    remembers = model.config.memory.num_spatial > 0
+    text, encoder = model.encode_text(tokens), model.encoder
+    bank, low_res, scores, vision = MemoryBank(), [], [], []
+    context = CausalContext(None, (None,) * (len(model.cmt_adapters) - 1))
+    for t in range(frames):
+        learnt = t >= frames - graded
+        shared = encoder.encode_shared(pixels[:, t : t + 1], context.shared)
+        with torch.set_grad_enabled(learnt):
+            encoded, projected = encoder.encode_rows(shared, text, context.rows, clip_of_row)
+            context = extend_context(context, CausalContext(shared.projected, projected),
+                                     model.config.cmt.clip_window - 1)
+            if not (learnt or remembers):
+                continue
+            features = encoded.frame(0)
+            out = model.segment_frame(features, bank, None, hide_absent=False)
+            if remembers and t + 1 < frames:
+                memory = model.encode_memory(features.vision, out.memorised)
+                bank = bank.append(memory, out.prediction.pointer, model.config.memory)
+        if learnt:
+            low_res.append(out.prediction.low_res)
+            scores.append(out.prediction.object_score)
+            vision.append(features.vision)
+    return ClipOutput(torch.stack(low_res, 1), torch.stack(scores, 1), (), torch.stack(vision, 1))

@@ -48,6 +48,10 @@ class HieraConfig:
     def __post_init__(self) -> None:
         _one_of("hiera.stem", self.stem, ("patch", "conv"))
         _check(len(self.stages) == 4, f"hiera.stages: expected 4 numbers, got {self.stages}")
+        firsts = [sum(self.stages[: stage + 1]) for stage in range(3)]
+        _check(not set(firsts) & set(self.global_att_blocks),
+               "hiera.global_att_blocks: expected none of the blocks that begin a stage "
+               f"({firsts}), since sam2 pools there inside windows, got {self.global_att_blocks}")
         _check(self.embed_dim % self.num_heads == 0,
                f"hiera: expected embed_dim divisible by num_heads, got {self.embed_dim} and "
                f"{self.num_heads}")
@@ -105,6 +109,8 @@ class CmtConfig:
         _check(len(self.fusion_stages) == len(self.hsa_patch_sides),
                "cmt: expected one HSA patch side per fusion stage, got "
                f"{self.fusion_stages} and {self.hsa_patch_sides}")
+        _check(tuple(sorted(set(self.fusion_stages))) == self.fusion_stages,
+               f"cmt.fusion_stages: expected rising numbers, got {self.fusion_stages}")
         for stage, side in zip(self.fusion_stages, self.hsa_patch_sides, strict=True):
             _check(1 <= stage <= 3, f"cmt.fusion_stages: expected numbers in 1..3, got {stage}")
             _check((GRID >> (2 + stage)) % side == 0,

@@ -189,7 +189,7 @@ class FusedEncoder:
 
     def encode_rows(self, shared: SharedFeatures, text: TextState,
                     past: tuple[Tensor | None, ...], clip_of_row: Tensor | None = None,
-                    position: int | None = None) -> tuple[Encoded, tuple[Tensor, ...]]:
+                    position: int | None = None) -> tuple[Encoded, tuple[Tensor | None, ...]]:
         """The expression-dependent part.
 
         Args:
@@ -200,10 +200,11 @@ class FusedEncoder:
             position: As in `encode_shared`.
 
         Returns:
-            The features, and per further adapter its projection [N, T, h, w, E] of these frames.
+            The features, and per further adapter its projection [N, T, h, w, E] of these frames
+            (None without adapters).
         """
         if not self.fusion_stages:
-            return self._encode_without_fusion(shared, text, clip_of_row), ()
+            return self._encode_without_fusion(shared, text, clip_of_row), (None,) * len(past)
         rows = text.hidden.shape[0]
         maps = list(shared.maps)
         v, attended, mean = (_to_rows(x, clip_of_row, rows) for x in (

@@ -20,7 +20,7 @@ from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import EqualsSubstitution, LaunchConfiguration
+from launch.substitutions import LaunchConfiguration, PythonExpression
 from launch_ros.actions import Node, SetRemap
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -57,7 +57,7 @@ def generate_launch_description() -> LaunchDescription:
 
 def _nav2() -> list[Node]:
     """Nav2's following server and what brings it up."""
-    wanted = IfCondition(EqualsSubstitution(LaunchConfiguration("follower"), "nav2"))
+    wanted = _chosen("nav2")
     server = Node(
         package="opennav_following", executable="opennav_following", name="following_server",
         output="screen", condition=wanted,
@@ -80,9 +80,15 @@ def _simple() -> Node:
     """The follower of this package."""
     return Node(
         package="samwise_ros", executable="samwise_follow", name="follow_target", output="screen",
-        condition=IfCondition(EqualsSubstitution(LaunchConfiguration("follower"), "simple")),
+        condition=_chosen("simple"),
         parameters=[{"distance": _number("distance"), "camera_pitch": _number("camera_pitch")}],
         remappings=[("target_pose", TARGET_POSE), ("cmd_vel", LaunchConfiguration("cmd_vel"))])
+
+
+def _chosen(follower: str) -> IfCondition:
+    """Whether this follower is asked for; EqualsSubstitution came after Humble."""
+    return IfCondition(PythonExpression(
+        ["'", LaunchConfiguration("follower"), f"' == '{follower}'"]))
 
 
 def _number(name: str) -> ParameterValue:

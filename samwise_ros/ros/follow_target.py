@@ -7,6 +7,8 @@ the base stands still. It keeps no map and avoids no obstacles; where there are 
 (launch/nav2_follow.launch.py).
 """
 
+import signal
+import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
@@ -19,6 +21,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
 
 from samwise_ros.ros.follow_controller import (
@@ -33,6 +36,7 @@ from samwise_ros.structures import ConfigError
 
 _POSE_QOS = QoSProfile(depth=1)  # reliable, as Nav2's FollowObject asks for it
 _LAST_WORDS = 1.0  # seconds for which a standstill is repeated before others may drive
+_FAREWELL = 0.1  # seconds that the middleware gets to deliver the standstill
 _LOG_PERIOD = 5.0
 _FIXED = {  # default, range, description
     "camera_pitch": (0.0, (-1.5, 1.5), "By how much the camera looks down [rad]."),
@@ -127,7 +131,9 @@ def _descriptor(description: str, limits: tuple[float, float] | None, read_only:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `ros2 run samwise_ros samwise_follow`; 1 when a parameter is out of range."""
-    rclpy.init(args=arguments)
+    # rclpy's own handlers would end the context before the base could be told to stop.
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     node = None
     try:
         node = FollowTarget()
@@ -140,6 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if node is not None and rclpy.ok():
             node.stop()
+            time.sleep(_FAREWELL)
         rclpy.try_shutdown()
     return 0
 

@@ -182,7 +182,8 @@ def ament_files() -> list[tuple[str, list[str]]]:
         ("share/ament_index/resource_index/packages", [marker]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
-        (f"share/{NAME}/config", sorted(str(p) for p in Path("config").iterdir() if p.is_file())),
+        *((f"share/{NAME}/{folder}", sorted(str(p) for p in folder.iterdir() if p.is_file()))
+          for folder in (Path("config"), *(p for p in Path("config").iterdir() if p.is_dir()))),
         (f"lib/{NAME}", scripts),
     ]
 

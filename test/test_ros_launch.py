@@ -78,7 +78,7 @@ def test_the_demo_launch_file_plays_a_video_into_the_node(tmp_path):
                      f"video:={write_demo_video(tmp_path / 'clip.mp4')}")
     client = Client(domain)
     try:
-        client.wait(lambda: len(client.masks) >= 3, "masks of the video", 120.0)
+        client.wait(lambda: len(client.masks) >= 3, "masks of the video", 300.0)
         assert (client.masks[-1].height, client.masks[-1].width) == (360, 640)
     finally:
         client.close()

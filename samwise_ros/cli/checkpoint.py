@@ -104,7 +104,7 @@ def _from_source(source: Path, sam2: Path | None, allow_ris: bool, seed: int) ->
 
 def _set_tokenizer(model: SamwiseModel, given: Path | None, source: Path | None) -> bool:
     """Give the model its tokeniser if there is one; a named folder must have it."""
-    from samwise_ros.model.checkpoint import tokenizer_for
+    from samwise_ros.model.checkpoint_parts import tokenizer_for
 
     beside = None if source is None else source if source.is_dir() else source.parent
     try:

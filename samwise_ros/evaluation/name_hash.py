@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,16 +95,19 @@ def make_tensor(name: str, entry: Entry, salt: str, calibration: Calibration) ->
     return values.astype(np.float32)
 
 
-def make_state(entries: Mapping[str, Entry], salt: str,
-               calibration: Calibration) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and array of every entry, one at a time."""
-    for name, entry in entries.items():
-        yield name, make_tensor(name, entry, salt, calibration)
+def make_state(entries: Mapping[str, Entry], salt: str, calibration: Calibration,
+               keep: Callable[[str], bool] = lambda _: True) -> tuple[dict[str, np.ndarray], str]:
+    """All arrays, and their digest: crc32 (8 hex digits) over them in the order of sorted names.
 
-
-def digest(entries: Mapping[str, Entry], salt: str, calibration: Calibration) -> str:
-    """crc32 (8 hex digits) over all arrays in the order of sorted names."""
-    crc = 0
-    for _, array in make_state({n: entries[n] for n in sorted(entries)}, salt, calibration):
+    Args:
+        entries: Official names.
+        salt, calibration: See `make_tensor`.
+        keep: Which names to return; the digest is over all of them.
+    """
+    crc, state = 0, {}
+    for name in sorted(entries):
+        array = make_tensor(name, entries[name], salt, calibration)
         crc = zlib.crc32(np.ascontiguousarray(array), crc)
-    return f"{crc:08x}"
+        if keep(name):
+            state[name] = array
+    return state, f"{crc:08x}"

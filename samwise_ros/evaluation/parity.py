@@ -28,9 +28,9 @@ from samwise_ros.evaluation.golden import (
     read_golden,
     read_official_entries,
 )
-from samwise_ros.evaluation.name_hash import Entry, digest, make_state
+from samwise_ros.evaluation.name_hash import Entry, make_state
 from samwise_ros.evaluation.parity_probes import LadderRecorder
-from samwise_ros.model.checkpoint import build_model, load_strict
+from samwise_ros.model.checkpoint import empty_model, load_strict
 from samwise_ros.model.checkpoint_parts import with_token_types
 from samwise_ros.model.key_map import from_official, map_official, to_official
 from samwise_ros.model.samwise import SamwiseModel
@@ -169,20 +169,19 @@ def official_model(golden: Golden, assets: Path) -> tuple[SamwiseModel, str]:
     The weights go through the same key map and the same strict loading as a released file.
     """
     config, header = _config(golden), golden.header
-    model = build_model(config)
+    model = empty_model(config)
     keys = assets / "goldens" / f"official_keys_{header.size}.json"
     entries = read_official_entries(keys) if keys.is_file() else _entries_of(model)
     unknown = sorted(set(header.calibration) - set(entries))
     if unknown:
         raise DataError(f"{golden.path}: calibrates unknown names: {', '.join(unknown)}")
-    used = {name: entry for name, entry in entries.items() if from_official(name) is not None}
-    state = {name: torch.from_numpy(array)
-             for name, array in make_state(used, header.salt, header.calibration)}
+    arrays, weights_digest = make_state(entries, header.salt, header.calibration,
+                                        keep=lambda name: from_official(name) is not None)
+    state = {name: torch.from_numpy(array) for name, array in arrays.items()}
     load_strict(model, with_token_types(map_official(state)), f"weights of {golden.path.name}")
     model.tokenizer = ExpressionTokenizer(assets / "tokenizer" / "roberta-base",
                                           config.text.max_tokens)
-    return (model.requires_grad_(False),
-            digest(entries, header.salt, header.calibration) if keys.is_file() else "")
+    return model.requires_grad_(False), weights_digest
 
 
 def _entries_of(model: SamwiseModel) -> dict[str, Entry]:
@@ -214,6 +213,8 @@ def _compare_one(name: str, info: KeyInfo, theirs: np.ndarray, recorder: LadderR
         different = int((ours != theirs).sum())
         note = f"ours {ours.ravel()[:12]}, theirs {theirs.ravel()[:12]}" if different else ""
         return Row(name, float(different), tolerance, "differences", note)
+    if ours.size == 0:
+        return Row(name, float("inf"), tolerance, "std", "nothing recorded")
     gap = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
     if theirs.dtype == np.float16:  # half a step is the rounding of the recording itself
         gap = np.maximum(gap - np.abs(np.spacing(theirs)).astype(np.float64) / 2, 0.0)

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sam2.modeling.backbones.utils import PatchEmbed
 from torch import Tensor, nn
 
 from samwise_ros.evaluation.golden import Golden
-from samwise_ros.model.fused_encoder import Encoded, FrameFeatures
+from samwise_ros.model.fused_encoder import Encoded, FrameFeatures, SharedFeatures
 from samwise_ros.model.mask_head import MaskPrediction
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import SamwiseModel, Segmentation
@@ -43,6 +44,8 @@ class LadderRecorder:
         self._model = model
         self._clip = -1
         self._frame = golden.frame_offset
+        config = model.config.cmt
+        self._num_early = config.fusion_stages[0] + 1  # stages in `SharedFeatures.maps`
         self._stage: Tensor | None = None  # output of the last Hiera stage, before its adapter
         self._decoder_call: tuple[Tensor, ...] = ()
 
@@ -64,9 +67,11 @@ class LadderRecorder:
             watch(model, "segment_frame", self._see_segment)
             watch(model, "encode_memory", self._see_memory)
             watch(sam.sam_mask_decoder, "decode", self._see_decode)
-            hook(trunk.patch_embed, lambda out: self._put("hiera/patch_embed", out))
-            for stage, end in enumerate(trunk.stage_ends):
-                hook(trunk.blocks[end], lambda out, s=stage: self._see_stage(s, out))
+            watch(model, "encode_shared", self._see_shared)
+            hook(trunk.patch_embed, self._see_patches)
+            for stage in range(self._num_early, len(trunk.stage_ends)):
+                hook(trunk.blocks[trunk.stage_ends[stage]],
+                     lambda out, s=stage: self._see_stage(s, out))
             hook(model.text_encoder.roberta.embeddings, self._see_embedding)
             for index, layer in enumerate(layers):
                 hook(layer, lambda out, n=index + 1: self._put(
@@ -95,6 +100,21 @@ class LadderRecorder:
     def _see_embedding(self, output: Tensor) -> None:
         self._clip += 1  # the text is the first thing that runs in a window
         self._put("text/embedding", output)
+
+    def _see_patches(self, output: Tensor) -> None:
+        """Patch embedding [T, h, w, C] of the part of the input that is not all padding."""
+        embedding = self._model.sam.image_encoder.trunk.patch_embed
+        whole = self._model.config.image_size // 4
+        if isinstance(embedding, PatchEmbed) and output.shape[1:3] != (whole, whole):
+            padded = embedding.proj.bias.expand(output.shape[0], whole, whole, -1).clone()
+            padded[:, : output.shape[1], : output.shape[2]] = output
+            output = padded
+        self._put("hiera/patch_embed", output)
+
+    def _see_shared(self, result: SharedFeatures, *_: Any) -> None:
+        """Early stages, completed where they were computed without the padding."""
+        for stage, stage_map in enumerate(result.maps):
+            self._see_stage(stage, stage_map)
 
     def _see_stage(self, stage: int, output: Tensor) -> None:
         """Output [T, h, w, C] of a Hiera stage."""
@@ -148,7 +168,7 @@ class LadderRecorder:
 
     def _see_decode(self, _result: Any, vision: Tensor, position: Tensor, prompts: Tensor,
                     dense: Tensor, *_: Any) -> None:
-        self._decoder_call = (vision, prompts)
+        self._decoder_call = (vision, prompts)  # one row of prompts serves both passes
         self._keep("prompt/dense", dense.expand(1, *vision.shape[1:]))
         self._keep("prompt/dense_pe", position)
 
@@ -160,7 +180,7 @@ class LadderRecorder:
         self._keep(f"{name}/memory_index", age)
         self._keep_pass(f"{name}/mem", result.prediction, vision[:1], prompts[:1])
         if result.free is not None:
-            self._keep_pass(f"{name}/nomem", result.free, vision[1:], prompts[1:])
+            self._keep_pass(f"{name}/nomem", result.free, vision[1:], prompts[-1:])
             self.cme_frames.append(self._frame)
             self.cme_logits.append(result.cme_logits[0].cpu().numpy())
             self.cme_switched.append(int(result.switched[0]))

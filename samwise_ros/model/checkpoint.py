@@ -7,15 +7,16 @@ every difference is a CheckpointError that lists it and names the likely cause.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-from samwise_ros.config import SIZES, ModelConfig, TextConfig, model_config
+from samwise_ros.config import SIZES, ModelConfig, model_config
 from samwise_ros.model import key_map
 from samwise_ros.model.checkpoint_check import (
     compare,
@@ -38,19 +39,18 @@ from samwise_ros.model.checkpoint_parts import (
     fill_ris,
     roberta_part,
     sam2_part,
+    tokenizer_for,
     with_token_types,
 )
 from samwise_ros.model.download import cache_dir, released_path, verify
 from samwise_ros.model.samwise import SamwiseModel
-from samwise_ros.model.tokenizer import (
-    PACKAGED_TOKENIZER,
-    TOKENIZER_FILES,
-    ExpressionTokenizer,
-    spacy_verb_finder,
-)
+from samwise_ros.model.tokenizer import PACKAGED_TOKENIZER, ExpressionTokenizer
 from samwise_ros.structures import CheckpointError, ConfigError
 
 PACKAGED_NANO = PACKAGED_TOKENIZER.parent / "nano"
+_RANDOM_INIT = frozenset({
+    "uniform_", "normal_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_",
+    "xavier_uniform_", "xavier_normal_"})
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +83,22 @@ def build_model(config: ModelConfig, seed: int = 0) -> SamwiseModel:
         torch.manual_seed(seed)
         model = SamwiseModel(config)
     return model.eval()
+
+
+class _NoRandomInit(TorchFunctionMode):
+    """Inside this context random initialisation is skipped; tensors keep what memory held."""
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (),
+                           kwargs: dict[str, Any] | None = None) -> Any:
+        if func.__name__ in _RANDOM_INIT:  # Tensor methods, and functions of torch.nn.init
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def empty_model(config: ModelConfig) -> SamwiseModel:
+    """A model in eval mode whose weights are arbitrary until they are loaded: quick to build."""
+    with _NoRandomInit():
+        return SamwiseModel(config).eval()
 
 
 def load_model(name_or_path: str | Path = "nano", *, device: str | torch.device = "auto",
@@ -176,7 +192,7 @@ def model_from_weights(weights: Weights, *, seed: int = 0, allow_ris: bool = Fal
                        sam2: Path | str | None = None, **config_changes: Any) -> SamwiseModel:
     """Build the model that the weights belong to, with changes, and load it strictly."""
     config = weights.config.replace(**config_changes)
-    model = build_model(config, seed)
+    model = build_model(config, seed) if allow_ris else empty_model(config)
     state = weights.state
     if allow_ris:
         state = fill_ris(state, model.state_dict(), seed, sam2)
@@ -257,38 +273,3 @@ def _weights_tokenizer(config: ModelConfig, weights: Weights | None,
         raise CheckpointError(f"{weights.what} was trained with another tokeniser than the one in "
                               f"{tokenizer.folder}")
     return tokenizer
-
-
-def tokenizer_for(config: ModelConfig, given: Path | str | None = None,
-                  beside: Path | None = None) -> ExpressionTokenizer:
-    """The tokeniser of a model.
-
-    Args:
-        config: Its vocabulary must hold all ids.
-        given: Folder with vocab.json and merges.txt; without it they are looked for.
-        beside: Where to look first; then the cache (RoBERTa) or the package (nano).
-
-    Raises CheckpointError.
-    """
-    folder = Path(given) if given else _find_tokenizer(config, beside)
-    finder = spacy_verb_finder() if config.motion_prompt else None
-    tokenizer = ExpressionTokenizer(folder, config.text.max_tokens, finder)
-    if tokenizer.vocab_size > config.text.vocab_size:
-        raise CheckpointError(
-            f"the tokeniser in {folder} has {tokenizer.vocab_size} ids, the text encoder of "
-            f"{config.name!r} only {config.text.vocab_size}: they do not belong together")
-    return tokenizer
-
-
-def _find_tokenizer(config: ModelConfig, beside: Path | None) -> Path:
-    published = config.text.vocab_size == TextConfig().vocab_size
-    candidates = [cache_dir() / "roberta-base" if published else PACKAGED_TOKENIZER]
-    if beside is not None:
-        candidates[:0] = [beside, beside / "roberta-base"]
-    for folder in candidates:
-        if all((folder / name).is_file() for name in TOKENIZER_FILES):
-            return folder
-    raise CheckpointError(
-        "no tokeniser files (vocab.json, merges.txt) found in "
-        f"{', '.join(map(str, candidates))}: run `samwise checkpoint download roberta`, or give "
-        "their folder as tokenizer_dir")

@@ -1,4 +1,4 @@
-"""The parts that SAMWISE is made of, read from their published files under our names."""
+"""The parts that SAMWISE is made of: SAM 2, RoBERTa and its tokeniser, from published files."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from samwise_ros.config import SIZES
+from samwise_ros.config import SIZES, ModelConfig, TextConfig
 from samwise_ros.model import key_map
 from samwise_ros.model.checkpoint_check import recognise_size, shapes_of
 from samwise_ros.model.checkpoint_files import Kind, read_weights
+from samwise_ros.model.download import cache_dir
+from samwise_ros.model.tokenizer import (
+    PACKAGED_TOKENIZER,
+    TOKENIZER_FILES,
+    ExpressionTokenizer,
+    spacy_verb_finder,
+)
 from samwise_ros.structures import CheckpointError
 
 _log = logging.getLogger(__name__)
@@ -91,3 +98,38 @@ def fill_ris(state: Mapping[str, Tensor], initial: Mapping[str, Tensor], seed: i
     for source, count in sources.items():
         _log.warning("RIS checkpoint: %d absent entries filled from %s", count, source)
     return filled
+
+
+def tokenizer_for(config: ModelConfig, given: Path | str | None = None,
+                  beside: Path | None = None) -> ExpressionTokenizer:
+    """The tokeniser of a model.
+
+    Args:
+        config: Its vocabulary must hold all ids.
+        given: Folder with vocab.json and merges.txt; without it they are looked for.
+        beside: Where to look first; then the cache (RoBERTa) or the package (nano).
+
+    Raises CheckpointError.
+    """
+    folder = Path(given) if given else _find_tokenizer(config, beside)
+    finder = spacy_verb_finder() if config.motion_prompt else None
+    tokenizer = ExpressionTokenizer(folder, config.text.max_tokens, finder)
+    if tokenizer.vocab_size > config.text.vocab_size:
+        raise CheckpointError(
+            f"the tokeniser in {folder} has {tokenizer.vocab_size} ids, the text encoder of "
+            f"{config.name!r} only {config.text.vocab_size}: they do not belong together")
+    return tokenizer
+
+
+def _find_tokenizer(config: ModelConfig, beside: Path | None) -> Path:
+    published = config.text.vocab_size == TextConfig().vocab_size
+    candidates = [cache_dir() / "roberta-base" if published else PACKAGED_TOKENIZER]
+    if beside is not None:
+        candidates[:0] = [beside, beside / "roberta-base"]
+    for folder in candidates:
+        if all((folder / name).is_file() for name in TOKENIZER_FILES):
+            return folder
+    raise CheckpointError(
+        "no tokeniser files (vocab.json, merges.txt) found in "
+        f"{', '.join(map(str, candidates))}: run `samwise checkpoint download roberta`, or give "
+        "their folder as tokenizer_dir")

@@ -3,11 +3,14 @@
 Every wait has a timeout and names what it waited for.
 """
 
+import ctypes
+import fcntl
 import itertools
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,13 +27,36 @@ from samwise_ros.ros.conversions import TargetArray, rgb_to_msg
 from samwise_ros.ros.lifecycle import LifecycleClient
 
 ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # don't meet real robots
 _domains = itertools.count(os.getpid())
+_locks: list[int] = []  # held until this process ends
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 TIMEOUT = 60.0  # a busy machine is slow, a broken node is not worth a quick answer
 
 
 def new_domain() -> int:
-    """A ROS domain that no other test of this run uses (1..100; ports of more are ephemeral)."""
-    return 1 + next(_domains) % 100
+    """A ROS domain that no other test of this machine uses (1..100; ports of more are ephemeral)."""
+    for number in itertools.islice(_domains, 100):
+        domain = 1 + number % 100
+        path = Path(tempfile.gettempdir(), f"samwise_ros_domain_{domain}.lock")
+        lock = os.open(path, os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        _locks.append(lock)
+        return domain
+    raise AssertionError("all ROS domains from 1 to 100 are in use on this machine")
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this child when the test run is killed; its fixtures can't then.
+
+    Runs between fork and exec, where only one system call is made: safe beside threads.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class RosProcess:
@@ -41,7 +67,7 @@ class RosProcess:
         with log.open("w") as output:
             self._process = subprocess.Popen(
                 [sys.executable, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True,
+                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_die_with_parent,  # noqa: PLW1509
                 env=os.environ | {
                     "ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1",
                     "ROS_LOG_DIR": str(log.parent),

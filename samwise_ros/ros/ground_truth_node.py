@@ -74,6 +74,7 @@ class GroundTruthNode(Node):
         result = FrameResult(self._index, header, instance.shape, targets)
         self._index += 1
         self._mask.publish(mask_to_msg(primary_mask(result), header))
+        self._targets.track(result)
         self._targets.frame_answered(result, header, rgb)
 
 

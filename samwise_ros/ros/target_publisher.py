@@ -1,6 +1,7 @@
 """The outputs that need depth: ~/target_pose, ~/target_cloud, ~/detections_3d, ~/predicted_pose.
 
-    frame_answered(result, header, rgb)   whenever a frame has been answered, after its mask is out
+    track(result)                         the states, for each answered frame
+    frame_answered(result, header, rgb)   afterwards, once its mask is out
     depth, camera_info                    subscribed to here, joined by stamp
 
 Poses carry the image's stamp and are silent unless measured on that very image: silence is how a
@@ -155,19 +156,19 @@ class TargetPublisher:
         """Use other thresholds from the next frame on."""
         self._trackers.set(settings)
 
-    def frame_answered(self, result: FrameResult, header: Header, rgb: np.ndarray
-                       ) -> dict[str, TrackState]:
-        """Take in the answer to a frame; poses follow once its depth is there.
+    def track(self, result: FrameResult) -> dict[str, TrackState]:
+        """Take in the answer to a frame; the state of each of its targets by id."""
+        self.states = self._trackers.update(result)
+        return self.states
+
+    def frame_answered(self, result: FrameResult, header: Header, rgb: np.ndarray) -> None:
+        """Publish poses for a tracked frame, now or once its depth is there.
 
         Args:
-            result: The session's answer.
+            result: The session's answer, the one that `track` has seen last.
             header: Of the image.
             rgb: uint8 [H, W, 3], the image; kept (not copied) while the frame waits.
-
-        Returns:
-            The state of each target by id.
         """
-        self.states = self._trackers.update(result)
         primary = (result.targets[0].target_id, result.targets[0].command) if result.targets else None
         if primary != self._primary and self._predictor is not None:
             self._predictor.reset()
@@ -180,7 +181,6 @@ class TargetPublisher:
             self._publish(self._sync.add_answer(_nanoseconds(header), _Answer(
                 header, found, primary, kept)))
             self._warn_without_info()
-        return self.states
 
     def _warn_without_info(self) -> None:
         if not self._has_info:

@@ -6,36 +6,21 @@ all parameters are sam2's, so official state dicts fit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
-from hydra.core.global_hydra import GlobalHydra
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
+from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
+from sam2.modeling.position_encoding import PositionEmbeddingSine
+from sam2.modeling.sam.prompt_encoder import PromptEncoder
+from sam2.modeling.sam.transformer import RoPEAttention
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.sam2_utils import MLP
 
-
-@contextmanager
-def _hydra_left_as_it_was() -> Iterator[None]:
-    """`import sam2` claims Hydra's global state; give it back if nobody else had it."""
-    claimed_before = GlobalHydra.instance().is_initialized()
-    yield
-    if not claimed_before:
-        GlobalHydra.instance().clear()
-
-
-with _hydra_left_as_it_was():
-    from sam2.modeling.backbones.hieradet import Hiera
-    from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
-    from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
-    from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
-    from sam2.modeling.position_encoding import PositionEmbeddingSine
-    from sam2.modeling.sam2_base import SAM2Base
-    from sam2.modeling.sam2_utils import MLP
-    from sam2.modeling.sam.prompt_encoder import PromptEncoder
-    from sam2.modeling.sam.transformer import RoPEAttention
-
-from samwise_ros.config import HieraConfig, ModelConfig  # noqa: E402
-from samwise_ros.model.conv_stem import ConvStem  # noqa: E402
-from samwise_ros.model.mask_head import TargetMaskDecoder, TwoWayWithEarlyTokens  # noqa: E402
+from samwise_ros.config import HieraConfig, ModelConfig
+from samwise_ros.model.conv_stem import ConvStem
+from samwise_ros.model.mask_head import TargetMaskDecoder, TwoWayWithEarlyTokens
 
 
 class Sam2(SAM2Base):

@@ -7,11 +7,14 @@ import torch
 from training_builders import recipe, write_packed, write_recipe
 from typer.testing import CliRunner
 
+from samwise_ros.model.checkpoint import load_model
 from samwise_ros.structures import CheckpointError, ConfigError, SamwiseError
 from samwise_ros.training.batches import join_clips
 from samwise_ros.training.checkpointing import best_weights, read_state
 from samwise_ros.training.config import TrainConfig, build, load_config
+from samwise_ros.training.export import export_checkpoint, slim_checkpoint
 from samwise_ros.training.loop import LAST, Trainer
+from samwise_ros.training.setup import load_heads
 from samwise_ros.training.validation import (
     QuickValidation,
     region_similarity,
@@ -51,11 +54,11 @@ def run(stage: Trainer, until: int | None = None) -> list[float]:
 
 def test_a_resumed_run_gives_the_same_numbers_as_an_unbroken_one(packed: Path,
                                                                  tmp_path: Path) -> None:
-    whole = trainer(packed, tmp_path / "whole")
+    whole = trainer(packed, tmp_path / "whole", steps=4)
     losses = run(whole)
-    first = run(trainer(packed, tmp_path / "parts"), until=3)
-    again = trainer(packed, tmp_path / "parts", resume=True)
-    assert again.progress.step == 3
+    first = run(trainer(packed, tmp_path / "parts", steps=4), until=2)
+    again = trainer(packed, tmp_path / "parts", resume=True, steps=4)
+    assert again.progress.step == 2
     assert first + run(again) == losses
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[name]), name
@@ -64,21 +67,21 @@ def test_a_resumed_run_gives_the_same_numbers_as_an_unbroken_one(packed: Path,
 
 
 def test_history_of_a_resumed_run_has_no_step_twice(packed: Path, tmp_path: Path) -> None:
-    run(trainer(packed, tmp_path), until=3)
-    stage = trainer(packed, tmp_path, resume=True)
+    run(trainer(packed, tmp_path, steps=4), until=3)  # logged up to step 2
+    stage = trainer(packed, tmp_path, resume=True, steps=4)
     run(stage)
     lines = stage.history.path.read_text().splitlines()[1:]
     steps = [int(line.split(",")[0]) for line in lines if ",total," in line]
-    assert steps == sorted(set(steps)) and steps[-1] == 6
+    assert steps == sorted(set(steps)) and steps[-1] == 4
 
 
 def test_one_clip_is_learnt_by_heart(packed: Path, tmp_path: Path) -> None:
     loss = {"focal": 0.0, "cme": 0.0, "bce": 5.0, "dice": 1.0, "per_frame": True, "score": 0.5,
             "deep": 0.5, "absent": 0.2}
     one = write_packed(tmp_path / "one", clips=1)
-    data = {"kind": "packed", "roots": [str(one)], "frames": 3, "clips": 1, "expressions": 4}
-    stage = trainer(packed, tmp_path / "out", steps=120, loss=loss, data=data,
-                    optim={"lr": 3e-3, "schedule": "cosine", "warmup": 10})
+    data = {"kind": "packed", "roots": [str(one)], "frames": 2, "clips": 1, "expressions": 4}
+    stage = trainer(packed, tmp_path / "out", steps=80, loss=loss, data=data,
+                    optim={"lr": 3e-3, "schedule": "cosine", "warmup": 5})
     run(stage)
     batch = join_clips([stage.batches.batch(0)])
     model = stage.model.eval()
@@ -115,12 +118,28 @@ def test_the_part_before_text_can_be_trained_alone(packed: Path, tmp_path: Path)
 
 def test_a_stage_starts_from_the_averaged_weights_of_the_one_before(packed: Path,
                                                                     tmp_path: Path) -> None:
-    run(trainer(packed, tmp_path / "first"))
+    run(trainer(packed, tmp_path / "first", steps=2))
     state = best_weights(read_state(tmp_path / "first" / LAST))
     model = {**recipe(packed, tmp_path)["model"], "init": str(tmp_path / "first" / LAST)}
     second = trainer(packed, tmp_path / "second", model=model)
     for name, value in second.model.state_dict().items():
         assert torch.equal(value, state[name]), name
+
+
+def test_a_slim_checkpoint_and_an_exported_folder_hold_the_weights(packed: Path,
+                                                                  tmp_path: Path) -> None:
+    stage = trainer(packed, tmp_path / "run", steps=1)
+    run(stage)
+    last = tmp_path / "run" / LAST
+    small = slim_checkpoint(last, tmp_path / "start.pt")
+    assert small.stat().st_size < last.stat().st_size / 4
+    model = {**recipe(packed, tmp_path)["model"], "init": str(small)}
+    again = trainer(packed, tmp_path / "next", model=model)
+    exported = load_model(export_checkpoint(last, tmp_path / "folder"), device="cpu")
+    for name, value in best_weights(read_state(last)).items():
+        for other in (again.model.state_dict(), exported.state_dict()):
+            torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-6)
+    assert load_heads(again.heads, str(small))
 
 
 def test_validation_reports_kinds_beside_chance(packed: Path, tmp_path: Path) -> None:

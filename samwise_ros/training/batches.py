@@ -214,5 +214,5 @@ def _padded(rows: Sequence[Tensor]) -> Tensor:
 
 def _pixels(frames: np.ndarray) -> Tensor:
     """uint8 [T, H, W, 3] -> normalised float32 [1, T, 3, H, W]."""
-    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    pixels = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).float() / 255
     return normalise(pixels)[None]

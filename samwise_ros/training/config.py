@@ -167,6 +167,7 @@ class TrainConfig:
     Attributes:
         out: Folder for checkpoints, logs and pictures.
         steps: Optimiser steps; None: `epochs` epochs (not for packed data).
+        stop: End the stage after so many steps; the schedule still spans `steps`.
         causal: Encode frame by frame with past context only, as stream mode does.
         graded_frames: Learn from the last so many frames of each clip only, the others fill context
             and memory (causal training without CME); 0: from all.
@@ -186,6 +187,7 @@ class TrainConfig:
     seed: int = 0
     steps: int | None = None
     epochs: int = 1
+    stop: int | None = None
     causal: bool = False
     graded_frames: int = 0
     image_only: bool = False

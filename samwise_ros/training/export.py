@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.checkpoint import build_model, load_strict, save_model, tokenizer_for
 from samwise_ros.training.checkpointing import best_weights, read_state
@@ -31,3 +34,23 @@ def export_checkpoint(checkpoint: Path | str, folder: Path | str, *, dtype: str 
     model.tokenizer = tokenizer_for(config, tokenizer)
     stage = state["config"]["name"]
     return save_model(model, folder, dtype=dtype, source=f"samwise train, {stage}")
+
+
+def slim_checkpoint(checkpoint: Path | str, out: Path | str) -> Path:
+    """What a further stage starts from, small enough for a repository.
+
+    Keeps the averaged weights and the auxiliary heads in fp16; drops the optimiser. The result
+    serves as `model.init` of a recipe, not for `--resume`.
+    """
+    state = read_state(Path(checkpoint))
+    heads = state["heads"]
+    slim = {**state, "model": _halved(best_weights(state)), "average": None, "optimizer": None,
+            "random": None, "heads": None if heads is None else _halved(heads)}
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    torch.save(slim, out)
+    return Path(out)
+
+
+def _halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.half() if value.is_floating_point() else value
+            for name, value in state.items()}

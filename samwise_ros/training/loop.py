@@ -116,7 +116,7 @@ class Trainer:
         Raises SamwiseError when the loss is no longer finite.
         """
         begin, before = time.monotonic(), self.progress.seconds
-        while self.progress.step < self.steps:
+        while self.progress.step < min(self.steps, self.config.stop or self.steps):
             losses = self._step()
             self.progress.step += 1
             self.progress.seconds = before + time.monotonic() - begin
@@ -156,7 +156,7 @@ class Trainer:
             losses = self.unit(batch.to(device), tokens)
             total = losses["total"]
             if not torch.isfinite(total):
-                parts = {name: float(value) for name, value in losses.items()}
+                parts = {name: float(value.detach()) for name, value in losses.items()}
                 raise SamwiseError(f"loss at step {self.progress.step} is not finite: {parts}; "
                                    "lower the learning rate or look at the data")
             if total.requires_grad:

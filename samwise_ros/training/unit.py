@@ -77,7 +77,8 @@ class LossUnit(nn.Module):
         weighted = {name: value * getattr(self.setup, name) for name, value in terms.items()
                     if hasattr(self.setup, name)}
         measures = {name: value for name, value in terms.items() if name not in weighted}
-        return {"total": sum(weighted.values()), **weighted, **measures}
+        nothing = self.model.sam.no_mem_embed.new_zeros(())  # a batch may give no CME label
+        return {"total": sum(weighted.values(), nothing), **weighted, **measures}
 
     def _mask_terms(self, output: ClipOutput, batch: TrainBatch) -> dict[str, Tensor]:
         setup, area = self.setup, batch.area

@@ -208,9 +208,10 @@ def write_folder(path: Path | str, config: ModelConfig, state: Mapping[str, Tens
     stored = {name: _stored(tensor, DTYPES[dtype]) for name, tensor in state.items()}
     partial = path / (WEIGHTS_FILE + ".part")
     save_file(stored, partial, metadata={"format": "pt"})
-    partial.replace(path / WEIGHTS_FILE)
     text = json.dumps({**about, "model": config.to_dict()}, indent=2)
     (path / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+    shutil.copymode(path / CONFIG_FILE, partial)  # safetensors makes files only the owner can read
+    partial.replace(path / WEIGHTS_FILE)
     return path
 
 

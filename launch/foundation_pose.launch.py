@@ -3,8 +3,8 @@
     ros2 launch samwise_ros foundation_pose.launch.py expression:="the mustard bottle" \
         mesh_file_path:=... refine_engine_file_path:=... score_engine_file_path:=...
 
-FoundationPose joins image, depth, camera_info and mask by equal stamps, 20 of each at most: all four
-have to be of one size and rectified, the depth 32FC1 (convert 16UC1 with
+FoundationPose joins image, depth, camera_info and mask by equal stamps, 20 of each at most: all
+four have to be of one size and rectified, the depth 32FC1 (convert 16UC1 with
 isaac_ros_depth_image_proc's ConvertMetricNode), and the mask must come within 20 frames. Our mask
 carries the image's stamp and size unchanged. Models and engines: see the documentation of
 isaac_ros_foundationpose.

@@ -6,7 +6,8 @@
 
 With `follower:=nav2` (the default) Nav2's following server plans and drives; tell it to begin:
 
-    ros2 action send_goal /follow_object nav2_msgs/action/FollowObject "{pose_topic: /samwise/target_pose}"
+    ros2 action send_goal /follow_object nav2_msgs/action/FollowObject \
+        "{pose_topic: /samwise/target_pose}"
 
 (In Humble the action is opennav_following_msgs/action/FollowObject.) It reads target_pose reliably,
 brings it into `fixed_frame` by TF, and calls the target lost when no pose has come for

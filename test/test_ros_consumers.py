@@ -1,7 +1,7 @@
 """Our outputs over real DDS into doubles of Nav2's FollowObject and of FoundationPose.
 
-The doubles (ros_consumers.py) are processes of their own that follow the consumers' published rules.
-Masks come from the ground truth node, poses from the real depth path.
+The doubles (ros_consumers.py) are processes of their own that follow the consumers' published
+rules. Masks come from the ground truth node, poses from the real depth path.
 """
 
 import json
@@ -126,7 +126,8 @@ def test_without_a_target_or_camera_info_the_pose_is_silent_and_the_mask_still_c
 def test_nav2_follow_object_sees_the_target_its_loss_and_its_return(camera, tmp_path):
     wait_for_poses(camera)
     double = RosProcess(
-        ["test/ros_consumers.py", "follow_object", "--ros-args", "-r", "pose:=/samwise/target_pose"],
+        ["test/ros_consumers.py", "follow_object", "--ros-args",
+         "-r", "pose:=/samwise/target_pose"],
         camera.node.context.get_domain_id(), tmp_path / "double.log")
     try:
         for visible, verdict in ((True, "detected"), (False, "lost"), (True, "detected")):
@@ -135,7 +136,8 @@ def test_nav2_follow_object_sees_the_target_its_loss_and_its_return(camera, tmp_
             while not any(line.get("verdict") == verdict for line in reports(double)[seen:]):
                 assert time.monotonic() < deadline, (verdict, double.text)
                 camera.show_for(0.3, visible)
-        assert [line["verdict"] for line in reports(double)][-3:] == ["detected", "lost", "detected"]
+        verdicts = [line["verdict"] for line in reports(double)]
+        assert verdicts[-3:] == ["detected", "lost", "detected"]
     finally:
         double.kill()
 

@@ -84,8 +84,9 @@ def test_new_thresholds_hold_from_the_next_frame_on():
     assert trackers.update(result(a=(1, False))) == {"a": SEARCHING}
 
 
-@pytest.mark.parametrize("changes", [{"enter_score": 0.3}, {"leave_score": -0.1}, {"enter_frames": 0},
-                                     {"leave_frames": 0}, {"reacquired_frames": -1}])
+@pytest.mark.parametrize("changes", [
+    {"enter_score": 0.3}, {"leave_score": -0.1}, {"enter_frames": 0}, {"leave_frames": 0},
+    {"reacquired_frames": -1}])
 def test_settings_out_of_range_are_refused(changes):
     with pytest.raises(ConfigError, match="got"):
         TrackSettings(**changes)

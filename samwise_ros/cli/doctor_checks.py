@@ -1,7 +1,7 @@
 """What `samwise doctor` looks at: one function per line of its report, each with its remedy.
 
-Functions take what they judge as arguments, read from this machine by default, so that a bad machine
-can be tried on a good one.
+Functions take what they judge as arguments, read from this machine by default, so that a bad
+machine can be tried on a good one.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def check_torch() -> Check:
     except (ImportError, OSError) as error:  # OSError: a library that a broken build lacks
         return Check("torch", Status.FAIL, f"cannot be imported: {error}",
                      "pip install torch torchvision (on a Jetson: the wheels for your JetPack)")
-    usable = torch.cuda.is_available()
-    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if usable else []
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    names = [torch.cuda.get_device_name(index) for index in range(count)]
     return judge_torch(torch.__version__, torch.version.cuda, names, gpu_in_machine())
 
 
@@ -118,11 +118,12 @@ def judge_torch(torch_version: str, built_for: str | None, devices: list[str], g
         return Check("torch", Status.OK, f"{torch_version} on the CPU (no NVIDIA GPU found)")
     if built_for is None:
         return Check("torch", Status.WARN, f"{torch_version} is a CPU build, but there is a GPU",
-                     "install a CUDA build: https://pytorch.org/get-started (on a Jetson: the wheels "
-                     "for your JetPack)")
-    return Check("torch", Status.WARN, f"{torch_version} for CUDA {built_for} sees no usable device",
-                 f"check nvidia-smi: the driver must support CUDA {built_for}; in a container start "
-                 "with --gpus all (on a Jetson: --runtime nvidia)")
+                     "install a CUDA build: https://pytorch.org/get-started (on a Jetson: the "
+                     "wheels for your JetPack)")
+    detail = f"{torch_version} for CUDA {built_for} sees no usable device"
+    return Check("torch", Status.WARN, detail,
+                 f"check nvidia-smi: the driver must support CUDA {built_for}; in a container "
+                 "start with --gpus all (on a Jetson: --runtime nvidia)")
 
 
 def gpu_in_machine() -> bool:
@@ -193,8 +194,8 @@ def check_disk(folder: Path, free: int | None = None) -> Check:
     free = shutil.disk_usage(place).free if free is None else free
     detail = f"{free / _GIB:.1f} GiB free for {folder}"
     if free < 2 * _GIB:
-        return Check("disk", Status.WARN, detail, "a released model takes 1 to 2 GiB: make room, or "
-                     "set XDG_CACHE_HOME to a folder on another disk")
+        return Check("disk", Status.WARN, detail, "a released model takes 1 to 2 GiB: make room, "
+                     "or set XDG_CACHE_HOME to a folder on another disk")
     return Check("disk", Status.OK, detail)
 
 
@@ -240,9 +241,9 @@ def check_inference(model: str, device: str = "auto", seeded: bool = False,
         tokens = loaded.tokenizer(["the red cup that moves to the left"])
     except SamwiseError as error:
         return [Check("model", Status.FAIL, str(error),
-                      "the line above says what does not fit; samwise checkpoint inspect tells more")]
+                      "that says what does not fit; samwise checkpoint inspect tells more")]
     checks = [Check("tokenizer", Status.OK, f"{loaded.tokenizer.vocab_size} entries, offline from "
-                    f"{loaded.tokenizer.folder}; a sentence of 8 words has {tokens.ids.shape[1]} ids")]
+                    f"{loaded.tokenizer.folder}; 8 words became {tokens.ids.shape[1]} ids")]
     session = StreamingSession(loaded)
     session.submit("the red cup")
     frames = np.random.default_rng(0).integers(0, 256, (_FRAMES, *_CAMERA, 3), np.uint8)

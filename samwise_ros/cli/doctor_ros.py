@@ -13,7 +13,8 @@ _APT = "apt install ros-$ROS_DISTRO-{}"
 # module, what is lost without it, how to get it
 MESSAGE_PACKAGES = (
     ("samwise_ros.msg", "~/targets and ~/status", "make setup, or colcon build"),
-    ("vision_msgs.msg", "~/detections, ~/detections_3d and ~/label_info", _APT.format("vision-msgs")),
+    ("vision_msgs.msg", "~/detections, ~/detections_3d and ~/label_info",
+     _APT.format("vision-msgs")),
     ("tf2_ros", "poses in another frame than the camera's (target_frame)",
      _APT.format("tf2-ros-py")),
     ("launch_ros", "ros2 launch", _APT.format("launch-ros")),
@@ -33,14 +34,14 @@ def check_ros(required: bool) -> Check:
         importlib.import_module("rclpy")
     except (ImportError, OSError) as error:  # built for another Python, or a library is missing
         status = Status.FAIL if required else Status.WARN
-        return Check("ros", status, f"rclpy cannot be imported ({error}); the library and `samwise` "
-                     "work without it, the node does not",
+        return Check("ros", status, f"rclpy cannot be imported ({error}); the library and "
+                     "`samwise` work without it, the node does not",
                      f"{source}; the virtual environment needs the same Python as ROS and "
                      "--system-site-packages")
     domain = os.environ.get("ROS_DOMAIN_ID", "0")
     middleware = os.environ.get("RMW_IMPLEMENTATION", "the default")
-    return Check("ros", Status.OK, f"{distro or 'from PyPI (ROS_DISTRO is not set)'}, domain {domain}, "
-                 f"middleware {middleware}")
+    return Check("ros", Status.OK, f"{distro or 'from PyPI (ROS_DISTRO is not set)'}, "
+                 f"domain {domain}, middleware {middleware}")
 
 
 def check_messages(packages: Sequence[tuple[str, str, str]] = MESSAGE_PACKAGES) -> list[Check]:
@@ -50,7 +51,8 @@ def check_messages(packages: Sequence[tuple[str, str, str]] = MESSAGE_PACKAGES) 
         try:
             importlib.import_module(module)
         except (ImportError, OSError) as error:
-            checks.append(Check(module, Status.WARN, f"not importable ({error}): no {lost}", remedy))
+            detail = f"not importable ({error}): no {lost}"
+            checks.append(Check(module, Status.WARN, detail, remedy))
         else:
             checks.append(Check(module, Status.OK, "importable"))
     there = [name for name in UNUSED if find_spec(name) is not None]

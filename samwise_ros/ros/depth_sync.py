@@ -1,7 +1,8 @@
 """Pairs a frame's answer with its depth image and camera_info by stamp. Standard library only.
 
-The mask must not wait for depth, so this is a join of two streams rather than a synchroniser in front
-of the model: whichever of answer and depth comes second completes the pair. Both sides are bounded.
+The mask must not wait for depth, so this is a join of two streams rather than a synchroniser in
+front of the model: whichever of answer and depth comes second completes the pair. Both sides
+are bounded.
 """
 
 import bisect
@@ -96,8 +97,8 @@ class DepthSync(Generic[Answer, Depth, Info]):
     """Joins answers with depth images, and gives each pair the camera_info nearest in time.
 
     An answer is paired at once where the right depth has come already, and otherwise kept until it
-    comes. Each answer is paired at most once. Camera_info needs no match in time: a camera's intrinsics
-    stay as they are, and some drivers send them once.
+    comes. Each answer is paired at most once. Camera_info needs no match in time: a camera's
+    intrinsics stay as they are, and some drivers send them once.
 
     Args:
         slop: Largest difference of stamps [ns]; 0 demands equal ones.

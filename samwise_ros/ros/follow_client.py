@@ -167,7 +167,7 @@ class FollowClient(Node):
 
 
 def draw_map(truths: Sequence[Truth], plan: object, height: int) -> np.ndarray:
-    """The floor from above, uint8 [height, w, 3]: the base with its path and heading, the objects."""
+    """The floor from above, uint8 [height, w, 3]: the base, its path and heading, the objects."""
     (left, right), (low, high) = _MAP
     scale = height / (high - low)
     picture = np.full((height, round((right - left) * scale), 3), 240, np.uint8)

@@ -101,8 +101,8 @@ class FollowController:
     def update(self, now: float, target: Sighting | None) -> Velocity:
         """The velocity for the time until the next update.
 
-        A target that is absent, stale, not finite, or stamped in the future by more than the timeout
-        stops the base at once, whatever the acceleration limits say.
+        A target that is absent, stale, not finite, or stamped in the future by more than the
+        timeout stops the base at once, whatever the acceleration limits say.
 
         Args:
             now: Time [s], on the clock of the sighting's stamp.

@@ -70,8 +70,8 @@ def explain(report: dict, out: Path) -> str:
     for phase in report["phases"]:
         lines.append(
             f"{phase['expression']}: from {phase['distance_first']:.2f} m to "
-            f"{phase['distance_last']:.2f} m (wanted {report['distance']:.2f} m); error in the second "
-            f"half of {phase['seconds']:.0f} s: mean {phase['error_mean']:.3f} m, at most "
+            f"{phase['distance_last']:.2f} m (wanted {report['distance']:.2f} m); error in the "
+            f"second half of {phase['seconds']:.0f} s: mean {phase['error_mean']:.3f} m, at most "
             f"{phase['error_max']:.3f} m, bearing at most {phase['bearing_max']:.2f} rad")
     lines.append(f"after 'stop' the base moved by {report['drift_after_stop']:.4f} m")
     if report["segmenter"] == "truth":

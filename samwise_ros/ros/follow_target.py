@@ -2,8 +2,8 @@
 
     ros2 run samwise_ros samwise_follow --ros-args -r target_pose:=/samwise/target_pose
 
-It moves only while poses keep coming: when the target is lost the segmentation node falls silent, and
-the base stands still. It keeps no map and avoids no obstacles; where there are any, use Nav2
+It moves only while poses keep coming: when the target is lost the segmentation node falls silent,
+and the base stands still. It keeps no map and avoids no obstacles; where there are any, use Nav2
 (launch/nav2_follow.launch.py).
 """
 

@@ -2,9 +2,10 @@
 
     python -m samwise_ros.ros.ground_truth_node --ros-args -p names:="['red ball', 'blue ball']"
 
-It stands in the place of `samwise_ros.ros.node` in tests of what comes after the mask (pose, follower,
-consumers): same topics, headers and rules, with a perfect mask. A sentence names the first object of
-`names` all of whose words it contains; "stop" releases. It says nothing about the model.
+It stands in the place of `samwise_ros.ros.node` in tests of what comes after the mask (pose,
+follower, consumers): same topics, headers and rules, with a perfect mask. A sentence names the
+first object of `names` all of whose words it contains; "stop" releases. It says nothing about the
+model.
 """
 
 import re
@@ -34,9 +35,9 @@ class GroundTruthNode(Node):
 
     def __init__(self) -> None:
         super().__init__("samwise")
-        self._names = self.declare_parameter("names", ["red ball", "blue ball"], ParameterDescriptor(
-            description="What each object is called, in the order of instance numbers from 1.",
-            read_only=True)).value
+        described = ParameterDescriptor(read_only=True, description=(
+            "What each object is called, in the order of instance numbers from 1."))
+        self._names = self.declare_parameter("names", ["red ball", "blue ball"], described).value
         self._expression = ""
         self._command = self._index = 0
         self._images: StampedBuffer[Image] = StampedBuffer(5)
@@ -91,7 +92,9 @@ def _target(expression: str, command: int, age: int, mask: np.ndarray) -> Target
     """The answer for one target whose mask is known."""
     area = int(np.count_nonzero(mask))
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1) if area else None
+    box = None
+    if area:
+        box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     state = TargetState.TRACKING if area else TargetState.LOST
     return TargetResult("target", expression, command, state, _CERTAIN if area else -_CERTAIN, mask,
                         box, area, False, age, np.zeros((1, 1), np.float32))

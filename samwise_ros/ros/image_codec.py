@@ -65,8 +65,11 @@ _LAYOUTS = {
 
 ENCODINGS = tuple(_LAYOUTS)
 _DEPTH_ENCODINGS = ("16UC1", "32FC1", "64FC1")
-_DEPTH_LAYOUTS = {"16UC1": (_Layout(2, 1, None), np.uint16), "mono16": (_Layout(2, 1, None), np.uint16),
-                  "32FC1": (_Layout(4, 1, None), np.float32)}
+_DEPTH_LAYOUTS = {
+    "16UC1": (_Layout(2, 1, None), np.uint16),
+    "mono16": (_Layout(2, 1, None), np.uint16),
+    "32FC1": (_Layout(4, 1, None), np.float32),
+}
 
 
 def image_to_rgb(message: ImageLike) -> np.ndarray:
@@ -105,8 +108,8 @@ def image_to_depth(message: ImageLike) -> np.ndarray:
     """
     layout, dtype = _DEPTH_LAYOUTS.get(message.encoding, (None, None))
     if layout is None:
-        raise FrameError(f"encoding {message.encoding[:40]!r} is not a depth image: expected one of "
-                         f"{', '.join(_DEPTH_LAYOUTS)}; check the remapping of `depth`")
+        raise FrameError(f"encoding {message.encoding[:40]!r} is not a depth image: expected one "
+                         f"of {', '.join(_DEPTH_LAYOUTS)}; check the remapping of `depth`")
     return _pixels(message, layout).view(dtype)
 
 

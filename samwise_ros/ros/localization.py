@@ -88,7 +88,8 @@ def pinhole_from_info(info: CameraInfoLike, rectified: bool = False) -> Pinhole:
         raise CameraInfoError(
             f"the image is distorted (d = {np.round(distortion, 4).tolist()}), which a pinhole "
             "can't describe: feed rectified images (image_proc's image_rect) and say that they are")
-    name, values = ("P", np.asarray(info.p, float)) if rectified else ("K", np.asarray(info.k, float))
+    name = "P" if rectified else "K"
+    values = np.asarray(info.p if rectified else info.k, float)
     matrix = values.reshape(3, -1)
     fx, fy, cx, cy = (float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
     if not np.all(np.isfinite(values)) or fx <= 0 or fy <= 0:
@@ -231,7 +232,8 @@ def _measured(mask: np.ndarray, depth: np.ndarray, settings: LocalizationSetting
               ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Rows, columns and depths [m], each [N], of the mask's pixels with a depth; pixels eroded.
 
-    N is at most `max_points`. Raises TooFewPixelsError. The border is kept where too little would be left without it.
+    N is at most `max_points`. Raises TooFewPixelsError. The border is kept where too little would
+    be left without it.
     """
     inside = _window(mask, settings.erosion)
     mask, metres = mask[inside], depth[inside] * np.float32(_METRES[depth.dtype])

@@ -67,8 +67,8 @@ def cloud_to_msg(place: Localization, rgb: np.ndarray, header: Header) -> PointC
         header: Of the image.
 
     Returns:
-        PointCloud2 of x, y, z float32 [m] and rgb, the three bytes packed into a float32 as 0xRRGGBB
-        (what RViz and PCL read); unordered.
+        PointCloud2 of x, y, z float32 [m] and rgb, the three bytes packed into a float32 as
+        0xRRGGBB (what RViz and PCL read); unordered.
     """
     points = np.empty(place.num_valid, _CLOUD)
     for axis, name in enumerate("xyz"):

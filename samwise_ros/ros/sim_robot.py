@@ -3,8 +3,8 @@
     python -m samwise_ros.ros.sim_robot
 
 Publishes /clock, so that whoever runs beside it with use_sim_time keeps its pace on a slow machine.
-For tests and demos it also tells the truth: `instance` (mono8, object number or 0) and `ground_truth`
-(PoseArray in the world: the camera's base first, then the objects' footprints).
+For tests and demos it also tells the truth: `instance` (mono8, object number or 0) and
+`ground_truth` (PoseArray in the world: the camera's base first, then the objects' footprints).
 """
 
 import math

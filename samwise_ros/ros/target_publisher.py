@@ -169,7 +169,7 @@ class TargetPublisher:
             header: Of the image.
             rgb: uint8 [H, W, 3], the image; kept (not copied) while the frame waits.
         """
-        primary = (result.targets[0].target_id, result.targets[0].command) if result.targets else None
+        primary = next(((first.target_id, first.command) for first in result.targets), None)
         if primary != self._primary and self._predictor is not None:
             self._predictor.reset()
         self._primary = primary
@@ -185,8 +185,9 @@ class TargetPublisher:
     def _warn_without_info(self) -> None:
         if not self._has_info:
             self._node.get_logger().warning(
-                f"depth comes, but no camera_info on {self._node.resolve_topic_name('camera_info')}: "
-                "check the name and the remapping", throttle_duration_sec=_IDLE_LOG_PERIOD)
+                "depth comes, but no camera_info on "
+                f"{self._node.resolve_topic_name('camera_info')}: check the name and the remapping",
+                throttle_duration_sec=_IDLE_LOG_PERIOD)
 
     def _wanted(self) -> bool:
         """Whether anyone listens to any of the outputs."""

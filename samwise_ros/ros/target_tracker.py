@@ -1,7 +1,7 @@
 """Whether a target is there, steadily: thresholds with hysteresis, debouncing, and honest loss.
 
-The session answers each frame for itself. A following robot wants to know whether it has the target,
-loses it, or has just got it back. Standard library and NumPy only.
+The session answers each frame for itself. A following robot wants to know whether it has the
+target, loses it, or has just got it back. Standard library and NumPy only.
 """
 
 from collections import deque

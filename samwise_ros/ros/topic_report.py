@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-_IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage",
+          "sensor_msgs/msg/CameraInfo")
 _LARGE = 200_000  # bytes; more than fits Fast DDS's default shared memory with some room
 _LATE = 1.0  # seconds of age that look like clocks which disagree
 
@@ -57,21 +58,21 @@ class TopicReport:
             others = f"topics with images: {', '.join(self.alike)}" if self.alike else \
                 "no topic with images was found: is the camera running, in the same ROS_DOMAIN_ID?"
             return f"check the name and the remapping; {others}"
-        if not any(kind in _IMAGE_TYPES or kind == "sensor_msgs/msg/CameraInfo" for kind in self.types):
+        if not set(self.types) & set(_TYPES):
             return f"expected images, got {', '.join(self.types)}: check the name and the remapping"
         if not self.received:
             return ("there is a publisher but nothing arrives: large best-effort images need "
                     "config/fastdds.xml on the camera's side (FASTDDS_DEFAULT_PROFILES_FILE); "
                     "otherwise check the network and that the camera runs")
         if not self.stamped:
-            return "stamps are 0: the driver must fill header.stamp, or nothing can be joined in time"
+            return "stamps are 0: the driver must fill header.stamp, or nothing can be joined"
         return None
 
     def advice(self) -> str | None:
         """What may cause trouble later; None when nothing does."""
         if self.age is not None and abs(self.age) > _LATE:
-            return (f"messages are {self.age:.1f} s old on arrival: synchronise the machines' clocks "
-                    "(chrony); for a recording set use_sim_time and play it with --clock")
+            return (f"messages are {self.age:.1f} s old on arrival: synchronise the machines' "
+                    "clocks (chrony); for a recording set use_sim_time and play it with --clock")
         if not self.reliable and self.size > _LARGE:
             return ("large images, best effort: if some are missing, give the camera's process "
                     "config/fastdds.xml, or let it publish reliably and set image_qos:=reliable")

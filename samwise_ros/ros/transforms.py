@@ -1,4 +1,4 @@
-"""From a camera's frame to another one, at the time of the image, by tf2_ros where it is installed."""
+"""From a camera's frame to another, at the time of the image, by tf2_ros where it is installed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -41,8 +41,8 @@ class TransformLookup:
     """Looks up transforms into one frame.
 
     Args:
-        node: Whose namespace, clock and context are used. Transforms are received on a node of their
-            own, in a thread of their own, so that waiting for one blocks nobody.
+        node: Whose namespace, clock and context are used. Transforms are received on a node of
+            their own, in a thread of their own, so that waiting for one blocks nobody.
         target_frame: Name of the frame to go to.
         buffer: A tf2_ros.Buffer to use instead of an own one.
 
@@ -76,8 +76,8 @@ class TransformLookup:
                 self.target_frame, header.frame_id, Time.from_msg(header.stamp),
                 timeout=Duration(seconds=_PATIENCE)).transform
         except Exception as error:  # tf2 has a family of them, in a C++ module
-            raise TransformError(f"no transform from {header.frame_id!r} to {self.target_frame!r} at "
-                                 f"the image's stamp: {error}") from error
+            raise TransformError(f"no transform from {header.frame_id!r} to {self.target_frame!r} "
+                                 f"at the image's stamp: {error}") from error
         turn, shift = found.rotation, found.translation
         return Transform(rotation_matrix(turn.x, turn.y, turn.z, turn.w),
                          np.array([shift.x, shift.y, shift.z]))

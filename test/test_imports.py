@@ -11,10 +11,10 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "samwise_ros"
 # Who may import whom: names of sub-packages and of the modules beside them.
-L0 = {"", "config", "structures"}
+L0 = {"", "allocator", "config", "structures"}
 BESIDE = {"data", "training", "evaluation", "sim"}
 ALLOWED = {
-    "": {"structures"}, "config": L0, "structures": set(),
+    "": {"structures"}, "allocator": set(), "config": L0, "structures": set(),
     "model": L0 | {"model"}, "streaming": L0 | {"model", "streaming"},
     **{name: L0 | {"model", "streaming"} | BESIDE for name in BESIDE},
     "cli": L0 | {"model", "streaming", "cli", "ros"} | BESIDE,

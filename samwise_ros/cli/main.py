@@ -16,6 +16,7 @@ from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 import samwise_ros
+from samwise_ros.allocator import keep_freed_memory
 from samwise_ros.structures import MissingDependencyError, SamwiseError
 
 
@@ -153,6 +154,7 @@ def samwise(
 
 def main() -> None:
     """Entry point of the `samwise` program."""
+    keep_freed_memory()
     app(prog_name="samwise")
 
 

@@ -20,6 +20,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 
+from samwise_ros.allocator import keep_freed_memory
 from samwise_ros.ros.camera_stream import CameraStream
 from samwise_ros.ros.conversions import Status, missing_messages
 from samwise_ros.ros.diagnostics import NodeHealth, health_to_diagnostics, health_to_status
@@ -197,6 +198,7 @@ def run(node: SamwiseNode) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `ros2 run samwise_ros samwise_node`."""
+    keep_freed_memory()
     rclpy.init(args=arguments)
     try:
         run(SamwiseNode())

@@ -153,7 +153,7 @@ def test_padding_computed_once_gives_the_same_features(
     pixels[..., resized[0] :, :] = 0
     pixels[..., resized[1] :] = 0
     padding = model.encoder.padded_stages(resized, (128, 128))
-    assert (padding is None) == (min(resized) > 64 - 3), "windows of 32 pixels, reach of 3"
+    assert (padding is None) == (min(resized) > 96 - 3), "whole windows of 32 pixels, reach of 3"
     text = text_of(model, "mug")
     plain, _ = model.encode(pixels, text)
     saved, _ = model.encode(pixels, text, padding=padding)

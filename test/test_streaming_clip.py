@@ -11,6 +11,7 @@ from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.streaming.clip import ClipFrame, ClipRunner
 from samwise_ros.streaming.image_ops import prepare_frame, restore_logits
+from samwise_ros.structures import FrameError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SENTENCE = "the red mug on the table"
@@ -117,3 +118,13 @@ def test_inputs_are_not_changed(tiny_model: SamwiseModel) -> None:
     run(tiny_model, video)
     for frame, copy in zip(video, before, strict=True):
         np.testing.assert_array_equal(frame, copy)
+
+
+@pytest.mark.parametrize("damaged", ["sam.sam_mask_decoder.iou_token.weight",
+                                     "sam.sam_mask_decoder.pred_obj_score_head.layers.2.bias"])
+def test_an_answer_that_is_not_finite_is_an_error(
+        tiny_tokenizer: ExpressionTokenizer, damaged: str) -> None:
+    model = make_model(TINY, tiny_tokenizer)
+    model.get_parameter(damaged).data.fill_(float("nan"))
+    with pytest.raises(FrameError, match="frame 0: .* not finite"):
+        run(model, make_frames(2))

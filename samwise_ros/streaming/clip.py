@@ -69,7 +69,8 @@ class ClipRunner:
             expression: The sentence that names the target, used as it is.
 
         Raises:
-            FrameError: Bad frame, or a frame of another size than the first.
+            FrameError: Bad frame, a frame of another size than the first, or an answer that is not
+                finite.
             CommandError: The expression has too many tokens.
         """
         tokens = self.model.tokenizer([expression]).to(self.model.device)
@@ -94,8 +95,11 @@ class ClipRunner:
     def _result(self, index: int, segmentation: Segmentation, size: InputSize) -> ClipFrame:
         logits = restore_logits(segmentation.high_res, size)[0]
         mask = logits > logit_threshold(self.model.config.mask_threshold)
-        return ClipFrame(index, mask.cpu().numpy(), logits.cpu().numpy(),
-                         float(segmentation.prediction.object_score[0]),
+        score = float(segmentation.prediction.object_score[0])
+        if not (np.isfinite(score) and bool(logits.isfinite().all())):
+            raise FrameError(f"frame {index}: the network's answer is not finite: the weights are "
+                             "damaged")
+        return ClipFrame(index, mask.cpu().numpy(), logits.cpu().numpy(), score,
                          bool(segmentation.switched[0]))
 
     @torch.inference_mode()

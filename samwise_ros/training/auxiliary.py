@@ -7,6 +7,8 @@ decoder, and the displacement of objects on HSA's output. Features are read with
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -121,7 +123,7 @@ class AuxiliaryHeads(nn.Module):
         return (loss * use).sum() / use.sum().clamp(min=1)
 
 
-def _keep(maps: list[Tensor]):  # noqa: ANN202 - a hook
+def _keep(maps: list[Tensor]) -> Callable[..., None]:
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         maps.append(output)
 

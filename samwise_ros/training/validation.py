@@ -6,6 +6,7 @@ The real figures come from `samwise evaluate sim`; this is the gauge on the trai
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,7 +109,7 @@ class QuickValidation:
         return {kind: KindScore(*np.mean(pairs, axis=0).tolist(), len(pairs))
                 for kind, pairs in sorted(values.items())}
 
-    def batches(self):  # noqa: ANN201 - a generator of (TrainBatch, uint8 [T, H, W])
+    def batches(self) -> Iterator[tuple[TrainBatch, np.ndarray]]:
         """One batch per clip with all its expressions, and the clip's object numbers."""
         for pack, clip in self._items:
             length = min(self._frames, pack.length(clip))

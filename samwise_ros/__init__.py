@@ -25,7 +25,7 @@ _PUBLIC = {
     "ClipRunner": "samwise_ros.streaming.clip",
 }
 
-__all__ = sorted([*_PUBLIC, "__version__"])
+__all__ = [*_PUBLIC, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

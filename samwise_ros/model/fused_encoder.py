@@ -15,7 +15,7 @@ from sam2.modeling.backbones.image_encoder import ImageEncoder
 from torch import Tensor, nn
 
 from samwise_ros.config import ModelConfig
-from samwise_ros.model.cmt import CmtAdapter, TimeWindow
+from samwise_ros.model.cmt import TimeWindow
 from samwise_ros.model.padding import PaddedStages, crop_size, embed_patches, zero_input
 from samwise_ros.model.text_encoder import TextEncoder, TextState
 

@@ -253,7 +253,7 @@ class SamwiseModel(nn.Module):
 
     def _read_memory(self, vision: Tensor, bank: MemoryBank) -> Tensor:
         """Condition features [N, C, h, w] on the bank (B.1)."""
-        rows, channels, height, width = vision.shape
+        rows, _, height, width = vision.shape
         count, dim = bank.spatial.shape[1], bank.spatial.shape[3]
         pointers = bank.pointers.reshape(rows, -1, dim)  # each pointer becomes C / Cm tokens
         memory = torch.cat((bank.spatial.flatten(1, 2), pointers), dim=1)

@@ -8,7 +8,7 @@ the official code does to the last frame of a video whose length is 1 modulo 8 (
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -51,7 +51,7 @@ class ClipFrame:
 class ClipState:
     """What passes from window to window: memory and the frame of the last CME switch."""
 
-    bank: MemoryBank = MemoryBank()
+    bank: MemoryBank = field(default_factory=MemoryBank)
     last_switch: int = 0
 
 
@@ -86,9 +86,10 @@ class ClipRunner:
             if first == 0:
                 padding = self.padded_stages(size)
             pixels = torch.stack([p for p, _ in prepared]).unsqueeze(0)
-            for offset, (segmentation, state) in enumerate(self.segment_window(
-                    pixels, tokens, state, padding)):
-                yield self._result(first + offset, segmentation, size)
+            answers = self.segment_window(pixels, tokens, state, padding)
+            for index, (segmentation, after) in enumerate(answers, start=first):
+                yield self._result(index, segmentation, size)
+                state = after
             first += len(window)
 
     @torch.inference_mode()

@@ -37,7 +37,6 @@ from samwise_ros.structures import ConfigError
 _POSE_QOS = QoSProfile(depth=1)  # reliable, as Nav2's FollowObject asks for it
 _LAST_WORDS = 1.0  # seconds for which a standstill is repeated before others may drive
 _FAREWELL = 0.1  # seconds that the middleware gets to deliver the standstill
-_LOG_PERIOD = 5.0
 _FIXED = {  # default, range, description
     "camera_pitch": (0.0, (-1.5, 1.5), "By how much the camera looks down [rad]."),
     "base_frame": ("base_link", None, (
@@ -103,8 +102,7 @@ class FollowTarget(Node):
             self._stopped_at = None
         elif self._stopped_at is None:
             self._stopped_at = now
-            self.get_logger().info(f"standing still: {self._controller.reason}",
-                                   throttle_duration_sec=_LOG_PERIOD)
+            self.get_logger().info(f"standing still: {self._controller.reason}")
         # Silent afterwards, so that a joystick or a planner may take over.
         if self._stopped_at is None or 0 <= now - self._stopped_at < _LAST_WORDS:
             self._publish(velocity)
@@ -133,7 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `ros2 run samwise_ros samwise_follow`; 1 when a parameter is out of range."""
     # rclpy's own handlers would end the context before the base could be told to stop.
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a background shell may have SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     node = None
     try:
         node = FollowTarget()

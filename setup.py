@@ -57,7 +57,7 @@ EXTRAS = {
     ],
     "sim": ["pybullet"],
     "train": ["lightning", "tensorboard", "pycocotools", "scipy"],
-    "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff"],
+    "dev": ["hypothesis", "psutil", "pytest", "pytest-timeout", "ruff"],
 }
 
 

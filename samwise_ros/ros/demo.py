@@ -14,9 +14,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from samwise_ros.ros.demo_video import write_demo_video
 from samwise_ros.streaming.video_io import FrameSource
@@ -195,20 +196,28 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of `make demo`; 1 when the demo did not succeed."""
-    options = _options(arguments)
+def report_run(name: str, run: Callable[[argparse.Namespace], dict[str, Any]],
+               explain: Callable[[dict[str, Any], Path], str], options: argparse.Namespace) -> int:
+    """Run a demo, write `report.json` into `options.out` and explain it; the exit status.
+
+    1 when the demo did not succeed, 130 after Ctrl-C.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that `stop` runs
     try:
-        report = run_demo(options)
+        report = run(options)
     except SamwiseError as error:
-        print(f"demo: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     (options.out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     print(explain(report, options.out))
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `make demo`; 1 when the demo did not succeed."""
+    return report_run("demo", run_demo, explain, _options(arguments))
 
 
 if __name__ == "__main__":

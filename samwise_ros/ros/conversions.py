@@ -5,41 +5,33 @@ None, and the parts that need them are left out.
 """
 
 from array import array
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import Image, RegionOfInterest
+from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from samwise_ros.structures import Box, FrameResult, TargetResult, TargetState
+from samwise_ros.ros.target_tracker import TrackState
+from samwise_ros.structures import Box, FrameResult, TargetResult
 
 try:
     from samwise_ros.msg import Status, Target, TargetArray
 except ImportError:  # installed without messages
     Status = Target = TargetArray = None
 try:
-    from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+    from vision_msgs.msg import (
+        Detection2D,
+        Detection2DArray,
+        LabelInfo,
+        ObjectHypothesisWithPose,
+        VisionClass,
+    )
 except ImportError:  # not on PyPI
-    Detection2D = Detection2DArray = ObjectHypothesisWithPose = None
+    Detection2D = Detection2DArray = LabelInfo = ObjectHypothesisWithPose = VisionClass = None
 
-_STATE_NUMBERS = {TargetState.SEARCHING: 0, TargetState.TRACKING: 1, TargetState.LOST: 2}
-
-
-@dataclass(frozen=True)
-class ResultMessages:
-    """All messages about one frame; None where the message type is not installed.
-
-    Attributes:
-        mask: sensor_msgs/Image mono8 of the primary target.
-        targets: samwise_ros/TargetArray.
-        detections: vision_msgs/Detection2DArray of the visible targets.
-    """
-
-    mask: Image
-    targets: Any
-    detections: Any
+_STATE_NUMBERS = {state: number for number, state in enumerate(TrackState)}  # of Target.msg
 
 
 def missing_messages() -> tuple[str, ...]:
@@ -49,22 +41,9 @@ def missing_messages() -> tuple[str, ...]:
         missing.append("~/targets and ~/status (build the package's messages: `make setup`, or "
                        "colcon)")
     if Detection2DArray is None:
-        missing.append("~/detections (install vision_msgs, e.g. apt install "
-                       "ros-$ROS_DISTRO-vision-msgs)")
+        missing.append("~/detections, ~/detections_3d and ~/label_info (install vision_msgs, e.g. "
+                       "apt install ros-$ROS_DISTRO-vision-msgs)")
     return tuple(missing)
-
-
-def result_to_msgs(result: FrameResult, header: Header) -> ResultMessages:
-    """Build the messages that answer one frame.
-
-    Args:
-        result: The session's answer.
-        header: Header of the camera image; stamp and frame id are taken over unchanged.
-    """
-    return ResultMessages(
-        mask=mask_to_msg(primary_mask(result), header),
-        targets=None if TargetArray is None else targets_to_msg(result, header),
-        detections=None if Detection2DArray is None else detections_to_msg(result, header))
 
 
 def primary_mask(result: FrameResult) -> np.ndarray:
@@ -82,6 +61,35 @@ def mask_to_msg(mask: np.ndarray, header: Header) -> Image:
     return message
 
 
+def labels_to_msg(labels: np.ndarray, header: Header) -> Image:
+    """uint8 or uint16 [H, W] -> mono8 or mono16 (little-endian) image of the same numbers."""
+    if labels.dtype == np.uint8:
+        return rgb_to_msg(labels, header, "mono8")
+    return rgb_to_msg(labels.astype("<u2"), header, "mono16")
+
+
+def label_info_to_msg(result: FrameResult, labels: Mapping[str, int], threshold: float,
+                      header: Header) -> Any:
+    """What each number of a label picture means -> vision_msgs/LabelInfo.
+
+    Args:
+        result: Whose targets are named by their expressions.
+        labels: Number of each target id.
+        threshold: Score from which a target counts as there.
+        header: Of the first image that this holds for.
+    """
+    return LabelInfo(header=header, threshold=threshold, class_map=[
+        VisionClass(class_id=labels[target.target_id], class_name=target.expression)
+        for target in result.targets])
+
+
+def jpeg_to_msg(data: bytes, header: Header) -> CompressedImage:
+    """An encoded rgb8 image -> message that image_transport and Foxglove read."""
+    message = CompressedImage(header=header, format="rgb8; jpeg compressed bgr8")
+    message.data = array("B", data)
+    return message
+
+
 def rgb_to_msg(rgb: np.ndarray, header: Header, encoding: str = "rgb8") -> Image:
     """uint8 [H, W, 3] or [H, W] -> image message; `encoding` says what the values are."""
     height, width = rgb.shape[:2]
@@ -93,18 +101,20 @@ def rgb_to_msg(rgb: np.ndarray, header: Header, encoding: str = "rgb8") -> Image
     return message
 
 
-def targets_to_msg(result: FrameResult, header: Header) -> Any:
-    """FrameResult -> samwise_ros/TargetArray."""
+def targets_to_msg(result: FrameResult, states: Mapping[str, TrackState],
+                   labels: Mapping[str, int], header: Header) -> Any:
+    """FrameResult, with state and label number of each target id -> samwise_ros/TargetArray."""
     height, width = result.size
-    return TargetArray(header=header, height=height, width=width,
-                       targets=[_target_to_msg(target, header) for target in result.targets])
+    return TargetArray(header=header, height=height, width=width, targets=[
+        _target_to_msg(target, states[target.target_id], labels[target.target_id], header)
+        for target in result.targets])
 
 
-def _target_to_msg(target: TargetResult, header: Header) -> Any:
+def _target_to_msg(target: TargetResult, state: TrackState, label: int, header: Header) -> Any:
     x, y = mask_centroid(target.mask, target.box)
     return Target(
         header=header, id=target.target_id, expression=target.expression, command=target.command,
-        state=_STATE_NUMBERS[target.state], score=target.score,
+        label=label, state=_STATE_NUMBERS[state], score=target.score,
         object_score=float(target.object_score), box=_box_to_msg(target.box), centroid_x=x,
         centroid_y=y, area=target.area, switched=target.switched, age=target.age)
 

@@ -5,10 +5,9 @@ front of the model: whichever of answer and depth comes second completes the pai
 are bounded.
 """
 
-import bisect
 import threading
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from samwise_ros.structures import ConfigError
 
@@ -18,8 +17,17 @@ Info = TypeVar("Info")
 Item = TypeVar("Item")
 
 
+class StampLike(Protocol):
+    """The fields of builtin_interfaces/Time."""
+
+    sec: int
+    nanosec: int
+
+
 class StampedBuffer(Generic[Item]):
-    """The newest items by stamp, at most `size` of them.
+    """The items that came last, at most `size` of them, to be found by stamp.
+
+    Last by arrival: a single stamp from the far future would otherwise keep its place for good.
 
     Args:
         size: How many are kept.
@@ -29,53 +37,39 @@ class StampedBuffer(Generic[Item]):
         if size < 1:
             raise ConfigError(f"size: expected >= 1, got {size}")
         self._size = size
-        self._stamps: list[int] = []
-        self._items: list[Item] = []
+        self._items: dict[int, Item] = {}  # by stamp, in the order of arrival
 
     def __len__(self) -> int:
-        return len(self._stamps)
+        return len(self._items)
 
     def put(self, stamp: int, item: Item) -> int:
         """Store an item under its stamp [ns], in place of one with the same stamp.
 
-        Returns how many older items were given up for it.
+        Returns how many earlier items were given up for it.
         """
-        at = bisect.bisect_left(self._stamps, stamp)
-        if at < len(self._stamps) and self._stamps[at] == stamp:
-            self._items[at] = item
+        self._items.pop(stamp, None)
+        self._items[stamp] = item
+        if len(self._items) <= self._size:
             return 0
-        self._stamps.insert(at, stamp)
-        self._items.insert(at, item)
-        surplus = len(self._stamps) - self._size
-        if surplus > 0:
-            del self._stamps[:surplus], self._items[:surplus]
-        return max(0, surplus)
+        del self._items[next(iter(self._items))]
+        return 1
 
     def nearest(self, stamp: int, slop: int | None = None) -> int | None:
         """Stamp of the item nearest to `stamp`, at most `slop` ns away (None: any distance)."""
-        if not self._stamps:
-            return None
-        at = bisect.bisect_left(self._stamps, stamp)
-        near = min(self._stamps[max(0, at - 1):at + 1], key=lambda other: abs(other - stamp))
-        return near if slop is None or abs(near - stamp) <= slop else None
+        near = min(self._items, key=lambda other: abs(other - stamp), default=None)
+        return near if near is None or slop is None or abs(near - stamp) <= slop else None
 
     def get(self, stamp: int) -> Item:
         """The item with exactly this stamp. Raises KeyError."""
-        at = bisect.bisect_left(self._stamps, stamp)
-        if at == len(self._stamps) or self._stamps[at] != stamp:
-            raise KeyError(stamp)
-        return self._items[at]
+        return self._items[stamp]
 
     def pop(self, stamp: int) -> Item:
         """Remove and return the item with exactly this stamp. Raises KeyError."""
-        item = self.get(stamp)
-        at = bisect.bisect_left(self._stamps, stamp)
-        del self._stamps[at], self._items[at]
-        return item
+        return self._items.pop(stamp)
 
     def clear(self) -> None:
         """Drop everything."""
-        self._stamps, self._items = [], []
+        self._items = {}
 
 
 @dataclass(frozen=True)
@@ -152,3 +146,8 @@ class DepthSync(Generic[Answer, Depth, Info]):
             return None
         return DepthPair(self._answers.pop(answer), self._depths.get(depth), self._infos.get(info),
                          depth - answer)
+
+
+def nanoseconds(stamp: StampLike) -> int:
+    """A message's stamp as one number; unlike rclpy's Time it takes the negative ones, too."""
+    return stamp.sec * 10**9 + stamp.nanosec

@@ -19,11 +19,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
-from samwise_ros.ros.camera_stream import RESULT_QOS
-from samwise_ros.ros.conversions import mask_to_msg, primary_mask
 from samwise_ros.ros.depth_sync import StampedBuffer
 from samwise_ros.ros.image_codec import image_to_rgb
-from samwise_ros.ros.target_publisher import TargetPublisher
+from samwise_ros.ros.outputs import OutputSettings, ResultPublisher
 from samwise_ros.structures import Box, FrameResult, TargetResult, TargetState
 
 _RELEASE = ("", "stop", "clear")
@@ -42,9 +40,8 @@ class GroundTruthNode(Node):
         self._command = self._index = 0
         self._images: StampedBuffer[Image] = StampedBuffer(5)
         self._instances: StampedBuffer[Image] = StampedBuffer(5)
-        self._mask = self.create_publisher(Image, "~/mask", RESULT_QOS)
-        self._targets = TargetPublisher(self)
-        self._targets.start()
+        self._results = ResultPublisher(self, OutputSettings())
+        self._results.start()
         self.create_subscription(String, "command", self._on_command, 10)
         for topic, buffer in (("image", self._images), ("instance", self._instances)):
             self.create_subscription(
@@ -74,9 +71,7 @@ class GroundTruthNode(Node):
             targets = (_target(self._expression, self._command, self._index, mask),)
         result = FrameResult(self._index, header, instance.shape, targets)
         self._index += 1
-        self._mask.publish(mask_to_msg(primary_mask(result), header))
-        self._targets.track(result)
-        self._targets.frame_answered(result, header, rgb)
+        self._results.publish(result, header, rgb)
 
 
 def find_name(expression: str, names: Sequence[str]) -> int:

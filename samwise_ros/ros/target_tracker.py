@@ -5,7 +5,8 @@ target, loses it, or has just got it back. Standard library and NumPy only.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -20,6 +21,9 @@ class TrackState(str, Enum):
     TRACKING = "TRACKING"  # there
     LOST = "LOST"  # was there, is gone
     REACQUIRED = "REACQUIRED"  # there again after LOST, for a number of frames
+
+
+PRESENT = (TrackState.TRACKING, TrackState.REACQUIRED)
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class TargetTracker:
     @property
     def present(self) -> bool:
         """Whether the target counts as there."""
-        return self.state in (TrackState.TRACKING, TrackState.REACQUIRED)
+        return self.state in PRESENT
 
     def update(self, score: float, visible: bool) -> TrackState:
         """Take in one frame.
@@ -109,8 +113,6 @@ class TargetTrackers:
     def set(self, settings: TrackSettings) -> None:
         """Use other thresholds from the next frame on; states are kept."""
         self._settings = settings
-        for _, tracker in self._trackers.values():
-            tracker.settings = settings
 
     def reset(self) -> None:
         """Forget everything, as after a jump of the clock."""
@@ -118,15 +120,36 @@ class TargetTrackers:
 
     def update(self, result: FrameResult) -> dict[str, TrackState]:
         """Take in one frame; the state of each of its targets by id."""
+        settings = self._settings
         self._trackers = {target.target_id: self._of(target) for target in result.targets}
-        return {target.target_id: self._trackers[target.target_id][1].update(
-            target.score, target.area > 0) for target in result.targets}
+        states = {}
+        for target in result.targets:
+            tracker = self._trackers[target.target_id][1]
+            tracker.settings = settings
+            states[target.target_id] = tracker.update(target.score, target.area > 0)
+        return states
 
     def _of(self, target: TargetResult) -> tuple[int, TargetTracker]:
         command, tracker = self._trackers.get(target.target_id, (None, None))
         if command != target.command:
             return target.command, TargetTracker(self._settings)
         return command, tracker
+
+
+def present_only(result: FrameResult, states: Mapping[str, TrackState]) -> FrameResult:
+    """The answer without the masks of targets that don't count as there.
+
+    With the default thresholds nothing changes: what has a mask is there. Higher ones keep a mask
+    back until its target has been seen well, or often, enough; scores stay as they are.
+
+    Args:
+        result: The session's answer.
+        states: State of each of its targets, from `TargetTrackers.update`.
+    """
+    return replace(result, targets=tuple(
+        target if states[target.target_id] in PRESENT or not target.area
+        else replace(target, mask=np.zeros_like(target.mask), box=None, area=0)
+        for target in result.targets))
 
 
 @dataclass(frozen=True)

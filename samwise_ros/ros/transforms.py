@@ -45,26 +45,29 @@ class TransformLookup:
             their own, in a thread of their own, so that waiting for one blocks nobody.
         target_frame: Name of the frame to go to.
         buffer: A tf2_ros.Buffer to use instead of an own one.
+        camera: Name of the camera, where a node has several; it tells their lookups apart.
 
     Raises:
         MissingDependencyError: tf2_ros is not installed.
     """
 
-    def __init__(self, node: Node, target_frame: str, buffer: Any = None) -> None:
+    def __init__(self, node: Node, target_frame: str, buffer: Any = None,
+                 camera: str = "") -> None:
         self.target_frame = target_frame
         self._node = self._listener = None
         if buffer is None:
-            buffer = self._listen(node)
+            buffer = self._listen(node, camera)
         self._buffer = buffer
 
-    def _listen(self, node: Node) -> Any:
+    def _listen(self, node: Node, camera: str) -> Any:
         if tf2_ros is None:
             raise MissingDependencyError(
                 f"target_frame {self.target_frame!r} needs tf2_ros, which is not installed: apt "
                 "install ros-$ROS_DISTRO-tf2-ros-py, or leave target_frame empty for poses in the "
                 "camera's frame")
-        self._node = rclpy.create_node(f"{node.get_name()}_transforms", context=node.context,
-                                       namespace=node.get_namespace())
+        self._node = rclpy.create_node(
+            "_".join(part for part in (node.get_name(), camera, "transforms") if part),
+            context=node.context, namespace=node.get_namespace())
         buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(buffer, self._node, spin_thread=True)
         return buffer

@@ -16,7 +16,7 @@ from samwise_ros.structures import ConfigError
 SwitchMode = Literal["reweight", "all_mask", "avg"]
 Fit = Literal["pad", "rectangle"]
 TimeCode = Literal["sliding", "aligned"]
-Stem = Literal["patch", "conv"]
+Stem = Literal["patch", "conv", "motion"]
 
 GRID = 64  # every model input side is a multiple of this: stride 32 times the last HSA patch side
 
@@ -34,7 +34,8 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 class HieraConfig:
     """The image trunk (sam2 `Hiera`).
 
-    `stem`: "patch" is sam2's 7x7 stride-4 embedding; "conv" is `model.conv_stem.ConvStem`.
+    `stem`: "patch" is sam2's 7x7 stride-4 embedding; "conv" is `model.conv_stem.ConvStem`; "motion"
+    (`model.motion_stem.MotionStem`) sees each frame beside the one `stem_lag` frames before it.
     """
 
     embed_dim: int = 96
@@ -44,9 +45,13 @@ class HieraConfig:
     window_pos_embed_bkg_spatial_size: tuple[int, int] = (7, 7)
     window_spec: tuple[int, ...] = (8, 4, 14, 7)
     stem: Stem = "patch"
+    stem_lag: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("hiera.stem", self.stem, ("patch", "conv"))
+        _one_of("hiera.stem", self.stem, ("patch", "conv", "motion"))
+        _check((self.stem_lag > 0) == (self.stem == "motion"),
+               "hiera.stem_lag: expected frames >= 1 for a motion stem and 0 for the others, got "
+               f"{self.stem_lag} with stem {self.stem!r}")
         _check(len(self.stages) == 4, f"hiera.stages: expected 4 numbers, got {self.stages}")
         firsts = [sum(self.stages[: stage + 1]) for stage in range(3)]
         _check(not set(firsts) & set(self.global_att_blocks),
@@ -280,7 +285,7 @@ def _nano() -> ModelConfig:
         name="nano", image_size=192, fit="rectangle", hidden_dim=128,
         # Text meets the image at strides 16 and 32 only: what comes before is shared by all
         # expressions of an image, which makes training and several targets several times cheaper.
-        hiera=HieraConfig(32, 1, (1, 2, 3, 1), (4, 5), (7, 7), (8, 8, 8, 4), "conv"),
+        hiera=HieraConfig(32, 1, (1, 2, 3, 1), (4, 5), (7, 7), (8, 8, 8, 4), "motion", 2),
         text=TextConfig(1024, 128, 3, 4, 512, 130, (1, 2)),
         cmt=CmtConfig(dim=64, num_heads=4, fusion_stages=(2, 3), hsa_patch_sides=(4, 2)),
         memory=MemoryConfig(attention_layers=2, feedforward=512),

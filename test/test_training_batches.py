@@ -9,14 +9,15 @@ import torch
 from training_builders import write_packed
 
 from samwise_ros.structures import DataError
-from samwise_ros.training.auxiliary import displacements, ways_to_middle
 from samwise_ros.training.batches import (
     PackedBatches,
+    Vocabulary,
     draw_expressions,
     draw_frames,
     swap_sides,
 )
 from samwise_ros.training.config import DataSetup
+from samwise_ros.training.scene_geometry import displacements, ways_to_middle
 
 EXPRESSIONS = [("the red one", "colour", (1,)), ("the blue one", "colour", (2,)),
                ("the mug", "class", (1,)), ("the green one", "absent", ())]
@@ -109,19 +110,37 @@ def test_labels_name_class_and_colour_of_each_object(packed: Path) -> None:
     assert labels.classes.tolist() == [[0, 2, 1]] * 2 and labels.colours.tolist() == [[0, 2, 1]] * 2
 
 
+def test_tags_say_what_each_object_does_also_when_mirrored(packed: Path) -> None:
+    for flip, directions in ((False, {"right"}), (True, {"left", "right"})):
+        batches = PackedBatches(setup(packed, flip=flip), 1)
+        assert batches.tags == ["left", "moves", "right", "still"]
+        assert batches.vocabulary == Vocabulary(2, 2, 4, still=3)
+        seen = set()
+        for step in range(6):
+            for tags in batches.batch(step).labels.tags:
+                mover, other = ({batches.tags[i] for i in row.nonzero()[:, 0]} for row in tags[1:])
+                seen |= mover - {"moves"}
+                assert other == {"still"} and "moves" in mover and tags[0].sum() == 0
+        assert seen == directions
+
+
 def test_too_short_clips_are_an_error(packed: Path) -> None:
     with pytest.raises(DataError, match="has 9 frames"):
         PackedBatches(setup(packed, frames=9), 0)
 
 
 def test_displacement_is_the_way_of_the_middle_in_cells() -> None:
-    numbers = torch.zeros(1, 2, 8, 40, dtype=torch.uint8)
+    numbers = torch.zeros(1, 3, 8, 40, dtype=torch.uint8)
     numbers[0, 0, 2:4, 2:6] = 1
     numbers[0, 1, 4:6, 18:22] = 1  # 16 to the right, 2 down
-    numbers[0, 1, 0, 0] = 2  # seen on the second frame only
-    moved, known = displacements(numbers)
-    assert moved[0, 1, 1].tolist() == pytest.approx([1.0, 0.125])
-    assert known[0].tolist() == [[False] * 3, [True, True, False]]
+    numbers[0, 2, 4:6, 26:30] = 1  # 8 more to the right
+    numbers[0, 1:, 0, 0] = 2  # not seen on the first frame
+    moved, known = displacements(numbers, lag=1)
+    assert moved[0, :, 1].tolist() == [[0.0, 0.0], [1.0, 0.125], [0.5, 0.0]]
+    assert known[0].tolist() == [[True, True, False], [True, True, False], [True] * 3]
+    moved, known = displacements(numbers, lag=2)
+    assert moved[0, :, 1].tolist() == [[0.0, 0.0], [1.0, 0.125], [1.5, 0.125]]
+    assert known[0, 2].tolist() == [True, True, False]
 
 
 def test_every_pixel_points_to_the_middle_of_its_object() -> None:

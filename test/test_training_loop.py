@@ -106,7 +106,8 @@ def test_official_losses_and_cme_train_through_the_memory(packed: Path, tmp_path
 
 def test_the_part_before_text_can_be_trained_alone(packed: Path, tmp_path: Path) -> None:
     stage = trainer(packed, tmp_path, image_only=True, steps=2,
-                    loss={"focal": 0.0, "dice": 0.0, "cme": 0.0, "dense": 1.0, "flow": 1.0},
+                    loss={"focal": 0.0, "dice": 0.0, "cme": 0.0, "dense": 1.0, "flow": 1.0,
+                          "tags": 1.0},
                     optim={"lr": 1e-3})
     before = {name: p.clone() for name, p in stage.model.named_parameters()}
     run(stage)

@@ -10,8 +10,8 @@ import numpy as np
 import yaml
 
 SIDE, FRAMES = 64, 6
-OBJECTS = [{"class": "mug", "colour": "red", "anno_id": 0},
-           {"class": "ball", "colour": "blue", "anno_id": 1}]
+OBJECTS = [{"class": "mug", "colour": "red", "anno_id": 0, "tags": ["moves", "right"]},
+           {"class": "ball", "colour": "blue", "anno_id": 1, "tags": ["still"]}]
 EXPRESSIONS = [["the red one", "colour", [1]], ["the blue ball", "colour_class", [2]],
                ["the red mug", "colour_class", [1]], ["the green duck", "absent", []]]
 
@@ -56,7 +56,8 @@ def recipe(packed: Path, out: Path, **changes: Any) -> dict[str, Any]:
         "data": {"kind": "packed", "roots": [str(packed)], "val_roots": [str(packed)],
                  "frames": 2, "clips": 2, "expressions": 3, "flip": True},
         "loss": {"focal": 0.0, "cme": 0.0, "bce": 5.0, "dice": 1.0, "per_frame": True,
-                 "absent": 0.2, "score": 0.5, "deep": 0.5, "dense": 0.5, "flow": 0.5},
+                 "absent": 0.2, "score": 0.5, "deep": 0.5, "dense": 0.5, "flow": 0.5,
+                 "tags": 0.5},
         "optim": {"lr": 1e-3, "schedule": "cosine", "warmup": 2, "ema": 0.9},
         **changes,
     }

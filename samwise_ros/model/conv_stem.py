@@ -11,20 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def _conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+def conv_norm(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
     """Convolution and BatchNorm."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(outputs))
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """x + conv(relu(conv(x))), then ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = _conv(channels, channels)
-        self.second = _conv(channels, channels)
+        self.first = conv_norm(channels, channels)
+        self.second = conv_norm(channels, channels)
         # Starts as the identity: deep stems learn from the first step on.
         nn.init.zeros_(self.second[1].weight)
 
@@ -43,21 +43,31 @@ class ConvStem(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         half, wide, deep = channels // 2, 2 * channels, 3 * channels
-        self.to_2 = _conv(3, half, stride=2)
-        self.to_4 = _conv(half, channels, stride=2)
-        self.at_4 = _Residual(channels)
-        self.to_8 = _conv(channels, wide, stride=2)
-        self.at_8 = _Residual(wide)
-        self.to_16 = _conv(wide, deep, stride=2)
-        self.at_16 = _Residual(deep)
-        self.up_8 = _conv(deep, wide, kernel=1)
-        self.up_4 = _conv(wide, channels, kernel=1)
+        self.to_2 = conv_norm(3, half, stride=2)
+        self.to_4 = conv_norm(half, channels, stride=2)
+        self.at_4 = Residual(channels)
+        self.to_8 = conv_norm(channels, wide, stride=2)
+        self.at_8 = Residual(wide)
+        self.to_16 = conv_norm(wide, deep, stride=2)
+        self.at_16 = Residual(deep)
+        self.up_8 = conv_norm(deep, wide, kernel=1)
+        self.up_4 = conv_norm(wide, channels, kernel=1)
         self.out = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[M, 3, H, W] with sides divisible by 16 -> [M, H/4, W/4, E], channels last as Hiera's."""
-        at_4 = self.at_4(F.relu(self.to_4(F.relu(self.to_2(pixels)))))
+        return self.rest(self.low(pixels))
+
+    def low(self, pixels: Tensor) -> Tensor:
+        """[M, 3, H, W] -> [M, E, H/4, W/4]."""
+        return F.relu(self.to_4(F.relu(self.to_2(pixels))))
+
+    def rest(self, low: Tensor, motion: Tensor | None = None) -> Tensor:
+        """Down to stride 16 and back: [M, E, h, w] -> [M, h, w, E]; `motion`: [M, 2E, h/2, w/2]."""
+        at_4 = self.at_4(low)
         at_8 = self.at_8(F.relu(self.to_8(at_4)))
+        if motion is not None:
+            at_8 = F.relu(at_8 + motion)
         at_16 = self.at_16(F.relu(self.to_16(at_8)))
         at_8 = F.relu(at_8 + F.interpolate(self.up_8(at_16), scale_factor=2.0, mode="nearest"))
         at_4 = F.relu(at_4 + F.interpolate(self.up_4(at_8), scale_factor=2.0, mode="nearest"))

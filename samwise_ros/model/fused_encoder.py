@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.cmt import TimeWindow
+from samwise_ros.model.motion_stem import pair_frames
 from samwise_ros.model.padding import PaddedStages, crop_size, embed_patches, zero_input
 from samwise_ros.model.text_encoder import TextEncoder, TextState
 
@@ -148,12 +149,15 @@ class FusedEncoder:
         """Everything before the first expression-dependent operation.
 
         Args:
-            pixels: [B, T, 3, S_h, S_w] normalised frames.
+            pixels: [B, T, 3, S_h, S_w] normalised frames; for a motion stem [B, T, 6, S_h, S_w]
+                pairs of `pair_frames`, or frames that are then paired among themselves.
             past: [B, K, h, w, E] context of the first adapter, or None.
             position: 1-based place of the frame in a fixed window; None for a sliding window.
             padding: From `padded_stages` for inputs of this size, or None.
         """
         shape = pixels.shape[:2]
+        if self.config.hiera.stem_lag and pixels.shape[2] == 3:
+            pixels, _ = pair_frames(pixels, None, self.config.hiera.stem_lag)
         maps = self._early_maps(pixels.flatten(0, 1), padding)
         if not self.fusion_stages:
             return SharedFeatures(tuple(maps), None, None, None, shape)

@@ -27,6 +27,7 @@ from samwise_ros.model.fused_encoder import (
 from samwise_ros.model.mask_head import NO_OBJECT_LOGIT, MaskPrediction, predict_masks
 from samwise_ros.model.memory_attention import attend_memory
 from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.motion_stem import pair_frames
 from samwise_ros.model.padding import PaddedStages
 from samwise_ros.model.sam2_parts import Sam2
 from samwise_ros.model.text_encoder import TextEncoder, TextState, Tokens
@@ -118,6 +119,19 @@ class SamwiseModel(nn.Module):
         """Text state after the layers before the first fusion; depends on the expression only."""
         return self.text_encoder.encode_prefix(tokens)
 
+    def pair_frames(self, pixels: Tensor,
+                    earlier: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """What the stem wants to see: the frames themselves, or pairs for a motion stem.
+
+        Args:
+            pixels: [B, T, 3, S_h, S_w]. earlier: What the last call returned, or None.
+
+        Returns:
+            Input of `encode` and `encode_shared`, and what the next call needs.
+        """
+        lag = self.config.hiera.stem_lag
+        return pair_frames(pixels, earlier, lag) if lag else (pixels, None)
+
     def encode_shared(self, pixels: Tensor, past: Tensor | None = None,
                       position: int | None = None,
                       padding: PaddedStages | None = None) -> SharedFeatures:
@@ -151,7 +165,7 @@ class SamwiseModel(nn.Module):
         """Training pass over clips (F.2): raw logits, gradients through the memory, no switching.
 
         Args:
-            pixels: [B, T, 3, S_h, S_w]. tokens: N expressions.
+            pixels: [B, T, 3, S_h, S_w], or pairs. tokens: N expressions.
             clip_of_row: int64 [N] expression -> clip; None when B is 1 or N == B in order.
             causal: Encode frame by frame with sliding context, exactly as streaming does, instead
                 of all T frames at once.

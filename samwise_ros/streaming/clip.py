@@ -74,7 +74,7 @@ class ClipRunner:
             CommandError: The expression has too many tokens.
         """
         tokens = self.model.tokenizer([expression]).to(self.model.device)
-        state, first, size = ClipState(), 0, None
+        state, first, size, earlier = ClipState(), 0, None, None
         iterator = iter(frames)
         while window := list(islice(iterator, self.model.config.cmt.clip_window)):
             prepared = [prepare_frame(f, self.model.config, device=self.model.device)
@@ -86,6 +86,7 @@ class ClipRunner:
             if first == 0:
                 padding = self.padded_stages(size)
             pixels = torch.stack([p for p, _ in prepared]).unsqueeze(0)
+            pixels, earlier = self.model.pair_frames(pixels, earlier)
             answers = self.segment_window(pixels, tokens, state, padding)
             for index, (segmentation, after) in enumerate(answers, start=first):
                 yield self._result(index, segmentation, size)
@@ -114,7 +115,7 @@ class ClipRunner:
         """Encode one window and segment its frames in order.
 
         Args:
-            pixels: [1, T, 3, S_h, S_w]. tokens: one row.
+            pixels: [1, T, 3, S_h, S_w], or pairs. tokens: one row.
             state: State after the previous window; a window of one frame ignores it.
             padding: From `padded_stages`, or None.
 

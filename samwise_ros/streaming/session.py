@@ -71,6 +71,7 @@ class StreamingSession:
         self._commands = 0
         self._table = TargetTable()
         self._shared: Tensor | None = None
+        self._earlier: Tensor | None = None  # frames that a motion stem compares with
         self._size: InputSize | None = None
         self._padding: PaddedStages | None = None
         self._padding_size: InputSize | None = None
@@ -106,12 +107,13 @@ class StreamingSession:
     @property
     def nbytes(self) -> int:
         """Bytes of tensors that the session keeps."""
-        held = sum(part.nbytes for part in (self._shared, self._padding) if part is not None)
+        kept = (self._shared, self._earlier, self._padding)
+        held = sum(part.nbytes for part in kept if part is not None)
         return held + sum(t.memory.nbytes + t.text.hidden.nbytes for t in self._table.rows())
 
     def reset(self) -> None:
         """Forget all frames; targets stay and are searched for anew."""
-        self._shared = None
+        self._shared = self._earlier = None
         self._size = None
         for target in self._table.rows():
             target.memory = TargetMemory.empty(len(self.model.cmt_adapters))
@@ -136,9 +138,10 @@ class StreamingSession:
         with self._undone_on_failure():
             if self._size is not None and size != self._size:
                 self.reset()
+            pairs, earlier = self.model.pair_frames(pixels[None, None], self._earlier)
             with torch.inference_mode(), self._autocast():
-                shared, answers = self._answer(pixels, size)
-        self._size, self._shared = size, shared
+                shared, answers = self._answer(pairs, size)
+        self._size, self._shared, self._earlier = size, shared, earlier
         for answer in answers:
             answer.target.memory = answer.memory
         self._index += 1
@@ -147,12 +150,12 @@ class StreamingSession:
     @contextmanager
     def _undone_on_failure(self) -> Iterator[None]:
         """Put memory back when the block raises."""
-        size, shared = self._size, self._shared
+        size, shared, earlier = self._size, self._shared, self._earlier
         memories = [(target, target.memory) for target in self._table.rows()]
         try:
             yield
         except BaseException:
-            self._size, self._shared = size, shared
+            self._size, self._shared, self._earlier = size, shared, earlier
             for target, memory in memories:
                 target.memory = memory
             raise
@@ -215,7 +218,7 @@ class StreamingSession:
         groups = list(self._groups(rows))
         in_sight = [_newest(past, group[0].memory.age) for group in groups]
         longest = max(in_sight, key=_frames)
-        shared = self.model.encode_shared(pixels[None, None], longest, position,
+        shared = self.model.encode_shared(pixels, longest, position,
                                           self._padded_stages(size))
         answers: dict[str, _RowAnswer] = {}
         for group, seen in zip(groups, in_sight, strict=True):

@@ -1,8 +1,9 @@
 """Auxiliary heads for networks that start from nothing. They live in training only.
 
 A trunk from scratch gets a faint signal through text and decoder. The heads teach it directly:
-class and colour of every pixel on the maps before fusion, the mask on the features before the
-decoder, and the displacement of objects on HSA's output. Features are read with forward hooks.
+class, colour and displacement of every object pixel on the maps before fusion, what its object has
+been doing on HSA's output, and the mask on the features before the decoder. Features are read with
+forward hooks.
 """
 
 from __future__ import annotations
@@ -14,30 +15,40 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samwise_ros.model.samwise import ClipOutput, SamwiseModel
-from samwise_ros.training.batches import SceneLabels, TrainBatch
+from samwise_ros.training.batches import SceneLabels, TrainBatch, Vocabulary
 from samwise_ros.training.config import LossSetup
 from samwise_ros.training.losses import frame_losses
+from samwise_ros.training.scene_geometry import (
+    displacements,
+    look_up,
+    nearest_labels,
+    ways_to_middle,
+)
 
 BACKGROUND_WEIGHT = 0.2  # most pixels are background
+MOVED = 0.2  # of a cell of 16 pixels: less than this may be nothing
+TAG_WEIGHT = 4.0  # of what an object does, since it does few of all things
 
 
 class AuxiliaryHeads(nn.Module):
-    """Heads over the maps of stages 0..2 and over the stride-16 features.
+    """Heads over the maps of stages 0..2, over HSA's output and over the stride-16 features.
 
     Args:
         model: Its trunk and first adapter are hooked while `self` exists.
-        num_classes, num_colours: Of the data, without background.
+        vocabulary: Of the data.
     """
 
-    def __init__(self, model: SamwiseModel, num_classes: int, num_colours: int) -> None:
+    def __init__(self, model: SamwiseModel, vocabulary: Vocabulary) -> None:
         super().__init__()
-        self.num_classes = num_classes + 1
-        outputs = self.num_classes + num_colours + 1 + 2  # class, colour, way to the middle
+        self.vocabulary = vocabulary
+        outputs = vocabulary.classes + vocabulary.colours + 2 + 2  # and the way to the middle
         channels = model.config.hiera.channels
         # Stage 0 answers per pixel; deeper stages for the 2 x 2 or 4 x 4 finer cells they hold.
         self.dense = nn.ModuleList(nn.Conv2d(channels[i], outputs * 4**i, 1) for i in range(3))
+        self.flow = nn.ModuleList(nn.Conv2d(channels[i], 2 * 4**i, 1) for i in range(3))
         self.mask = nn.Conv2d(model.config.hidden_dim, 16, 1)
-        self.flow = nn.Linear(model.config.cmt.dim, 2)
+        self.tags = nn.Linear(model.config.cmt.dim, vocabulary.tags)
+        self._lag = max(1, model.config.hiera.stem_lag)
         self._maps: list[list[Tensor]] = [[], [], []]
         self._mixed: list[Tensor] = []
         trunk = model.sam.image_encoder.trunk
@@ -64,8 +75,11 @@ class AuxiliaryHeads(nn.Module):
             losses["deep"] = self._mask_loss(output.vision, graded, setup.absent)
         if batch.labels is not None and setup.dense > 0:
             losses["dense"], losses["class_accuracy"] = self._dense_loss(batch.labels)
-        if batch.labels is not None and setup.flow > 0 and batch.pixels.shape[1] > 1:
-            losses["flow"] = self._flow_loss(batch.labels)
+        if batch.labels is not None and batch.pixels.shape[1] > 1:
+            if setup.flow > 0:
+                losses["flow"], losses["flow_of_zero"] = self._flow_loss(batch.labels)
+            if setup.tags > 0:
+                losses["tags"], losses["moving_accuracy"] = self._tag_loss(batch.labels)
         return losses
 
     def _mask_loss(self, vision: Tensor, batch: TrainBatch, absent: float) -> Tensor:
@@ -87,9 +101,9 @@ class AuxiliaryHeads(nn.Module):
             v = _in_clip_order(maps, labels.numbers.shape[:2]).permute(0, 3, 1, 2)
             logits = F.pixel_shuffle(self.dense[index](v), 2**index)
             classes, colours, way = logits.split(
-                [self.num_classes, logits.shape[1] - self.num_classes - 2, 2], dim=1)
+                [self.vocabulary.classes + 1, self.vocabulary.colours + 1, 2], dim=1)
             numbers = nearest_labels(labels.numbers.flatten(0, 1), logits.shape[-2:])
-            truth = _look_up(labels.classes, numbers), _look_up(labels.colours, numbers)
+            truth = look_up(labels.classes, numbers), look_up(labels.colours, numbers)
             for part, answer in zip((classes, colours), truth, strict=True):
                 weight = torch.ones(part.shape[1], device=part.device)
                 weight[0] = BACKGROUND_WEIGHT
@@ -101,26 +115,65 @@ class AuxiliaryHeads(nn.Module):
             accuracy = ((classes.argmax(1) == truth[0]) & found).sum() / found.sum().clamp(min=1)
         return total / 3, accuracy.detach()
 
-    def _flow_loss(self, labels: SceneLabels) -> Tensor:
-        """Smooth L1 of each object pixel's displacement since the frame before, in cells."""
-        frames = len(self._mixed)
-        batch, side = labels.numbers.shape[0], self._side
-        height, width = (s // 16 for s in labels.numbers.shape[-2:])
-        rows, columns = height // side, width // side
-        cells = torch.stack(self._mixed, 1) if frames > 1 else self._mixed[0].unflatten(
-            1, (-1, side * side))
-        if frames == 1:  # all frames in one call: [B*cells, T*P*P, D]
-            frames = cells.shape[1]
-        predicted = self.flow(cells).view(batch, rows, columns, frames, side, side, 2)
-        predicted = predicted.permute(0, 3, 1, 4, 2, 5, 6).reshape(batch, frames, height, width, 2)
-        moved, known = displacements(labels.numbers)
-        numbers = nearest_labels(labels.numbers.flatten(0, 1), (height, width))
+    def _flow_loss(self, labels: SceneLabels) -> tuple[Tensor, Tensor]:
+        """Smooth L1 of each object pixel's displacement over the stem's lag, in cells of 16.
+
+        Also what predicting no motion would cost.
+        """
+        total, of_zero = 0.0, 0.0
+        moved, known = displacements(labels.numbers, self._lag)
+        for index, maps in enumerate(self._maps):
+            v = _in_clip_order(maps, labels.numbers.shape[:2]).permute(0, 3, 1, 2)
+            predicted = F.pixel_shuffle(self.flow[index](v), 2**index).permute(0, 2, 3, 1)
+            numbers = nearest_labels(labels.numbers.flatten(0, 1), predicted.shape[1:3]).long()
+            target = _of_object(moved.flatten(0, 1), numbers)
+            use = _of_object(known.flatten(0, 1)[..., None], numbers)[..., 0] & (numbers > 0)
+            total = total + _mean_miss(predicted, target, use)
+            of_zero = of_zero + _mean_miss(torch.zeros_like(target), target, use)
+        return total / 3, of_zero / 3
+
+    def _tag_loss(self, labels: SceneLabels) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of what each object pixel's object does; also accuracy of "still" or not.
+
+        An object counts once it has moved since the clip's first frame: before, nobody could know.
+        """
+        batch, frames, height, width = labels.numbers.shape
+        logits = self.tags(self._hsa_output(batch, height // 16, width // 16))
+        numbers = nearest_labels(labels.numbers.flatten(0, 1), (height // 16, width // 16))
         numbers = numbers.unflatten(0, (batch, frames)).long()
-        index = numbers.flatten(2)
-        target = torch.gather(moved, 2, index[..., None].expand(*index.shape, 2)).view_as(predicted)
-        use = torch.gather(known, 2, index).view_as(numbers) & (numbers > 0)
-        loss = F.smooth_l1_loss(predicted, target, reduction="none", beta=0.1).sum(-1)
-        return (loss * use).sum() / use.sum().clamp(min=1)
+        still = labels.tags[:, :, self.vocabulary.still] > 0
+        moved, known = displacements(labels.numbers, frames)
+        known &= (moved.norm(dim=-1).cummax(1).values > MOVED) | still[:, None]
+        use = _of_object(known.flatten(0, 1)[..., None], numbers.flatten(0, 1))[..., 0]
+        use &= numbers.flatten(0, 1) > 0
+        truth = _of_object(labels.tags.repeat_interleave(frames, 0), numbers.flatten(0, 1))
+        logits = logits.flatten(0, 1)
+        miss = F.binary_cross_entropy_with_logits(
+            logits, truth, reduction="none", pos_weight=logits.new_tensor(TAG_WEIGHT)).mean(-1)
+        right = (logits[..., self.vocabulary.still] > 0) == (truth[..., self.vocabulary.still] > 0)
+        count = use.sum().clamp(min=1)
+        return (miss * use).sum() / count, (right & use).sum().detach() / count
+
+    def _hsa_output(self, batch: int, height: int, width: int) -> Tensor:
+        """What the first adapter's HSA adds: [B, T, h, w, D], from one call or one per frame."""
+        side = self._side
+        cells = [part.unflatten(1, (-1, side * side)) for part in self._mixed]
+        mixed = torch.cat(cells, dim=1)  # [B*cells, T, P*P, D]
+        frames = mixed.shape[1]
+        mixed = mixed.view(batch, height // side, width // side, frames, side, side, -1)
+        return mixed.permute(0, 3, 1, 4, 2, 5, 6).reshape(batch, frames, height, width, -1)
+
+
+def _mean_miss(guess: Tensor, target: Tensor, use: Tensor) -> Tensor:
+    """Mean smooth L1 distance of [M, h, w, 2] vectors over the pixels to `use`."""
+    miss = F.smooth_l1_loss(guess, target, reduction="none", beta=0.1).sum(-1)
+    return (miss * use).sum() / use.sum().clamp(min=1)
+
+
+def _of_object(table: Tensor, numbers: Tensor) -> Tensor:
+    """Per pixel the entry of its object: table [M, O + 1, K], numbers [M, h, w] -> [M, h, w, K]."""
+    index = numbers.flatten(1)[..., None].expand(-1, -1, table.shape[-1])
+    return torch.gather(table, 1, index).view(*numbers.shape, -1)
 
 
 def _keep(maps: list[Tensor]) -> Callable[..., None]:
@@ -135,66 +188,3 @@ def _in_clip_order(maps: list[Tensor], shape: tuple[int, int]) -> Tensor:
     if len(maps) == 1:
         return maps[0]
     return torch.stack(maps, dim=1).flatten(0, 1)
-
-
-def nearest_labels(numbers: Tensor, size: tuple[int, int]) -> Tensor:
-    """[M, H, W] -> [M, h, w], the value at the middle of each cell."""
-    step_y, step_x = numbers.shape[1] // size[0], numbers.shape[2] // size[1]
-    return numbers[:, step_y // 2 :: step_y, step_x // 2 :: step_x]
-
-
-def _look_up(table: Tensor, numbers: Tensor) -> Tensor:
-    """Table [B, O + 1] at numbers [B*T, h, w] -> int64 [B*T, h, w]."""
-    frames = numbers.shape[0] // table.shape[0]
-    table = table.repeat_interleave(frames, 0)
-    return torch.gather(table, 1, numbers.flatten(1).long()).view(numbers.shape)
-
-
-def middles(numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """Middle of each object's mask.
-
-    Args:
-        numbers: uint8 [M, H, W] object numbers.
-
-    Returns:
-        float [M, O + 1, 2] (x, y) in pixels and [M, O + 1] areas.
-    """
-    one_hot = F.one_hot(numbers.long(), int(numbers.max()) + 1).float()  # [M, H, W, O + 1]
-    area = one_hot.sum((1, 2))
-    ys = torch.arange(numbers.shape[1], dtype=torch.float32, device=numbers.device)
-    xs = torch.arange(numbers.shape[2], dtype=torch.float32, device=numbers.device)
-    x = (one_hot.sum(1) * xs[:, None]).sum(1)
-    y = (one_hot.sum(2) * ys[:, None]).sum(1)
-    return torch.stack((x, y), -1) / area.clamp(min=1)[..., None], area
-
-
-def ways_to_middle(numbers: Tensor, cell: float = 16.0) -> Tensor:
-    """From each pixel to the middle of its object, in units of `cell` pixels: [M, 2, H, W]."""
-    middle, _ = middles(numbers)
-    index = numbers.flatten(1).long()[..., None].expand(-1, -1, 2)
-    target = torch.gather(middle, 1, index).view(*numbers.shape, 2).permute(0, 3, 1, 2)
-    ys = torch.arange(numbers.shape[1], dtype=torch.float32, device=numbers.device)
-    xs = torch.arange(numbers.shape[2], dtype=torch.float32, device=numbers.device)
-    here = torch.stack(torch.meshgrid(xs, ys, indexing="xy"))
-    return (target - here) / cell
-
-
-def displacements(numbers: Tensor, cell: float = 16.0) -> tuple[Tensor, Tensor]:
-    """How far the middle of each object's mask moved since the frame before.
-
-    Args:
-        numbers: uint8 [B, T, H, W] object numbers.
-        cell: Pixels per unit of the result.
-
-    Returns:
-        float [B, T, O + 1, 2] (x, y; zero on the first frame) and bool [B, T, O + 1], True where
-        the object was seen on both frames.
-    """
-    middle, area = (part.unflatten(0, numbers.shape[:2]) for part in middles(numbers.flatten(0, 1)))
-    moved = torch.zeros_like(middle)
-    moved[:, 1:] = (middle[:, 1:] - middle[:, :-1]) / cell
-    seen = area > 0
-    known = seen.clone()
-    known[:, 0] = False
-    known[:, 1:] &= seen[:, :-1]
-    return moved, known

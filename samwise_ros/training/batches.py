@@ -15,10 +15,25 @@ from samwise_ros.data.transforms import normalise, normalise_caption
 from samwise_ros.structures import DataError
 from samwise_ros.training.config import DataSetup
 
+STILL = "still"
 MIN_VISIBLE = 12  # pixels at the packed size; fewer are neither visible nor absent
 
 _SIDES = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
 _SIDE_WORDS = re.compile(r"\b(leftmost|rightmost|left|right)\b")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """How many classes, colours and motion tags simulated data tells apart (without background).
+
+    Attributes:
+        still: Index of the tag of what does not move, -1 where there is none.
+    """
+
+    classes: int = 0
+    colours: int = 0
+    tags: int = 0
+    still: int = -1
 
 
 @dataclass(frozen=True)
@@ -28,11 +43,13 @@ class SceneLabels:
     Attributes:
         numbers: uint8 [B, T, H, W] object numbers, 0 background.
         classes, colours: int64 [B, O + 1] index of each object's class and colour, 0 background.
+        tags: float32 [B, O + 1, K] 1 for what each object does during its clip.
     """
 
     numbers: Tensor
     classes: Tensor
     colours: Tensor
+    tags: Tensor
 
 
 @dataclass(frozen=True)
@@ -73,7 +90,7 @@ class TrainBatch:
         labels = self.labels
         if labels is not None:
             labels = SceneLabels(labels.numbers.to(device), labels.classes.to(device),
-                                 labels.colours.to(device))
+                                 labels.colours.to(device), labels.tags.to(device))
         return TrainBatch(self.pixels.to(device), self.expressions, self.clip_of_row.to(device),
                           self.masks.to(device), labels, self.kinds, self.valid)
 
@@ -106,6 +123,8 @@ class PackedBatches:
                  for entry in pack.objects(clip)]
         self.classes = sorted({entry["class"] for entry in facts if "class" in entry})
         self.colours = sorted({entry["colour"] for entry in facts if "colour" in entry})
+        tags = {tag for entry in facts for tag in entry.get("tags", ())}
+        self.tags = sorted(tags | {_SIDES.get(tag, tag) for tag in tags})
 
     def __len__(self) -> int:
         return len(self._index)
@@ -116,9 +135,10 @@ class PackedBatches:
         return max(1, len(self) // self.setup.clips)
 
     @property
-    def vocabulary(self) -> tuple[int, int]:
-        """Number of classes and of colours in the data."""
-        return len(self.classes), len(self.colours)
+    def vocabulary(self) -> Vocabulary:
+        """What the facts of the data tell apart."""
+        still = self.tags.index(STILL) if STILL in self.tags else -1
+        return Vocabulary(len(self.classes), len(self.colours), len(self.tags), still)
 
     def batch(self, step: int) -> TrainBatch:
         """The batch of one step."""
@@ -146,22 +166,29 @@ class PackedBatches:
                                   self.setup.kind_weights, rng)
         frames, numbers = pack.frames(clip)[indices], pack.labels(clip)[indices]
         texts = [normalise_caption(text) for text, _, _ in chosen]
+        flipped = False
         if self.setup.flip and rng.random() < 0.5:
             frames, numbers = frames[:, :, ::-1].copy(), numbers[:, :, ::-1].copy()
             texts = [swap_sides(text) for text in texts]
+            flipped = True
         masks = np.stack([np.isin(numbers, answer) for _, _, answer in chosen])
         return TrainBatch(_pixels(frames), tuple(texts), torch.zeros(len(texts), dtype=torch.long),
-                          torch.from_numpy(masks), self._labels(pack, clip, numbers),
+                          torch.from_numpy(masks), self._labels(pack, clip, numbers, flipped),
                           tuple(str(kind) for _, kind, _ in chosen))
 
-    def _labels(self, pack: PackedClips, clip: int, numbers: np.ndarray) -> SceneLabels | None:
+    def _labels(self, pack: PackedClips, clip: int, numbers: np.ndarray,
+                flipped: bool) -> SceneLabels | None:
         facts = pack.objects(clip)
         if not self.classes or not all("class" in entry for entry in facts):
             return None
         classes = [0] + [self.classes.index(entry["class"]) + 1 for entry in facts]
         colours = [0] + [self.colours.index(entry["colour"]) + 1 for entry in facts]
+        tags = torch.zeros(1, len(facts) + 1, len(self.tags))
+        for row, entry in enumerate(facts, start=1):
+            for tag in entry.get("tags", ()):
+                tags[0, row, self.tags.index(_SIDES.get(tag, tag) if flipped else tag)] = 1
         return SceneLabels(torch.from_numpy(numbers)[None], torch.tensor([classes]),
-                           torch.tensor([colours]))
+                           torch.tensor([colours]), tags)
 
 
 def draw_frames(length: int, frames: int, max_stride: int, rng: np.random.Generator) -> np.ndarray:
@@ -200,7 +227,8 @@ def join_clips(clips: Sequence[TrainBatch]) -> TrainBatch:
     if all(clip.labels is not None for clip in clips):
         labels = SceneLabels(torch.cat([clip.labels.numbers for clip in clips]),
                              _padded([clip.labels.classes for clip in clips]),
-                             _padded([clip.labels.colours for clip in clips]))
+                             _padded([clip.labels.colours for clip in clips]),
+                             _padded([clip.labels.tags for clip in clips]))
     return TrainBatch(torch.cat([clip.pixels for clip in clips]),
                       tuple(text for clip in clips for text in clip.expressions), rows,
                       torch.cat([clip.masks for clip in clips]), labels,
@@ -208,8 +236,10 @@ def join_clips(clips: Sequence[TrainBatch]) -> TrainBatch:
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:
+    """Join [1, O + 1, ...] tables of different length."""
     width = max(row.shape[1] for row in rows)
-    return torch.cat([torch.nn.functional.pad(row, (0, width - row.shape[1])) for row in rows])
+    return torch.cat([torch.cat((row, row.new_zeros(1, width - row.shape[1], *row.shape[2:])), 1)
+                      for row in rows])
 
 
 def _pixels(frames: np.ndarray) -> Tensor:

@@ -28,6 +28,8 @@ class ModelSetup:
         name: Size name.
         changes: Fields of `ModelConfig` that differ from the named size.
         init: Training checkpoint, weight file or folder to start from; None: seeded random weights.
+        grown: Parameters with one of these in their name may be missing in `init`; they start from
+            the seed (a part that an earlier stage did not have).
         sam2, roberta: Weights of the frozen parts of official sizes (file and folder).
         allow_ris: `init` comes from RIS pre-training: its missing HSA is seeded, its missing
             object-score head taken from `sam2`.
@@ -41,6 +43,7 @@ class ModelSetup:
     name: str = "nano"
     changes: Mapping[str, Any] = field(default_factory=dict)
     init: str | None = None
+    grown: tuple[str, ...] = ()
     sam2: str | None = None
     roberta: str | None = None
     allow_ris: bool = False
@@ -107,7 +110,8 @@ class LossSetup:
         score: Binary cross-entropy of the object score.
         deep: Mask loss on the stride-16 features before the decoder (auxiliary head).
         dense: Per-pixel class and colour on the maps before fusion (auxiliary heads).
-        flow: Per-pixel object displacement from HSA's output (auxiliary head).
+        flow: Per-pixel object displacement on the maps before fusion (auxiliary heads).
+        tags: What each object does, per pixel, from HSA's output (auxiliary head).
     """
 
     focal: float = 1.0
@@ -120,6 +124,7 @@ class LossSetup:
     deep: float = 0.0
     dense: float = 0.0
     flow: float = 0.0
+    tags: float = 0.0
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):

@@ -15,7 +15,7 @@ from samwise_ros.data.ref_youtube_vos import RefYoutubeVosSource
 from samwise_ros.data.refcoco import RefCocoSource
 from samwise_ros.data.transforms import image_transform, video_transform
 from samwise_ros.structures import ConfigError, DataError
-from samwise_ros.training.batches import TrainBatch
+from samwise_ros.training.batches import TrainBatch, Vocabulary
 from samwise_ros.training.config import DataSetup
 
 
@@ -57,7 +57,7 @@ class LoaderBatches:
     can be asked for; asking in order is quick, because the loader works ahead.
     """
 
-    vocabulary = (0, 0)
+    vocabulary = Vocabulary()  # real data names no classes
 
     def __init__(self, datasets: Sequence[ClipDataset], clips: int, image_size: int,
                  workers: int = 0, seed: int = 0, rank: int = 0, world: int = 1) -> None:

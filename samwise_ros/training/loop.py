@@ -83,9 +83,9 @@ class Trainer:
         config = self.config
         self.trained = freeze_rest(self.model, config.model.trainable, config.model.frozen)
         heads = None
-        if config.loss.deep + config.loss.dense + config.loss.flow > 0:
-            classes, colours = self.batches.vocabulary
-            heads = AuxiliaryHeads(self.model, classes, colours)
+        loss = config.loss
+        if loss.deep + loss.dense + loss.flow + loss.tags > 0:
+            heads = AuxiliaryHeads(self.model, self.batches.vocabulary)
             load_heads(heads, config.model.init)
         unit = LossUnit(self.model, heads, config)
         if config.devices > 1:

@@ -17,7 +17,7 @@ from samwise_ros.model.checkpoint_parts import fill_ris
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.structures import ConfigError
 from samwise_ros.training.auxiliary import AuxiliaryHeads
-from samwise_ros.training.batches import PackedBatches, TrainBatch
+from samwise_ros.training.batches import PackedBatches, TrainBatch, Vocabulary
 from samwise_ros.training.checkpointing import best_weights, read_state
 from samwise_ros.training.config import TrainConfig
 from samwise_ros.training.loader import LoaderBatches, make_datasets
@@ -31,8 +31,8 @@ class BatchSource(Protocol):
         """Batches in one pass over the data."""
 
     @property
-    def vocabulary(self) -> tuple[int, int]:
-        """Number of classes and colours of simulated data, (0, 0) elsewhere."""
+    def vocabulary(self) -> Vocabulary:
+        """What simulated data tells apart; nothing elsewhere."""
 
     def batch(self, number: int) -> TrainBatch:
         """The batch with this number."""
@@ -71,6 +71,9 @@ def _from_start(config: TrainConfig, target: ModelConfig) -> SamwiseModel:
     state = best_weights(read_state(path))
     if setup.allow_ris:
         state = fill_ris(state, model.state_dict(), config.seed, setup.sam2)
+    for name, value in model.state_dict().items():
+        if name not in state and any(part in name for part in setup.grown):
+            state[name] = value
     load_strict(model, state, str(path), setup.changes)
     return model
 
@@ -78,16 +81,15 @@ def _from_start(config: TrainConfig, target: ModelConfig) -> SamwiseModel:
 def load_heads(heads: AuxiliaryHeads, init: str | None) -> bool:
     """Take the auxiliary heads over from the training checkpoint that a stage starts from.
 
-    Returns whether there were heads of the same shapes.
+    Those that it lacks, or has in another shape, start anew. Returns whether any was taken over.
     """
     if init is None or Path(init).suffix != ".pt":
         return False
-    state = read_state(Path(init))["heads"]
     shapes = {name: value.shape for name, value in heads.state_dict().items()}
-    if state is None or {name: value.shape for name, value in state.items()} != shapes:
-        return False
-    heads.load_state_dict(state)
-    return True
+    state = {name: value for name, value in (read_state(Path(init))["heads"] or {}).items()
+             if shapes.get(name) == value.shape}
+    heads.load_state_dict(state, strict=False)
+    return bool(state)
 
 
 def _folder_of(init: str | None) -> Path | None:

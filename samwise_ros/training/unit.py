@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -40,6 +42,7 @@ class LossUnit(nn.Module):
 
     def forward(self, batch: TrainBatch, tokens: Tokens) -> dict[str, Tensor]:
         """Weighted terms under their names, their sum as "total", measures with other names."""
+        batch = replace(batch, pixels=self.model.pair_frames(batch.pixels)[0])
         if self.heads is not None:
             self.heads.clear()
         if self.config.image_only:

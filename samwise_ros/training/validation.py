@@ -46,6 +46,7 @@ def stream_clip(model: SamwiseModel, pixels: Tensor, tokens: Tokens,
     Returns:
         bool [N, T, H, W] and object scores [N, T].
     """
+    pixels, _ = model.pair_frames(pixels)
     text, bank, context = model.encode_text(tokens), MemoryBank(), None
     last = torch.zeros(len(clip_of_row), dtype=torch.long)
     cme = model.config.cme

@@ -2,7 +2,8 @@
 
 The stand-in marks pixels whose red value is above 127, so a test knows which mask to expect, and
 starts in a moment, because nothing here imports torch. It knows a part of the command grammar.
-Environment: STANDIN_SECONDS per frame; a target called "fail" makes every frame raise.
+Environment: STANDIN_SECONDS per frame. Targets with these ids make every frame fail: "fail" (a bug),
+"tight" (memory is full until some is freed), "full" (for good), "lost" (the GPU is gone).
 """
 
 import os
@@ -16,11 +17,19 @@ from samwise_ros.ros.parameters import NodeParameters
 from samwise_ros.structures import Box, CommandError, FrameResult, TargetResult, TargetState
 
 
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's."""
+
+
+class AcceleratorError(RuntimeError):
+    """Named as torch's."""
+
+
 class RedSession:
     """The interface of StreamingSession."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, engine: "RedEngine") -> None:
+        self._engine = engine
         self._commands = 0
         self._index = 0
         self._targets: dict[str, tuple[str, int]] = {}
@@ -38,16 +47,15 @@ class RedSession:
             self._targets = {}
             name, expression = "target", text
         self._commands += 1
-        self._targets[name] = (expression, self._commands)
+        self._targets = self._targets | {name: (expression, self._commands)}
         return self._commands
 
     def reset(self) -> None:
         self._index = 0
 
     def step(self, rgb: np.ndarray, stamp: object = None) -> FrameResult:
-        time.sleep(self._seconds)
-        if "fail" in self._targets:
-            raise RuntimeError("CUDA error: the stand-in was told to fail")
+        time.sleep(self._engine.seconds)
+        self._fail_if_told()
         self._index += 1
         mask = rgb[..., 0] > 127
         visible = bool(mask.any())
@@ -58,6 +66,17 @@ class RedSession:
                          np.zeros((4, 4), np.float32))
             for name, expression, command in self.targets)
         return FrameResult(self._index - 1, stamp, rgb.shape[:2], targets)
+
+    def _fail_if_told(self) -> None:
+        if "fail" in self._targets:
+            raise RuntimeError("the stand-in was told to fail")
+        if "full" in self._targets or ("tight" in self._targets and not self._engine.freed):
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        if "lost" in self._targets:
+            self._engine.lost = True
+        if self._engine.lost:
+            raise AcceleratorError("CUDA error: an illegal memory access was encountered\n"
+                                   "CUDA kernel errors might be asynchronously reported ...")
 
 
 def tight_box(mask: np.ndarray) -> Box | None:
@@ -72,17 +91,23 @@ class RedEngine:
     """The interface of ModelEngine."""
 
     description = "stand-in"
+    device_memory = None
 
     def __init__(self, parameters: NodeParameters) -> None:
         if parameters.model == "broken":
             raise ValueError("model: the stand-in was told to fail")
-        self._seconds = float(os.environ.get("STANDIN_SECONDS", "0"))
+        self.seconds = float(os.environ.get("STANDIN_SECONDS", "0"))
+        self.freed = self.lost = False
 
     def new_session(self) -> RedSession:
-        return RedSession(self._seconds)
+        return RedSession(self)
+
+    def free_memory(self) -> None:
+        self.freed = True
 
     def close(self) -> None:
-        pass
+        if self.lost:
+            raise AcceleratorError("CUDA error: an illegal memory access was encountered")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from samwise_ros.ros.mailbox import Mailbox
+from samwise_ros.ros.mailbox import Backlog, Mailbox
 from samwise_ros.ros.monitor import StreamMonitor
-from samwise_ros.ros.worker import FrameWorker
+from samwise_ros.ros.worker import FrameWorker, Lane
 
 
 def test_only_the_newest_item_is_kept_and_the_rest_counted():
@@ -17,6 +17,14 @@ def test_only_the_newest_item_is_kept_and_the_rest_counted():
         mailbox.put(number)
     assert mailbox.take(0.1) == 4 and mailbox.dropped == 4
     assert mailbox.take(0.01) is None
+
+
+def test_a_backlog_hands_out_everything_in_order_and_refuses_what_does_not_fit():
+    backlog = Backlog(3)
+    assert [backlog.put(number) for number in range(5)] == [True, True, True, False, False]
+    assert backlog.dropped == 2 and backlog.waiting == 3
+    assert [backlog.take(0.1) for _ in range(3)] == [0, 1, 2]
+    assert backlog.put(5) and backlog.take(0.1) == 5
 
 
 def test_taking_waits_for_an_item_from_another_thread():
@@ -37,7 +45,8 @@ def test_closing_wakes_the_taker_and_refuses_more():
 
 
 def test_the_worker_goes_on_after_a_failure_and_stops_when_told():
-    mailbox, seen, failures, done = Mailbox(), [], [], threading.Event()
+    changed = threading.Condition()
+    mailbox, seen, failures, done = Mailbox(changed), [], [], threading.Event()
 
     def answer(item: str) -> None:
         seen.append(item)
@@ -45,7 +54,7 @@ def test_the_worker_goes_on_after_a_failure_and_stops_when_told():
         if item == "bad":
             raise ValueError("bad item")
 
-    worker = FrameWorker(mailbox, answer, failures.append)
+    worker = FrameWorker([Lane(mailbox, answer, failures.append)], changed)
     worker.start()
     for item in ("bad", "good"):
         done.clear()
@@ -56,14 +65,37 @@ def test_the_worker_goes_on_after_a_failure_and_stops_when_told():
 
 
 def test_stopping_a_worker_that_hangs_returns_false_in_time():
-    mailbox, release, started = Mailbox(), threading.Event(), threading.Event()
-    worker = FrameWorker(mailbox, lambda item: (started.set(), release.wait(30)), print)
+    changed, release, started = threading.Condition(), threading.Event(), threading.Event()
+    mailbox = Mailbox(changed)
+    worker = FrameWorker(
+        [Lane(mailbox, lambda item: (started.set(), release.wait(30)), print)], changed)
     worker.start()
     mailbox.put("slow")
     assert started.wait(5.0)
     assert not worker.stop(0.05)
     release.set()
     assert worker.stop(5.0)
+
+
+def test_lanes_are_served_in_turns_however_full_they_are():
+    changed, seen, done = threading.Condition(), [], threading.Event()
+
+    def answer(item: str) -> None:
+        seen.append(item)
+        if item == "end":
+            done.set()
+
+    lanes = [Lane(Backlog(10, changed), answer, print) for _ in range(3)]
+    for number in range(4):
+        lanes[0].mailbox.put(f"a{number}")
+    for number in range(2):
+        lanes[2].mailbox.put(f"c{number}")
+    lanes[1].mailbox.put("b0")
+    worker = FrameWorker(lanes, changed)
+    worker.start()
+    lanes[0].mailbox.put("end")
+    assert done.wait(5.0) and worker.stop(5.0)
+    assert seen == ["a0", "b0", "c0", "a1", "c1", "a2", "a3", "end"]
 
 
 def test_the_monitor_reports_rates_and_percentiles_of_the_last_answers():
@@ -82,7 +114,15 @@ def test_the_monitor_reports_rates_and_percentiles_of_the_last_answers():
     assert report.latency_p95 == pytest.approx(0.050)
     now[0] += 20
     stalled = monitor.report()
-    assert stalled.idle == pytest.approx(20) and stalled.rate < 6
+    assert stalled.idle == pytest.approx(20) and stalled.rate < 6 and stalled.input_rate < 6
+
+
+def test_the_monitor_counts_resets_and_keeps_the_last_reason():
+    monitor = StreamMonitor()
+    assert (monitor.report().resets, monitor.report().last_reset) == (0, "")
+    monitor.memory_reset("images changed")
+    monitor.memory_reset("stamps jumped back")
+    assert (monitor.report().resets, monitor.report().last_reset) == (2, "stamps jumped back")
 
 
 def test_an_error_stays_until_the_next_answer():

@@ -182,7 +182,7 @@ def test_an_error_in_the_model_is_named_and_the_next_command_helps(setup):
     client.command("add:fail: anything")
     client.spin(0.5)
     client.send(frame_with_square())
-    client.wait(lambda: "RuntimeError: CUDA error" in process.text, "the error is in the log")
+    client.wait(lambda: "RuntimeError: the stand-in was told to fail" in process.text, "the error is in the log")
     client.command("the red square")
     assert mask_array(client.ask(frame_with_square())).any()
 

@@ -1,119 +1,187 @@
-"""One camera of the node: subscription, session, worker thread and publishers."""
+"""One camera of the node: its images, its session and its outputs."""
 
+import threading
 import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNodeMixin
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.time import Time
-from sensor_msgs.msg import Image
 
-from samwise_ros.ros.conversions import Detection2DArray, TargetArray, result_to_msgs
+from samwise_ros.ros.camera_input import CameraInput, InputSettings
 from samwise_ros.ros.engine import Session
-from samwise_ros.ros.image_codec import image_to_rgb
-from samwise_ros.ros.mailbox import Mailbox
+from samwise_ros.ros.faults import DeviceError, DeviceGuard
+from samwise_ros.ros.mailbox import Backlog, Mailbox
 from samwise_ros.ros.monitor import StreamMonitor
-from samwise_ros.ros.worker import FrameWorker
-from samwise_ros.structures import CommandError, SamwiseError
+from samwise_ros.ros.output_settings import OutputSettings
+from samwise_ros.ros.outputs import ResultPublisher
+from samwise_ros.ros.reset_policy import ResetPolicy
+from samwise_ros.ros.target_tracker import TrackState
+from samwise_ros.ros.worker import Lane
+from samwise_ros.structures import FrameResult, SamwiseError
 
-RESULT_QOS = QoSProfile(depth=5)  # reliable and volatile: every subscriber can connect
-IMAGE_QOS = {  # depth 1: more would let the middleware queue old frames
-    "sensor_data": QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT),
-    "reliable": QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE),
-}
-_STOP_TIMEOUT = 10.0  # seconds for the frame in work
+Listener = Callable[[FrameResult, Mapping[str, TrackState]], None]
+
 _LOG_PERIOD = 1.0  # seconds between two lines from one place
 
 
+@dataclass(frozen=True)
+class StreamSettings:
+    """How one camera is served.
+
+    Attributes:
+        input: How images are subscribed to.
+        outputs: What is published, and how.
+        backlog: 0: only the newest image waits. Otherwise every image is answered, in order, and up
+            to this many wait.
+        reset_after_gap: See `ResetPolicy`.
+    """
+
+    input: InputSettings
+    outputs: OutputSettings
+    backlog: int = 0
+    reset_after_gap: float = 0.0
+
+
 class CameraStream:
-    """Answers the newest image of one topic, each answer with the image's own header.
+    """Answers the images of one topic, each answer with the image's own header.
+
+    `submit`, `reset`, `enabled` and the listeners may be used from any thread.
 
     Args:
         node: The lifecycle node that everything is created on. Its publishers are silent while it
             is not active.
+        name: Of the camera; its topics are below it. Empty for the only camera.
         session: What is remembered for this camera; stepped in the worker's thread only.
-        image_qos: A key of `IMAGE_QOS`.
+        guard: Steps the session.
+        settings: How.
+
+    Attributes:
+        monitor: Counts and latencies since `start`.
+        command: Number of the last accepted command.
+        enabled: Whether images are answered.
     """
 
-    def __init__(self, node: LifecycleNodeMixin, session: Session, image_qos: str) -> None:
+    def __init__(self, node: LifecycleNodeMixin, name: str, session: Session, guard: DeviceGuard,
+                 settings: StreamSettings) -> None:
         self.session = session
         self.monitor = StreamMonitor()
         self.command = 0
+        self.enabled = True
         self._node = node
-        self._image_qos = IMAGE_QOS[image_qos]
-        self._mailbox: Mailbox[Image] = Mailbox()
-        self._worker: FrameWorker[Image] | None = None
-        self._subscription = None
-        self._group = MutuallyExclusiveCallbackGroup()
-        self._publishers = {"mask": self._create_publisher(Image, "~/mask")}
-        if TargetArray is not None:
-            self._publishers["targets"] = self._create_publisher(TargetArray, "~/targets")
-        if Detection2DArray is not None:
-            self._publishers["detections"] = self._create_publisher(
-                Detection2DArray, "~/detections")
+        self._name = name
+        self._guard = guard
+        self._settings = settings
+        self._reset_wish = ""
+        self._mailbox: Mailbox[Any] = Mailbox()
+        self._resets = ResetPolicy(settings.reset_after_gap)
+        self._listeners: list[Listener] = []
+        self.input = CameraInput(node, f"{name}/image" if name else "image", settings.input,
+                                 self._on_image)
+        self.outputs = ResultPublisher(node, settings.outputs, f"~/{name}" if name else "~")
 
     @property
     def dropped(self) -> int:
-        """Images that were replaced by a newer one before their turn, since `start`."""
+        """Images that were not answered because newer ones came or too many waited."""
         return self._mailbox.dropped
 
-    def start(self) -> None:
-        """Forget old frames, subscribe and answer."""
+    @property
+    def waiting(self) -> int:
+        """Images that wait for their turn."""
+        return self._mailbox.waiting
+
+    def start(self, changed: threading.Condition) -> Lane[Any]:
+        """Forget old frames and subscribe.
+
+        Args:
+            changed: Notified when an image comes.
+
+        Returns:
+            What the worker has to serve.
+        """
         self.session.reset()
         self.monitor = StreamMonitor()
-        self._mailbox = Mailbox()
-        self._worker = FrameWorker(self._mailbox, self.process, self._frame_failed)
-        self._worker.start()
-        self._subscription = self._node.create_subscription(
-            Image, "image", self._on_image, self._image_qos, callback_group=self._group)
+        self._resets = ResetPolicy(self._settings.reset_after_gap)
+        self._mailbox = (Backlog(self._settings.backlog, changed) if self._settings.backlog
+                         else Mailbox(changed))
+        self.outputs.start()
+        self.input.start()
+        return Lane(self._mailbox, self._answer, self._failed)
 
     def stop(self) -> None:
-        """Unsubscribe and wait for the frame in work."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
-        if self._worker is not None and not self._worker.stop(_STOP_TIMEOUT):
-            self._node.get_logger().warning(
-                f"a frame is still in work after {_STOP_TIMEOUT:.0f} s; its answer is dropped")
-        self._worker = None
+        """Unsubscribe. The worker must have been stopped."""
+        self.input.stop()
+        self.outputs.stop()
 
     def destroy(self) -> None:
         """Stop and remove the publishers."""
         self.stop()
-        for publisher in self._publishers.values():
-            self._node.destroy_lifecycle_publisher(publisher)
-        self._publishers = {}
+        self.outputs.destroy()
 
-    def submit(self, text: str) -> None:
-        """Hand a command to the session; a refusal goes to the log and the status."""
-        try:
-            self.command = self.session.submit(text)
-        except CommandError as error:
-            self.monitor.command_failed(f"command refused: {error}")
-            self._node.get_logger().error(f"command refused: {error}",
-                                          throttle_duration_sec=_LOG_PERIOD)
-            return
-        self._node.get_logger().info(f"command {self.command}: {text[:200]!r}")
+    def submit(self, text: str) -> int:
+        """Hand a command to the session and return its number. Raises CommandError."""
+        number = self.session.submit(text)
+        self.command = max(self.command, number)
+        return number
 
-    def process(self, image: Image) -> None:
-        """Answer one image: decode, step, publish. Runs in the worker's thread."""
-        result = self.session.step(image_to_rgb(image), image.header)
-        messages = result_to_msgs(result, image.header)
-        for name, publisher in self._publishers.items():
-            publisher.publish(getattr(messages, name))
-        age = self._node.get_clock().now() - Time.from_msg(
-            image.header.stamp, clock_type=self._node.get_clock().clock_type)
-        self.monitor.frame_answered(age.nanoseconds * 1e-9)
+    def reset(self) -> None:
+        """Forget what was seen before the next frame; what is looked for stays."""
+        self._reset_wish = "asked for"
 
-    def _create_publisher(self, message_type: type, topic: str) -> object:
-        return self._node.create_lifecycle_publisher(message_type, topic, RESULT_QOS)
+    def add_listener(self, listener: Listener) -> None:
+        """Have every answer handed over after it was published, in the worker's thread."""
+        self._listeners.append(listener)
 
-    def _on_image(self, image: Image) -> None:
+    def remove_listener(self, listener: Listener) -> None:
+        """Undo `add_listener`."""
+        self._listeners.remove(listener)
+
+    def _on_image(self, message: Any) -> None:
         self.monitor.image_received()
-        self._mailbox.put(image)
+        if not self._answering():
+            return
+        if not self._mailbox.put(message) and self._settings.backlog:
+            self._node.get_logger().error(
+                f"{self.input.topic}: {self._settings.backlog} images wait, one more is dropped; "
+                "play the recording more slowly or raise queue_size",
+                throttle_duration_sec=_LOG_PERIOD)
 
-    def _frame_failed(self, error: Exception) -> None:
+    def _answering(self) -> bool:
+        return self.enabled and not self._guard.fault
+
+    def _answer(self, message: Any) -> None:
+        """Answer one image: decode, step, publish. Runs in the worker's thread."""
+        if not self._answering():
+            return
+        header = message.header
+        rgb = self.input.decode(message)
+        self._reset_if_needed(rgb.shape[:2], Time.from_msg(header.stamp).nanoseconds * 1e-9)
+        result = self._guard.step(self.session, rgb, header)
+        states = self.outputs.publish(result, header, rgb)
+        clock = self._node.get_clock()
+        age = clock.now() - Time.from_msg(header.stamp, clock_type=clock.clock_type)
+        self.monitor.frame_answered(age.nanoseconds * 1e-9)
+        for listener in tuple(self._listeners):
+            listener(result, states)
+
+    def _reset_if_needed(self, size: tuple[int, int], stamp: float) -> None:
+        wish, self._reset_wish = self._reset_wish, ""
+        reason = self._resets.judge(size, stamp) or wish
+        if not reason:
+            return
+        self.session.reset()
+        self.outputs.reset()
+        self.monitor.memory_reset(reason)
+        self._node.get_logger().warning(
+            f"{self.input.topic}: memory reset: {reason}; targets are searched for anew",
+            throttle_duration_sec=_LOG_PERIOD)
+
+    def _failed(self, error: Exception) -> None:
         """Name the failure; the session is as it was before the frame."""
+        if isinstance(error, DeviceError):  # comes once, and diagnostics repeat it
+            self._node.get_logger().error(f"no more answers: {error}")
+            return
         if isinstance(error, SamwiseError):
             reason = f"frame not answered: {error}"
         else:

@@ -40,6 +40,13 @@ class Engine(Protocol):
     def new_session(self) -> Session:
         """A session for one camera."""
 
+    @property
+    def device_memory(self) -> int | None:
+        """Bytes of GPU memory that this process holds; None without a GPU."""
+
+    def free_memory(self) -> None:
+        """Give back what is cached but not in use."""
+
     def close(self) -> None:
         """Free what the model occupies."""
 
@@ -78,14 +85,28 @@ class ModelEngine:
 
         return StreamingSession(self._model, self._session_config)
 
-    def close(self) -> None:
-        """Drop the model and give cached GPU memory back."""
+    @property
+    def device_memory(self) -> int | None:
+        """Bytes that torch has reserved on the model's GPU; None on the CPU."""
         import torch
 
-        self._model = None
+        model = self._model  # may be closed meanwhile
+        if model is None or model.device.type != "cuda":
+            return None
+        return torch.cuda.memory_reserved(model.device)
+
+    def free_memory(self) -> None:
+        """Collect garbage and give cached GPU memory back."""
+        import torch
+
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """Drop the model and give GPU memory back."""
+        self._model = None
+        self.free_memory()
 
     def _warm_up(self) -> None:
         session = self.new_session()

@@ -1,46 +1,36 @@
 """The lifecycle node: camera images and a text command in, masks and boxes out.
 
-configure loads and warms up the model, activate subscribes to the camera, deactivate unsubscribes,
+configure loads and warms up the model, activate subscribes to the cameras, deactivate unsubscribes,
 cleanup frees the model. Whoever starts the node asks for the transitions (launch/, or
 `samwise_lifecycle`). Commands are accepted in every state.
 """
 
 import gc
-import threading
 import traceback
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
-from rclpy.qos import QoSDurabilityPolicy, QoSProfile
-from std_msgs.msg import String
 
 from samwise_ros.allocator import keep_freed_memory
+from samwise_ros.ros.camera_group import CameraGroup, stream_settings
 from samwise_ros.ros.camera_stream import CameraStream
-from samwise_ros.ros.conversions import Status, missing_messages
-from samwise_ros.ros.diagnostics import NodeHealth, health_to_diagnostics, health_to_status
+from samwise_ros.ros.command_input import CommandInput
+from samwise_ros.ros.conversions import missing_messages
 from samwise_ros.ros.engine import Engine, ModelEngine
-from samwise_ros.ros.monitor import StreamMonitor
+from samwise_ros.ros.health import HealthReporter
 from samwise_ros.ros.parameter_server import declare_parameters, read_parameters
 from samwise_ros.ros.parameters import NodeParameters
 from samwise_ros.structures import SamwiseError
 
 EngineFactory = Callable[[NodeParameters], Engine]
 
-_COMMAND_QOS = QoSProfile(depth=100)
-_LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
-_STATUS_PERIOD = 1.0  # seconds
-_KEPT_COMMANDS = 100  # that came before the node was configured
-_IDLE_LOG_PERIOD = 10.0  # seconds
-
 
 class SamwiseNode(LifecycleNodeMixin, Node):
-    """Segments what a text command names, on the newest image of one camera.
+    """Segments what a text command names, on the images of one or several cameras.
 
     Args:
         engine_factory: Makes the model from the parameters; called on configure.
@@ -54,53 +44,62 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         LifecycleNodeMixin.__init__(self, callback_group=MutuallyExclusiveCallbackGroup())
         self._engine_factory = engine_factory
         self._engine: Engine | None = None
-        self._stream: CameraStream | None = None
+        self._group: CameraGroup | None = None
         self._active = False
-        self._early_commands: deque[str] = deque(maxlen=_KEPT_COMMANDS)
-        self._command_lock = threading.Lock()  # keeps commands in order across configure
-        declare_parameters(self, configured=lambda: self._engine is not None)
-        self.create_subscription(String, "command", self._on_command, _COMMAND_QOS)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._status = None
-        if Status is not None:
-            self._status = self.create_publisher(Status, "~/status", _LATCHED_QOS)
-        self.create_timer(_STATUS_PERIOD, self.publish_health)
+        self._configured = False  # from the moment that parameters are read
+        declare_parameters(self, configured=lambda: self._configured,
+                           changed=self._parameters_changed)
+        self._commands = CommandInput(self)
+        self._commands.listen(tuple(self.get_parameter("cameras").value))
+        self._health = HealthReporter(self, lambda: (self._engine, self._group, self._active))
         for missing in missing_messages():
             self.get_logger().warning(f"not published here: {missing}")
 
+    @property
+    def streams(self) -> Mapping[str, CameraStream]:
+        """The cameras by name (empty for a single one); none while there is no model."""
+        group = self._group
+        return {} if group is None else group.streams
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm up the model, create publishers, carry out kept commands."""
+        self._configured = True
         try:
             parameters = read_parameters(self)
+            self._commands.listen(parameters.cameras)
             self.get_logger().info(f"loading model {parameters.model!r}")
             self._engine = self._engine_factory(parameters)
-            stream = CameraStream(self, self._engine.new_session(), parameters.image_qos)
+            self._group = CameraGroup(self, self._engine, parameters.cameras,
+                                      stream_settings(parameters))
+            self._parameters_changed(read_parameters(self))  # live ones, while the model loaded
+            self._commands.attach(self.streams, parameters.expression)
         except Exception as error:  # noqa: BLE001  rclpy would swallow it without a word
             self._log_failure("configure", error)
             self._release()
             return TransitionCallbackReturn.FAILURE
-        with self._command_lock:
-            if parameters.expression:
-                stream.submit(parameters.expression)
-            while self._early_commands:
-                stream.submit(self._early_commands.popleft())
-            self._stream = stream
+        if parameters.process_all and parameters.image_qos != "reliable":
+            self.get_logger().warning("process_all with best-effort images: some may be lost "
+                                      "before they arrive; see image_qos")
         self.get_logger().info(f"configured: {self._engine.description}")
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe to the camera and answer."""
+        """Subscribe to the cameras and answer."""
+        if self._group.guard.fault:
+            self.get_logger().error(f"activate: {self._group.guard.fault}")
+            return TransitionCallbackReturn.FAILURE
         result = super().on_activate(state)  # publishers first: the first answer must get out
         if result == TransitionCallbackReturn.SUCCESS:
-            self._stream.start()
+            self._group.start()
             self._active = True
-            self.get_logger().info(f"answering images on {self.resolve_topic_name('image')}")
+            topics = ", ".join(stream.input.topic for stream in self.streams.values())
+            self.get_logger().info(f"answering images on {topics}")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe; model, targets and commands stay."""
         self._active = False
-        self._stream.stop()
+        self._group.stop()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -123,57 +122,25 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         self._release()
         self.destroy_node()
 
-    def publish_health(self) -> None:
-        """Send status and diagnostics; called once a second."""
-        health = self._health()
-        stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(health_to_diagnostics(health, stamp))
-        if self._status is not None:
-            self._status.publish(health_to_status(health, stamp))
-        if health.idle:
-            self.get_logger().warning(f"{health.message}; {self._describe_publishers()}",
-                                      throttle_duration_sec=_IDLE_LOG_PERIOD)
-
-    def _on_command(self, message: String) -> None:
-        with self._command_lock:
-            if self._stream is None:
-                self._early_commands.append(message.data)
-            else:
-                self._stream.submit(message.data)
+    def _parameters_changed(self, parameters: NodeParameters) -> None:
+        """Pass live parameters on; the others can't have changed while there are streams."""
+        for stream in self.streams.values():
+            stream.outputs.set_thresholds(parameters.outputs.thresholds)
+            stream.outputs.set_overlay_rate(parameters.overlay_rate)
 
     def _release(self) -> None:
-        """Stop the stream and free the model; harmless when there is none."""
-        self._active = False
-        with self._command_lock:
-            stream, self._stream = self._stream, None
+        """Stop the streams and free the model; harmless when there are none."""
+        self._active = self._configured = False
+        self._commands.detach()
+        group, self._group = self._group, None
         engine, self._engine = self._engine, None
-        if stream is not None:
-            stream.destroy()
+        if group is not None:
+            group.destroy()
         if engine is not None:
-            engine.close()
-
-    def _health(self) -> NodeHealth:
-        stream, engine = self._stream, self._engine
-        return NodeHealth(
-            name=self.get_fully_qualified_name(),
-            model=engine.description if engine is not None else "",
-            active=self._active,
-            topic=self.resolve_topic_name("image"),
-            command=stream.command if stream is not None else 0,
-            targets=tuple(t[0] for t in stream.session.targets) if stream is not None else (),
-            dropped=stream.dropped if stream is not None else 0,
-            idle_after=self.get_parameter("image_timeout").value,
-            stream=(stream.monitor if stream is not None else StreamMonitor()).report())
-
-    def _describe_publishers(self) -> str:
-        """Who offers the image topic and how: the usual cause of silence is a mismatch there."""
-        found = self.get_publishers_info_by_topic(self.resolve_topic_name("image"))
-        if not found:
-            return "nobody publishes it; check the name and the remapping"
-        offers = ", ".join(f"{info.node_name} ({info.topic_type}, "
-                           f"{info.qos_profile.reliability.name.lower()})" for info in found)
-        return (f"offered by {offers}, asked for as {self.get_parameter('image_qos').value}; large "
-                "best-effort images need config/fastdds.xml on the camera's side")
+            try:
+                engine.close()
+            except Exception as error:  # noqa: BLE001  a lost GPU can't give its memory back
+                self._log_failure("cleanup", error)
 
     def _log_failure(self, what: str, error: Exception) -> None:
         if isinstance(error, (SamwiseError, ValueError)):

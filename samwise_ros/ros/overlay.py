@@ -36,9 +36,10 @@ class RateLimit:
         now = self._clock()
         if self.rate <= 0 or now < self._due:
             return False
-        # From when it was due rather than from now: 10 of 30 Hz stay 10, without a burst after a
-        # pause.
-        self._due = max(self._due + 1 / self.rate, now)
+        # From when it was due, so that 10 of 30 Hz stay 10; from now after a pause, so that none
+        # is made up for.
+        following = self._due + 1 / self.rate
+        self._due = following if following > now else now + 1 / self.rate
         return True
 
 

@@ -1,0 +1,417 @@
+"""What is published about a frame, over DDS from a process with dictated answers, and its parts."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
+
+import rclpy
+from geometry_msgs.msg import PoseStamped
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from ros_processes import TIMEOUT, Client, RosProcess, new_domain
+from ros_results_node import scripted_result
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+
+from samwise_ros.ros import outputs
+from samwise_ros.ros.conversions import LabelInfo, TargetArray, rgb_to_msg
+from samwise_ros.ros.label_map import LabelMap, paint_labels
+from samwise_ros.ros.outputs import OutputSettings, ResultPublisher
+from samwise_ros.ros.overlay import RateLimit, draw_overlay, encode_jpeg
+from samwise_ros.ros.target_tracker import TrackSettings, TrackState
+from samwise_ros.structures import Box, ConfigError, FrameResult, SamwiseError, TargetResult
+
+HEIGHT, WIDTH = 48, 64
+CUP = ["cup", "the red cup", 1, 0.9]
+needs_own_messages = pytest.mark.skipif(
+    TargetArray is None, reason="the package was installed without its messages")
+
+
+def coded(codes: np.ndarray) -> np.ndarray:
+    """Numbers [H, W] -> the image in which `ros_results_node` finds them."""
+    blue = np.full(codes.shape, 77)
+    return np.stack([codes % 256, codes // 256, blue], axis=2).astype(np.uint8)
+
+
+def square(number: int = 1) -> np.ndarray:
+    """An image with target `number` at rows 16..31 and columns 22..41."""
+    codes = np.zeros((HEIGHT, WIDTH), int)
+    codes[16:32, 22:42] = number
+    return coded(codes)
+
+
+class Scripted(Client):
+    """Sends images with the answers to them."""
+
+    def listen(self, kind: type, topic: str, **qos: object) -> list:
+        """Subscribe to a result; the list that fills."""
+        found: list = []
+        self.node.create_subscription(kind, f"/samwise/{topic}", found.append,
+                                      QoSProfile(depth=50, **qos))
+        return found
+
+    def show(self, rgb: np.ndarray, *script: list) -> Header:
+        return self.send(rgb, json.dumps(script))
+
+    def meet(self, *received: list) -> None:
+        """Send images until something has come on every list, then empty them."""
+        deadline = time.monotonic() + TIMEOUT
+        while not (self.masks and all(received)):
+            assert time.monotonic() < deadline, "results do not come"
+            self.show(square(), CUP)
+            self.spin(0.1)
+        last = self.show(square(0))
+        self.wait(lambda: self.masks[-1].header == last, "the last image is answered")
+        self.spin(0.3)
+        for heard in (self.masks, self.targets, *received):
+            heard.clear()
+
+
+@pytest.fixture
+def scripted(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scripted]:
+    domain = new_domain()
+    settings = getattr(request, "param", {})
+    process = RosProcess(["test/ros_results_node.py"], domain, tmp_path / "node.log",
+                         RESULT_SETTINGS=json.dumps(settings))
+    client = Scripted(domain)
+    client.process = process
+    yield client
+    client.close()
+    process.kill()
+
+
+@needs_own_messages
+@pytest.mark.parametrize("count, encoding", [(7, "mono8"), (300, "mono16")])
+def test_label_ids_arrive_without_loss(scripted, count, encoding):
+    label_masks = scripted.listen(Image, "label_mask")
+    scripted.meet(label_masks)
+    codes = np.random.default_rng(count).integers(0, count + 1, (HEIGHT, WIDTH))
+    codes.flat[:count] = np.arange(1, count + 1)
+    header = scripted.show(coded(codes), *(
+        [f"id{number}", "a thing", number, 0.9] for number in range(1, count + 1)))
+    scripted.wait(lambda: label_masks and scripted.targets, "label mask and targets")
+    image, targets = label_masks[-1], scripted.targets[-1]
+    assert image.header == header == targets.header and image.encoding == encoding
+    dtype = np.dtype("u1" if encoding == "mono8" else "<u2")
+    labels = np.frombuffer(image.data, dtype).reshape(image.height, image.width)
+    number_of = np.array([0, *(target.label for target in targets.targets)])
+    assert len(set(number_of)) == count + 1
+    np.testing.assert_array_equal(labels, number_of[codes])
+
+
+def test_reliable_and_best_effort_subscribers_all_get_the_mask_with_the_image_s_header(scripted):
+    heard = [scripted.listen(Image, "mask", reliability=reliability, durability=volatile)
+             for volatile in (QoSDurabilityPolicy.VOLATILE,)
+             for reliability in (QoSReliabilityPolicy.RELIABLE, QoSReliabilityPolicy.BEST_EFFORT)]
+    scripted.meet(*heard)
+    header = scripted.show(square(), CUP)
+    scripted.wait(lambda: all(heard), "every subscriber has the mask")
+    for masks in heard:
+        values = np.frombuffer(masks[-1].data, np.uint8).reshape(HEIGHT, WIDTH)
+        np.testing.assert_array_equal(values, square()[..., 0] * 255)
+        assert masks[-1].header == header
+
+
+@pytest.mark.parametrize("scripted", [{"overlay_rate": 2.0}], indirect=True)
+def test_the_overlay_is_rate_limited_and_carries_its_image_s_header(scripted):
+    raw, compressed = (scripted.listen(Image, "overlay"),
+                       scripted.listen(CompressedImage, "overlay/compressed"))
+    scripted.meet(raw, compressed)
+    scripted.spin(0.6)
+    began, headers = time.monotonic(), []
+    while time.monotonic() < began + 2 or not (raw and compressed):
+        assert time.monotonic() < began + TIMEOUT, "no overlay came"
+        headers.append(scripted.show(square(), CUP))
+        scripted.spin(0.03)
+    scripted.spin(0.2)
+    elapsed = time.monotonic() - began
+    assert len(headers) > len(raw) <= 2 * elapsed + 1
+    assert len(scripted.masks) > len(raw)
+    assert raw[0].header in headers and raw[0].encoding == "rgb8"
+    picture = np.frombuffer(raw[0].data, np.uint8).reshape(HEIGHT, WIDTH, 3)
+    assert (picture[20:30, 25:40] != square()[20:30, 25:40]).any(axis=2).all()
+    np.testing.assert_array_equal(picture[35:, :], square()[35:, :])
+    same = next(image for image in raw if image.header == compressed[0].header)
+    decoded = cv2.imdecode(np.frombuffer(compressed[0].data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert compressed[0].format == "rgb8; jpeg compressed bgr8"
+    assert np.abs(decoded.astype(int) - np.frombuffer(same.data, np.uint8).reshape(
+        HEIGHT, WIDTH, 3)).mean() < 12
+
+
+@needs_own_messages
+@pytest.mark.parametrize("scripted", [{"thresholds": {
+    "enter_score": 0.7, "leave_score": 0.4, "leave_frames": 2, "reacquired_frames": 2}}],
+    indirect=True)
+def test_states_have_hysteresis_and_masks_follow_them(scripted):
+    scripted.meet(scripted.targets)
+    story = [(0.6, "SEARCHING"), (0.8, "TRACKING"), (0.5, "TRACKING"), (0.3, "TRACKING"),
+             (0.3, "LOST"), (0.6, "LOST"), (0.8, "REACQUIRED"), (0.8, "REACQUIRED"),
+             (0.8, "TRACKING")]
+    for number, (score, state) in enumerate(story, 1):
+        scripted.show(square(), ["target", "the thing", 1, score])
+        scripted.wait(lambda count=number: len(scripted.targets) == count == len(scripted.masks),
+                      f"answer {number}")
+        target = scripted.targets[-1].targets[0]
+        assert target.state == getattr(target, state), (number, score)
+        assert target.score == pytest.approx(score)
+        present = state in ("TRACKING", "REACQUIRED")
+        assert any(scripted.masks[-1].data) == bool(target.area) == present, (number, score)
+
+
+@needs_own_messages
+def test_without_targets_mask_and_arrays_are_empty_but_sent(scripted):
+    label_masks = scripted.listen(Image, "label_mask")
+    scripted.meet(label_masks)
+    header = scripted.show(square())
+    scripted.wait(lambda: scripted.masks and scripted.targets and label_masks, "empty results")
+    assert scripted.masks[-1].header == scripted.targets[-1].header == header
+    assert not any(scripted.masks[-1].data) and not any(label_masks[-1].data)
+    assert (scripted.targets[-1].height, scripted.targets[-1].width) == (HEIGHT, WIDTH)
+    assert not scripted.targets[-1].targets
+
+
+class Depth:
+    """Depth and camera_info beside a scripted client."""
+
+    def __init__(self, client: Scripted) -> None:
+        self._client = client
+        self._depth = client.node.create_publisher(Image, "depth", 5)
+        self._info = client.node.create_publisher(CameraInfo, "camera_info", 5)
+
+    def show(self, metres: np.ndarray | float = 2.0, *script: list, width: int = WIDTH,
+             focal: float = 60.0) -> Header:
+        header = Header(stamp=self._client.node.get_clock().now().to_msg(),
+                        frame_id=json.dumps(script or [CUP]))
+        values = np.broadcast_to(np.float32(metres), (HEIGHT, WIDTH))
+        self._info.publish(CameraInfo(
+            header=header, height=HEIGHT, width=width,
+            k=[focal, 0.0, 32.0, 0.0, focal, 24.0, 0.0, 0.0, 1.0]))
+        self._depth.publish(Image(
+            header=header, height=HEIGHT, width=WIDTH, encoding="32FC1", step=4 * WIDTH,
+            data=values.tobytes()))
+        self._client.camera.publish(rgb_to_msg(square(), header))
+        return header
+
+    def meet(self, poses: list) -> None:
+        """Show the target until poses come."""
+        deadline = time.monotonic() + TIMEOUT
+        while not poses:
+            assert time.monotonic() < deadline, "no pose came"
+            self.show()
+            self._client.spin(0.1)
+        self._client.spin(0.3)
+        poses.clear()
+
+
+def test_depth_without_values_and_wrong_camera_info_are_named_and_survived(scripted):
+    depth, poses = Depth(scripted), scripted.listen(PoseStamped, "target_pose")
+    depth.meet(poses)
+    for changes, named in (
+            ({"width": 2 * WIDTH}, "camera_info: expected 64x48 like depth, got 128x48"),
+            ({"focal": 0.0}, "K of camera_info: expected positive focal lengths"),
+            ({"metres": np.nan}, ""), ({"metres": np.inf}, ""), ({"metres": -1.0}, "")):
+        seen = len(scripted.masks)
+        scripted.spin(1.0)  # one line a second from one place
+        header = depth.show(**changes)
+        scripted.wait(lambda count=seen: len(scripted.masks) > count, "the mask comes")
+        scripted.wait(lambda text=named: text in scripted.process.text, f"{named!r} on the log")
+        scripted.spin(0.3)
+        assert header not in [pose.header for pose in poses]
+    header = depth.show()
+    scripted.wait(lambda: header in [pose.header for pose in poses], "the next pose comes")
+    assert poses[-1].pose.position.z == 2.0
+
+
+@pytest.mark.parametrize("scripted", [{"predict": True}], indirect=True)
+def test_a_lost_target_has_no_pose_and_for_a_moment_a_predicted_one(scripted):
+    depth = Depth(scripted)
+    poses, predicted = (scripted.listen(PoseStamped, "target_pose"),
+                        scripted.listen(PoseStamped, "predicted_pose"))
+    deadline = time.monotonic() + TIMEOUT
+    after_loss: list[PoseStamped] = []
+    while not after_loss:  # once more if this machine was too slow for the half second
+        assert time.monotonic() < deadline, "no prediction came"
+        poses.clear()
+        while len(poses) < 5:
+            assert time.monotonic() < deadline, "no pose came"
+            depth.show()
+            scripted.spin(0.05)
+        scripted.spin(0.1)
+        measured = len(poses)
+        predicted.clear()
+        header = depth.show(2.0, ["cup", "the red cup", 1, 0.1])
+        scripted.spin(0.3)
+        after_loss = [pose for pose in predicted if pose.header.stamp != header.stamp]
+        # Not yet LOST on the first frame, and on the third it is.
+        depth.show(2.0, ["cup", "the red cup", 1, 0.1])
+        scripted.spin(0.1)
+        lost = depth.show(2.0, ["cup", "the red cup", 1, 0.1])
+        scripted.spin(0.3)
+        assert lost not in [pose.header for pose in poses[measured:]]
+    assert after_loss[0].pose.position.z == pytest.approx(2.0, abs=0.05)
+
+
+@pytest.mark.skipif(LabelInfo is None, reason="vision_msgs is not installed (not on PyPI)")
+def test_label_info_is_kept_for_late_subscribers_and_renewed_on_a_change(scripted):
+    scripted.meet()
+    scripted.show(square(), CUP)
+    infos = scripted.listen(LabelInfo, "label_info",
+                            durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+    scripted.wait(lambda: infos, "the last label_info comes")
+    assert [entry.class_name for entry in infos[-1].class_map] == ["the red cup"]
+    number = infos[-1].class_map[0].class_id
+    for _ in range(3):
+        scripted.show(square(), ["cup", "the blue cup", 2, 0.9])
+        scripted.spin(0.2)
+    scripted.wait(lambda: len(infos) >= 2, "the new sentence is told")
+    assert [(entry.class_id, entry.class_name) for entry in infos[-1].class_map] == [
+        (number, "the blue cup")]
+    assert len(infos) == 2
+
+
+@pytest.fixture
+def plain_node() -> Iterator[Node]:
+    context = Context()
+    rclpy.init(context=context, domain_id=new_domain())
+    node = Node("samwise", context=context)
+    yield node
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_what_nobody_listens_to_is_not_made(plain_node, monkeypatch):
+    def fail(*arguments: object) -> None:
+        raise AssertionError("made for nobody")
+
+    for name in ("mask_to_msg", "targets_to_msg", "paint_labels", "detections_to_msg",
+                 "draw_overlay"):
+        monkeypatch.setattr(outputs, name, fail)
+    results = ResultPublisher(plain_node, OutputSettings())
+    results.start()
+    rgb = square()
+    states = results.publish(scripted_result(rgb, [CUP]), Header(), rgb)
+    assert states == {"cup": TrackState.TRACKING}
+    results.destroy()
+
+
+def test_several_cameras_of_a_node_have_their_topics_below_their_names(plain_node):
+    before = topics_of(plain_node)
+    results = [ResultPublisher(plain_node, OutputSettings(), f"~/{name}")
+               for name in ("front", "rear")]
+    for camera in results:
+        camera.start()
+    added = topics_of(plain_node) - before
+    for name in ("front", "rear"):
+        assert {f"/samwise/{name}/mask", f"/samwise/{name}/overlay/compressed",
+                f"/samwise/{name}/target_pose", f"/{name}/depth", f"/{name}/camera_info"} <= added
+    for camera in results:
+        camera.stop()
+        camera.destroy()
+    assert topics_of(plain_node) == before
+
+
+def topics_of(node: Node) -> set[str]:
+    own = (node.get_name(), node.get_namespace())
+    return {topic for topic, _ in (*node.get_publisher_names_and_types_by_node(*own),
+                                   *node.get_subscriber_names_and_types_by_node(*own))}
+
+
+def test_thresholds_and_a_reset_act_on_the_next_frame(plain_node):
+    results = ResultPublisher(plain_node, OutputSettings(
+        thresholds=TrackSettings(leave_frames=1)))
+    rgb = square()
+
+    def state(score: float) -> TrackState:
+        answer = scripted_result(rgb, [["cup", "the red cup", 1, score]])
+        return results.publish(answer, Header(), rgb)["cup"]
+
+    assert [state(0.9), state(0.1)] == [TrackState.TRACKING, TrackState.LOST]
+    results.set_thresholds(TrackSettings(enter_score=0.95))
+    assert state(0.9) is TrackState.LOST
+    results.reset()
+    assert state(0.9) is TrackState.SEARCHING
+
+
+@pytest.mark.parametrize("changes", [{"depth_slop": -0.1}, {"overlay_rate": -1.0}])
+def test_settings_out_of_range_are_refused(changes):
+    with pytest.raises(ConfigError, match="got"):
+        OutputSettings(**changes)
+
+
+def test_a_target_keeps_its_number_and_gets_it_back():
+    labels = LabelMap()
+    assert labels.update(["a", "b"]) == {"a": 1, "b": 2}
+    assert labels.update(["c", "b"]) == {"b": 2, "c": 3}
+    assert labels.update(["b", "a"]) == {"b": 2, "a": 1}
+    assert labels.update([]) == {}
+
+
+def test_numbers_stay_below_256_while_targets_come_and_go():
+    labels = LabelMap()
+    kept = labels.update(["kept"])["kept"]
+    for number in range(2000):
+        given = labels.update(["kept", f"id{number}"])
+        assert given["kept"] == kept != given[f"id{number}"] <= 255
+    assert max(labels.update([f"id{number}" for number in range(300)]).values()) > 255
+
+
+def test_overlaps_go_to_the_primary_target_then_to_the_higher_score_then_to_the_earlier():
+    codes = np.zeros((1, 4), int)
+    result = scripted_result(coded(codes), [
+        ["first", "", 1, 0.6], ["low", "", 2, 0.7], ["high", "", 3, 0.9], ["equal", "", 4, 0.9]])
+    wide = {"first": (0, 1), "low": (0, 4), "high": (1, 3), "equal": (2, 4)}
+    targets = []
+    for target in result.targets:
+        mask = np.zeros((1, 4), bool)
+        mask[:, slice(*wide[target.target_id])] = True
+        targets.append(replaced(target, mask))
+    painted = paint_labels(FrameResult(0, None, (1, 4), tuple(targets)),
+                           {"first": 1, "low": 2, "high": 3, "equal": 4})
+    assert painted.tolist() == [[1, 3, 3, 4]] and painted.dtype == np.uint8
+
+
+def replaced(target: TargetResult, mask: np.ndarray) -> TargetResult:
+    """The target with another mask of one row."""
+    columns = np.flatnonzero(mask.any(axis=0))
+    return replace(target, mask=mask, area=int(mask.sum()),
+                   box=Box(int(columns[0]), 0, int(columns[-1]) + 1, mask.shape[0]))
+
+
+def test_a_rate_limit_keeps_its_mean_rate_and_bursts_after_no_pause():
+    now = [0.0]
+    limit = RateLimit(10.0, lambda: now[0])
+    taken = 0
+    for frame in range(300):  # 30 Hz with jitter
+        now[0] = frame / 30 + 0.004 * (frame % 3)
+        taken += limit.take()
+    assert 99 <= taken <= 101
+    now[0] += 100
+    assert [limit.take(), limit.take()] == [True, False]
+    limit.rate = 0.0
+    now[0] += 100
+    assert not limit.take()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 500), (480, 640)])
+def test_an_overlay_of_any_size_is_a_new_picture(shape):
+    rgb = np.full((*shape, 3), 40, np.uint8)
+    rgb[0, 0] = (1, 0, 77)
+    rgb.flags.writeable = False
+    result = scripted_result(rgb, [["cup", "the r\u00e9d cup " * 20, 1, 0.9]])
+    picture = draw_overlay(rgb, result, {"cup": TrackState.LOST}, {"cup": 9})
+    assert picture.shape == rgb.shape and picture.dtype == np.uint8
+    assert (picture != rgb).any() and encode_jpeg(picture)[:2] == b"\xff\xd8"
+
+
+def test_an_overlay_that_is_too_large_for_jpeg_is_named():
+    with pytest.raises(SamwiseError, match="overlay of 70000x1 pixels"):
+        encode_jpeg(np.zeros((1, 70000, 3), np.uint8))

@@ -1,5 +1,5 @@
 # make setup   .venv with everything, the package and its messages; does again only what changed
-# make demo    a video through camera, node and client processes over DDS -> demo_out/
+# make demo    a simulated camera, the node and three commands over DDS, judged by the truth -> demo_out/
 # make test    the whole test suite
 # make lint    ruff
 #

@@ -19,6 +19,7 @@ from samwise_ros.ros.camera import CameraParameters
 from samwise_ros.ros.demo_client import Answer, DemoError, summarise
 from samwise_ros.ros.demo_video import demo_frames
 from samwise_ros.ros.image_codec import image_to_rgb
+from samwise_ros.ros.process_group import ProcessGroup
 from samwise_ros.structures import ConfigError, SamwiseError
 
 
@@ -123,7 +124,7 @@ def test_a_video_without_a_sentence_is_refused(tmp_path):
 
 
 def test_a_failing_process_ends_the_run_with_its_log_and_no_process_left(tmp_path):
-    group = demo.ProcessGroup(tmp_path)
+    group = ProcessGroup(tmp_path)
     try:
         group.start("patient", "http.server", "0")
         group.start("failing", "no_such_module")
@@ -140,8 +141,7 @@ def test_the_demo_runs_a_real_model_through_three_processes(frames_folder, tmp_p
     assert demo.main(["--out", str(tmp_path), "--video", str(frames_folder),
                       "--expression", "the red half", "--timeout", "150"]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
-    # The first images can pass before best-effort subscribers know the camera.
-    assert 2 <= report["frames"] + report["drops"] <= 4 and report["frames"] >= 1
+    assert 3 <= report["frames"] + report["drops"] <= 4 and report["frames"] >= 1
     assert report["jf"] is None and report["seeded"]
     assert 0 < report["latency_ms_p50"] <= report["latency_ms_p95"]
     assert "seeded (untrained)" in report["model"]

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
@@ -22,6 +23,7 @@ _QOS = {
     "sensor_data": QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT),
     "reliable": QoSProfile(depth=5, reliability=QoSReliabilityPolicy.RELIABLE),
 }
+_FAREWELL = Duration(seconds=5)  # for the last images to arrive
 _DESCRIPTIONS = {
     "video": "Path of a video file, of a folder of images, or of one image.",
     "rate": "Frames per second; 0: the file's own.",
@@ -77,6 +79,10 @@ class VideoCamera(Node):
         self.get_logger().info(f"playing {source.name} at {rate:.1f} frames per second on "
                                f"{self._publisher.topic_name}")
 
+    def flush(self) -> None:
+        """Wait until reliable subscribers have every image; what ends earlier takes some with it."""
+        self._publisher.wait_for_all_acked(_FAREWELL)
+
     def _declare(self) -> CameraParameters:
         values = {}
         for name, description in _DESCRIPTIONS.items():
@@ -123,6 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         camera = VideoCamera()
         while rclpy.ok() and not camera.finished:
             rclpy.spin_once(camera, timeout_sec=1.0)
+        camera.flush()
         camera.get_logger().info(f"sent {camera.sent} frames")
     except SamwiseError as error:
         rclpy.logging.get_logger("camera").error(str(error))

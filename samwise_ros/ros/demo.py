@@ -1,117 +1,32 @@
-"""The demo: a video through three processes over DDS, in a domain of its own.
+"""The demo: a simulated robot camera through three processes over DDS, in a domain of its own.
 
-    camera  ->  /camera/image_raw  ->  node  ->  /samwise/mask  ->  client
-    client  ->  /command           ->  node
+    camera  ->  /camera/image_raw  ->  node    ->  /samwise/mask, /samwise/targets  ->  client
+    camera  ->  /camera/instance (the truth)                                        ->  client
+    client  ->  /command (three sentences, one after the other)  ->  node
 
-Writes overlay.mp4, contact_sheet.png and report.json. This process imports no ROS.
+Writes overlay.mp4, contact_sheet.png and report.json. With --video or --expression, or without
+PyBullet, a video is played instead, and there is no truth to compare with.
 """
 
 import argparse
 import json
-import os
-import random
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from samwise_ros.ros.demo_video import write_demo_video
+from samwise_ros.ros.process_group import CHECKOUT, ProcessGroup
 from samwise_ros.streaming.video_io import FrameSource
 from samwise_ros.structures import SamwiseError
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 SAMPLE = CHECKOUT.parent / "shared" / "samples" / "example_video.mp4"
 SAMPLE_EXPRESSION = "the horse that jumps over the obstacle"
 OWN_EXPRESSION = "the red ball that moves right"
 NANO_WEIGHTS = CHECKOUT / "samwise_ros" / "assets" / "nano"
-_LOG_LINES = 15
-
-
-@dataclass
-class ProcessGroup:
-    """Processes of one run: all started in one ROS domain, all ended together.
-
-    Attributes:
-        logs: Folder for one log file per process.
-        running: Processes by name.
-    """
-
-    logs: Path
-    running: dict[str, subprocess.Popen] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._environment = os.environ | {
-            "ROS_DOMAIN_ID": str(random.SystemRandom().randint(1, 100)),
-            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",  # from Iron on
-            "ROS_LOG_DIR": str(self.logs),
-            "PYTHONUNBUFFERED": "1",
-        }
-        profile = _share_file("config/fastdds.xml")
-        for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-            if profile is not None:
-                self._environment.setdefault(name, str(profile))
-
-    def start(self, name: str, module: str, *arguments: str) -> None:
-        """Start `python -m module` in a session of its own."""
-        with (self.logs / f"{name}.log").open("w") as log:
-            self.running[name] = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                env=self._environment)
-
-    def wait_for(self, name: str, timeout: float) -> None:
-        """Wait for the good end of one process.
-
-        Raises:
-            SamwiseError: It failed, another failed before, or `timeout` seconds have passed. The
-                message ends with the failed process's last lines.
-        """
-        deadline = time.monotonic() + timeout
-        while self.running[name].poll() is None:
-            if time.monotonic() > deadline:
-                raise SamwiseError(f"{name}: not finished after {timeout:.0f} s\n{self._tail(name)}")
-            for other, process in self.running.items():
-                if process.poll() not in (None, 0):
-                    raise SamwiseError(f"{other} failed:\n{self._tail(other)}")
-            time.sleep(0.1)
-        if self.running[name].returncode != 0:
-            tails = "\n".join(f"--- {other}\n{self._tail(other)}" for other in self.running)
-            raise SamwiseError(f"{name} failed:\n{tails}")
-
-    def stop(self) -> None:
-        """Ask all to end, then end what is left, children included."""
-        for number, patience in ((signal.SIGINT, 5.0), (signal.SIGKILL, 5.0)):
-            for process in self.running.values():
-                _signal_group(process, number)
-            deadline = time.monotonic() + patience
-            for process in self.running.values():
-                try:
-                    process.wait(max(0.0, deadline - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    continue
-
-    def _tail(self, name: str) -> str:
-        lines = (self.logs / f"{name}.log").read_text(errors="replace").splitlines()
-        return "\n".join(lines[-_LOG_LINES:])
-
-
-def _signal_group(process: subprocess.Popen, number: int) -> None:
-    if process.poll() is None:
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            pass
-
-
-def _share_file(name: str) -> Path | None:
-    """A file of config/: of the checkout, or as installed by pip or colcon; None if nowhere."""
-    prefixes = [sys.prefix, *os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
-    places = [CHECKOUT / name, *(Path(p, "share", "samwise_ros", name) for p in prefixes if p)]
-    return next((place for place in places if place.is_file()), None)
+_REHEARSED = 240  # frames in which every object has to be visible
 
 
 def choose_video(given: Path | None, expression: str | None, out: Path) -> tuple[Path, str]:
@@ -139,36 +54,86 @@ def model_parameters(model: str | None) -> list[str]:
 
 
 def run_demo(options: argparse.Namespace) -> dict:
-    """Play the video through the three processes and return the report.
+    """Run the simulated scene or the video and return the report.
 
     Raises:
         SamwiseError: A process failed or did not finish in time.
     """
-    options.out.mkdir(parents=True, exist_ok=True)
-    logs = options.out / "logs"
-    logs.mkdir(exist_ok=True)
+    if options.video is not None or options.expression is not None:
+        return run_video(options)
+    if find_spec("pybullet") is None:
+        print("PyBullet is not installed (pip install 'samwise_ros[sim]'): no simulated camera, "
+              "playing a video instead", flush=True)
+        return run_video(options)
+    return run_scene(options)
+
+
+def run_scene(options: argparse.Namespace) -> dict:
+    """Three commands in a simulated scene, compared with the truth. Raises as `run_demo`."""
+    from samwise_ros.sim.demo_scene import SPLIT, choose_scene
+
+    group = ProcessGroup(options.out / "logs")
+    parameters = model_parameters(options.model)
+    try:
+        # One thread: the second core is the camera's, which renders.
+        _start_node(group, [*parameters, "-p", "num_threads:=1"])
+        scene = choose_scene(options.seed, options.rate, _REHEARSED)
+        questions = [{"expression": item.text, "kind": item.kind, "instance": item.targets[0] + 1}
+                     for item in scene.expressions]
+        described = f"scene {scene.clip} of seed {scene.seed}, {SPLIT} split"
+        print(f"{described}, {options.rate:g} frames per second, asking for "
+              f"{', '.join(repr(item['expression']) for item in questions)} ...", flush=True)
+        question_file = group.logs / "questions.json"
+        question_file.write_text(json.dumps(questions))
+        group.start("camera", "samwise_ros.ros.sim_camera", "--ros-args", "-r", "__ns:=/camera",
+                    "-p", f"seed:={scene.seed}", "-p", f"clip:={scene.clip}",
+                    "-p", f"rate:={options.rate}", "-p", "wait_for_subscribers:=2")
+        group.start("client", "samwise_ros.ros.sim_demo_client",
+                    "--questions", str(question_file), "--frames", str(options.frames),
+                    *_client_options(options, options.rate))
+        group.wait_for("client", options.timeout)
+    finally:
+        group.stop()
+    return _client_report(options) | {
+        "source": described, "rate": options.rate, "seeded": "seeded:=true" in parameters}
+
+
+def run_video(options: argparse.Namespace) -> dict:
+    """One command on a video. Raises as `run_demo`."""
+    group = ProcessGroup(options.out / "logs")
     video, expression = choose_video(options.video, options.expression, options.out)
     rate = FrameSource(video).rate
     parameters = model_parameters(options.model)
     print(f"playing {video.name}, asking for {expression!r} ...", flush=True)
-    group = ProcessGroup(logs)
     try:
-        group.start("node", "samwise_ros.ros.node", "--ros-args",
-                    "-r", "image:=/camera/image_raw", *parameters)
-        group.start("camera", "samwise_ros.ros.camera", "--ros-args",
-                    "-r", "image_raw:=/camera/image_raw", "-p", f"video:={video}",
-                    "-p", "loop:=false", "-p", "wait_for_subscribers:=2")
+        _start_node(group, parameters)
+        group.start("camera", "samwise_ros.ros.camera", "--ros-args", "-r", "__ns:=/camera",
+                    "-p", f"video:={video}", "-p", "loop:=false", "-p", "wait_for_subscribers:=2")
         group.start("client", "samwise_ros.ros.demo_client", "--expression", expression,
-                    "--out", str(options.out), "--rate", str(rate),
-                    "--timeout", str(options.timeout))
+                    *_client_options(options, rate))
         group.wait_for("client", options.timeout)
     finally:
         group.stop()
+    return _client_report(options) | {"source": video.name, "expression": expression,
+                                      "seeded": "seeded:=true" in parameters}
+
+
+def _start_node(group: ProcessGroup, parameters: list[str]) -> None:
+    # Reliable, so that not even the first image is lost: see QOS in demo_client.
+    group.start("node", "samwise_ros.ros.node", "--ros-args", "-r", "image:=/camera/image_raw",
+                "-p", "image_qos:=reliable", *parameters)
+
+
+def _client_options(options: argparse.Namespace, rate: float) -> list[str]:
+    return ["--out", str(options.out), "--rate", str(rate), "--timeout", str(options.timeout)]
+
+
+def _client_report(options: argparse.Namespace) -> dict:
+    """What the client found; its file is removed."""
     client = options.out / "client.json"
     report = json.loads(client.read_text())
     client.unlink()
-    return report | {"video": video.name, "expression": expression,
-                     "seeded": "seeded:=true" in parameters}
+    return report
 
 
 def explain(report: dict, out: Path) -> str:
@@ -176,6 +141,13 @@ def explain(report: dict, out: Path) -> str:
     latency = f"{report['latency_ms_p50']:.0f} ms (median), {report['latency_ms_p95']:.0f} ms (95 %)"
     lines = [f"{report['frames']} masks received, {report['drops']} frames dropped for newer ones",
              f"from camera stamp to mask: {latency}", f"model: {report['model']}"]
+    for item in report.get("commands", ()):
+        found = item["frames_until_correct"]
+        found = "never found" if found is None else f"correct from frame {found} on"
+        lines.append(f"{item['expression']!r} ({item['kind']}): J&F {item['jf']:.3f} over "
+                     f"{item['frames']} frames, {found}")
+    if report["jf"] is not None:
+        lines.append(f"J&F against the truth: {report['jf']:.3f}")
     if report["seeded"]:
         lines.append("NOTE: no trained weights are shipped yet, so these are seeded random ones: "
                      "the plumbing is real, the masks mean nothing. With weights: "
@@ -189,8 +161,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m samwise_ros.ros.demo", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("demo_out"))
+    parser.add_argument("--seed", type=int, default=0, help="of the simulated scene")
+    parser.add_argument("--rate", type=float, default=10.0, help="of the simulated camera")
+    parser.add_argument("--frames", type=int, default=80, help="answered frames per command")
     parser.add_argument("--video", type=Path, help="video, folder of images or image to play")
-    parser.add_argument("--expression", help="the sentence that names the target")
+    parser.add_argument("--expression", help="the sentence that names the target in a video")
     parser.add_argument("--model", help="weights: released file, own folder, or a size")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds for the whole run")
     return parser.parse_args(arguments)

@@ -16,17 +16,20 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import Image
-from std_msgs.msg import String
+from std_msgs.msg import Header, String
 
-from samwise_ros.ros.camera_stream import IMAGE_QOS, RESULT_QOS
 from samwise_ros.ros.image_codec import image_to_rgb
 from samwise_ros.ros.lifecycle import LifecycleClient
 from samwise_ros.streaming.video_io import ContactSheet, VideoWriter, paint_masks, write_png
 from samwise_ros.structures import SamwiseError
 
 TARGET = "/samwise"
+# Reliable: what a camera sends after it has found a subscriber is sent again until it arrives,
+# even if the subscriber has yet to find the camera. Best effort loses the first images then.
+QOS = QoSProfile(depth=10)
 _KEPT_IMAGES = 60  # that wait for their mask
 _KEPT_PAIRS = 400  # for the overlay; 0.5 GB of 854x480
 _IDLE = 3.0  # seconds without an image that mean the camera has finished
@@ -45,77 +48,116 @@ class Answer:
     mask: np.ndarray
 
 
-class DemoClient(Node):
-    """Commands and listens."""
+class CommandingClient(Node):
+    """Gives commands to the node and listens to its diagnostics.
+
+    Attributes:
+        health: The node's newest diagnostics by key.
+        health_stamp: When they were sent [ns].
+    """
 
     def __init__(self) -> None:
         super().__init__("demo_client")
-        self.answers: list[Answer] = []
         self.health: dict[str, str] = {}
-        self._images: dict[int, Image] = {}
-        self._image_order: deque[int] = deque()
-        self._last_image = time.monotonic()
-        self._images_seen = 0
+        self.health_stamp = 0
         self._command = self.create_publisher(String, "command", 10)
-        self.create_subscription(Image, f"{TARGET}/mask", self._on_mask, RESULT_QOS)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def command(self, text: str, timeout: float) -> None:
-        """Publish a command and wait until the node reports that it took it."""
-        self._wait(lambda: self._command.get_subscription_count() > 0, timeout,
-                   "nobody listens to commands")
+        """Publish a command once the node listens. Raises DemoError when it does not."""
+        self.wait(lambda: self._command.get_subscription_count() > 0, timeout,
+                  "nobody listens to commands")
         self._command.publish(String(data=text))
-        self._wait(lambda: self.health.get("command", "0") != "0", timeout,
-                   f"the node did not accept the command {text!r}")
 
-    def watch(self, timeout: float) -> None:
-        """Receive until the camera has been silent for a while."""
-        self.create_subscription(Image, "image", self._on_image, IMAGE_QOS["sensor_data"])
-        self._wait(lambda: self._images_seen > 0, timeout, "no image came from the camera")
-        self._wait(lambda: time.monotonic() - self._last_image > _IDLE, timeout,
-                   "the camera does not come to an end")
+    def fresh_health(self, timeout: float) -> dict[str, str]:
+        """Diagnostics sent from now on. Raises DemoError when none come."""
+        now = self.get_clock().now().nanoseconds
+        self.wait(lambda: self.health_stamp > now, timeout, "the node's diagnostics do not come")
+        return self.health
 
-    def _wait(self, condition: Callable[[], bool], timeout: float, otherwise: str) -> None:
+    def wait(self, condition: Callable[[], bool], timeout: float, otherwise: str) -> None:
+        """Spin until the condition holds. Raises DemoError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > deadline:
                 raise DemoError(f"{otherwise} (waited {timeout:.0f} s)")
             rclpy.spin_once(self, timeout_sec=0.1)
 
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.startswith(f"{TARGET}:"):
+                self.health = {item.key: item.value for item in status.values}
+                self.health_stamp = stamp_of(message.header)
+
+
+class DemoClient(CommandingClient):
+    """Has one sentence answered on every frame of a video."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: list[Answer] = []
+        self._images: dict[int, Image] = {}
+        self._image_order: deque[int] = deque()
+        self._last_image = time.monotonic()
+        self._images_seen = 0
+        self.create_subscription(Image, f"{TARGET}/mask", self._on_mask, QOS)
+
+    def ask(self, text: str, timeout: float) -> None:
+        """Give the command and wait until the node reports that it took it."""
+        self.command(text, timeout)
+        self.wait(lambda: self.health.get("command", "0") != "0", timeout,
+                  f"the node did not accept the command {text!r}")
+
+    def watch(self, timeout: float) -> None:
+        """Receive until the camera has been silent for a while."""
+        self.create_subscription(Image, "image", self._on_image, QOS)
+        self.wait(lambda: self._images_seen > 0, timeout, "no image came from the camera")
+        self.wait(lambda: time.monotonic() - self._last_image > _IDLE, timeout,
+                  "the camera does not come to an end")
+
     def _on_image(self, image: Image) -> None:
         self._last_image = time.monotonic()
         self._images_seen += 1
-        stamp = Time.from_msg(image.header.stamp).nanoseconds
+        stamp = stamp_of(image.header)
         self._images[stamp] = image
         self._image_order.append(stamp)
         if len(self._image_order) > _KEPT_IMAGES:
             self._images.pop(self._image_order.popleft(), None)
 
     def _on_mask(self, message: Image) -> None:
-        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        stamp = stamp_of(message.header)
         latency = (self.get_clock().now().nanoseconds - stamp) * 1e-9
         image = self._images.pop(stamp, None)
         if len(self.answers) >= _KEPT_PAIRS:
             image = None
-        mask = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width)
-        self.answers.append(Answer(latency, None if image is None else image_to_rgb(image), mask))
+        self.answers.append(Answer(
+            latency, None if image is None else image_to_rgb(image), mono_to_array(message)))
 
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name.startswith(f"{TARGET}:"):
-                self.health = {item.key: item.value for item in status.values}
+
+def stamp_of(header: Header) -> int:
+    """A header's stamp in nanoseconds."""
+    return Time.from_msg(header.stamp).nanoseconds
+
+
+def mono_to_array(message: Image) -> np.ndarray:
+    """Our own mono8 images (rows without padding) -> uint8 [H, W]."""
+    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width)
+
+
+def latency_report(latencies: Sequence[float]) -> dict[str, float]:
+    """Median and 95th percentile of seconds, as milliseconds under the report's names."""
+    p50, p95 = np.percentile(np.asarray(latencies) * 1e3, (50, 95))
+    return {"latency_ms_p50": round(float(p50), 2), "latency_ms_p95": round(float(p95), 2)}
 
 
 def summarise(answers: Sequence[Answer], drops: int) -> dict[str, float | int | None]:
     """Figures of the report. Raises DemoError when nothing was answered."""
     if not answers:
         raise DemoError("no mask was received")
-    p50, p95 = np.percentile([answer.latency * 1e3 for answer in answers], (50, 95))
     return {
         "frames": len(answers),
         "jf": None,  # the video has no ground truth
-        "latency_ms_p50": round(float(p50), 2),
-        "latency_ms_p95": round(float(p95), 2),
+        **latency_report([answer.latency for answer in answers]),
         "drops": drops,
         "frames_with_mask": sum(bool(answer.mask.any()) for answer in answers),
     }
@@ -149,10 +191,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     client = DemoClient()
     try:
         LifecycleClient(client, TARGET).run("up", options.timeout)
-        client.command(options.expression, options.timeout)
+        client.ask(options.expression, options.timeout)
         client.watch(options.timeout)
-        report = summarise(client.answers, int(client.health["dropped"]))
-        report["model"] = client.health["model"]
+        health = client.fresh_health(options.timeout)
+        report = summarise(client.answers, int(health["dropped"])) | {"model": health["model"]}
         write_pictures(client.answers, options.expression, options.rate, options.out)
         (options.out / "client.json").write_text(json.dumps(report))
     except SamwiseError as error:

@@ -15,7 +15,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from samwise_ros.ros.demo import ProcessGroup, model_parameters, report_run
+from samwise_ros.ros.demo import model_parameters, report_run
+from samwise_ros.ros.process_group import ProcessGroup
 from samwise_ros.sim.follow_scene import PITCH, follow_scene, object_names
 
 _TARGET = "/samwise"
@@ -23,10 +24,7 @@ _TARGET = "/samwise"
 
 def run_follow(options: argparse.Namespace) -> dict:
     """Run the processes and return the report. Raises SamwiseError when one fails or hangs."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    logs = options.out / "logs"
-    logs.mkdir(exist_ok=True)
-    group = ProcessGroup(logs)
+    group = ProcessGroup(options.out / "logs")
     try:
         _start_segmenter(group, options)
         group.start("follower", "samwise_ros.ros.follow_target", "--ros-args",

@@ -8,14 +8,11 @@ For tests and demos it also tells the truth: `instance` (mono8, object number or
 """
 
 import math
-from array import array
 from collections.abc import Sequence
 
-import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, Twist
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -25,8 +22,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from samwise_ros.ros.conversions import rgb_to_msg
+from samwise_ros.ros.sim_parts import declare_number, depth_to_msg, info_to_msg, instance_to_msg
 from samwise_ros.sim.follow_scene import follow_scene
-from samwise_ros.sim.geometry import Intrinsics
 from samwise_ros.sim.scene import SimFrame, SimulatedCamera
 
 CAMERA_FRAME = "camera_optical_frame"
@@ -40,9 +37,9 @@ class SimRobot(Node):
 
     def __init__(self) -> None:
         super().__init__("sim_robot")
-        width = self._declare("width", 320, 64, 1920, "Image width [px].")
-        height = self._declare("height", 240, 48, 1080, "Image height [px].")
-        self._rate = self._declare("rate", 10.0, 1.0, 60.0, "Frames per second.")
+        width = declare_number(self, "width", 320, 64, 1920, "Image width [px].")
+        height = declare_number(self, "height", 240, 48, 1080, "Image height [px].")
+        self._rate = declare_number(self, "rate", 10.0, 1.0, 60.0, "Frames per second.")
         self.camera = SimulatedCamera(follow_scene(width, height, self._rate))
         self.camera.drive(0.0, 0.0)  # puts the camera on its wheels
         self._outputs = {name: self.create_publisher(kind, topic, _QOS) for name, kind, topic in (
@@ -51,14 +48,6 @@ class SimRobot(Node):
             ("truth", PoseArray, "ground_truth"))}
         self.create_subscription(Twist, "cmd_vel", self._on_velocity, 1)
         self.create_timer(1 / self._rate, self._step, clock=Clock(clock_type=ClockType.STEADY_TIME))
-
-    def _declare(self, name: str, default: float, low: float, high: float, text: str) -> float:
-        descriptor = ParameterDescriptor(description=text, read_only=True)
-        if isinstance(default, int):
-            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
-        else:
-            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-        return self.declare_parameter(name, default, descriptor).value
 
     def _on_velocity(self, message: Twist) -> None:
         self.camera.drive(message.linear.x, message.angular.z)
@@ -72,8 +61,7 @@ class SimRobot(Node):
         self._outputs["info"].publish(info_to_msg(frame.intrinsics, header))
         self._outputs["depth"].publish(depth_to_msg(frame.depth, header))
         self._outputs["truth"].publish(self._truth(frame, stamp))
-        self._outputs["instance"].publish(
-            rgb_to_msg(frame.instance.astype(np.uint8), header, "mono8"))
+        self._outputs["instance"].publish(instance_to_msg(frame.instance, header))
         self._outputs["image"].publish(rgb_to_msg(frame.rgb, header))
 
     def _truth(self, frame: SimFrame, stamp: Time) -> PoseArray:
@@ -84,25 +72,6 @@ class SimRobot(Node):
             x, y, z = map(float, item.position)
             poses.append(Pose(position=Point(x=x, y=y, z=z)))
         return PoseArray(header=Header(stamp=stamp, frame_id=WORLD_FRAME), poses=poses)
-
-
-def depth_to_msg(depth: np.ndarray, header: Header) -> Image:
-    """float32 [H, W] metres -> 32FC1."""
-    height, width = depth.shape
-    message = Image(header=header, height=height, width=width, encoding="32FC1", step=4 * width)
-    data = array("B")
-    data.frombytes(memoryview(np.ascontiguousarray(depth, "<f4")).cast("B"))
-    message.data = data
-    return message
-
-
-def info_to_msg(camera: Intrinsics, header: Header) -> CameraInfo:
-    """Intrinsics of a camera without distortion -> CameraInfo."""
-    matrix = camera.matrix
-    return CameraInfo(
-        header=header, height=camera.height, width=camera.width, distortion_model="plumb_bob",
-        d=[0.0] * 5, k=matrix.ravel(), r=np.eye(3).ravel(),
-        p=np.hstack([matrix, np.zeros((3, 1))]).ravel())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,99 @@
+"""The processes of a demo: one ROS domain of their own, one end. This process imports no ROS."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from samwise_ros.structures import SamwiseError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_LOG_LINES = 15
+
+
+@dataclass
+class ProcessGroup:
+    """Processes of one run: all started in one ROS domain, all ended together.
+
+    Attributes:
+        logs: Folder for one log file per process.
+        running: Processes by name.
+    """
+
+    logs: Path
+    running: dict[str, subprocess.Popen] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self._environment = os.environ | {
+            "ROS_DOMAIN_ID": str(random.SystemRandom().randint(1, 100)),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",  # from Iron on
+            "ROS_LOG_DIR": str(self.logs),
+            "PYTHONUNBUFFERED": "1",
+        }
+        profile = _share_file("config/fastdds.xml")
+        for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+            if profile is not None:
+                self._environment.setdefault(name, str(profile))
+
+    def start(self, name: str, module: str, *arguments: str) -> None:
+        """Start `python -m module` in a session of its own."""
+        with (self.logs / f"{name}.log").open("w") as log:
+            self.running[name] = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments], stdin=subprocess.DEVNULL,
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                env=self._environment)
+
+    def wait_for(self, name: str, timeout: float) -> None:
+        """Wait for the good end of one process.
+
+        Raises:
+            SamwiseError: It failed, another failed before, or `timeout` seconds have passed. The
+                message ends with the failed process's last lines.
+        """
+        deadline = time.monotonic() + timeout
+        while self.running[name].poll() is None:
+            if time.monotonic() > deadline:
+                raise SamwiseError(f"{name}: not finished after {timeout:.0f} s\n{self._tail(name)}")
+            for other, process in self.running.items():
+                if process.poll() not in (None, 0):
+                    raise SamwiseError(f"{other} failed:\n{self._tail(other)}")
+            time.sleep(0.1)
+        if self.running[name].returncode != 0:
+            tails = "\n".join(f"--- {other}\n{self._tail(other)}" for other in self.running)
+            raise SamwiseError(f"{name} failed:\n{tails}")
+
+    def stop(self) -> None:
+        """Ask all to end, then end what is left, children included."""
+        for number, patience in ((signal.SIGINT, 5.0), (signal.SIGKILL, 5.0)):
+            for process in self.running.values():
+                _signal_group(process, number)
+            deadline = time.monotonic() + patience
+            for process in self.running.values():
+                try:
+                    process.wait(max(0.0, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    continue
+
+    def _tail(self, name: str) -> str:
+        lines = (self.logs / f"{name}.log").read_text(errors="replace").splitlines()
+        return "\n".join(lines[-_LOG_LINES:])
+
+
+def _signal_group(process: subprocess.Popen, number: int) -> None:
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            pass
+
+
+def _share_file(name: str) -> Path | None:
+    """A file of config/: of the checkout, or as installed by pip or colcon; None if nowhere."""
+    prefixes = [sys.prefix, *os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
+    places = [CHECKOUT / name, *(Path(p, "share", "samwise_ros", name) for p in prefixes if p)]
+    return next((place for place in places if place.is_file()), None)

@@ -8,24 +8,25 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
 
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from samwise_ros.ros import conversions
 from samwise_ros.ros.conversions import (
     Detection2DArray,
-    Status,
+    LabelInfo,
     TargetArray,
+    detections_to_msg,
+    label_info_to_msg,
+    labels_to_msg,
     mask_centroid,
     mask_to_msg,
-    result_to_msgs,
+    primary_mask,
     rgb_to_msg,
+    targets_to_msg,
 )
-from samwise_ros.ros.diagnostics import NodeHealth, health_to_diagnostics, health_to_status
 from samwise_ros.ros.image_codec import image_to_rgb
-from samwise_ros.ros.monitor import StreamMonitor
+from samwise_ros.ros.target_tracker import TrackState
 from samwise_ros.structures import Box, FrameResult, TargetResult, TargetState
 
 HEADER = Header(stamp=Time(sec=12, nanosec=345), frame_id="left_optical")
@@ -79,11 +80,14 @@ def test_what_the_camera_sends_is_what_the_node_decodes(encoding, channels):
 def test_every_field_of_a_target_arrives():
     mask = np.zeros((13, 29), bool)
     mask[2:5, 10:20] = True
-    message = through_the_wire(result_to_msgs(result(ragged_mask(), mask), HEADER).targets)
+    states = {"t0": TrackState.LOST, "t1": TrackState.REACQUIRED}
+    message = through_the_wire(targets_to_msg(
+        result(ragged_mask(), mask), states, {"t0": 4, "t1": 300}, HEADER))
     assert message.header == HEADER and (message.height, message.width) == (13, 29)
     target = message.targets[1]
     assert (target.id, target.expression, target.command) == ("t1", "thing 1", 2)
-    assert target.state == target.TRACKING and target.switched and target.age == 7
+    assert target.state == target.REACQUIRED and target.switched and target.age == 7
+    assert [other.label for other in message.targets] == [4, 300]
     assert target.object_score == 2.5
     assert target.score == pytest.approx(1 / (1 + math.exp(-2.5)))
     box = target.box
@@ -93,18 +97,34 @@ def test_every_field_of_a_target_arrives():
 
 @needs_own_messages
 def test_an_absent_target_has_an_empty_box_and_no_centroid():
-    message = result_to_msgs(result(np.zeros((13, 29), bool), score=-3.0), HEADER)
-    target = through_the_wire(message.targets).targets[0]
+    answer = result(np.zeros((13, 29), bool), score=-3.0)
+    target = through_the_wire(targets_to_msg(
+        answer, {"t0": TrackState.LOST}, {"t0": 1}, HEADER)).targets[0]
     assert target.state == target.LOST and target.area == 0
     assert target.box.width == target.box.height == 0
     assert math.isnan(target.centroid_x) and math.isnan(target.centroid_y)
-    assert not any(message.mask.data)
+
+
+@needs_own_messages
+def test_every_state_has_its_number_in_the_message():
+    for state in TrackState:
+        target = targets_to_msg(result(ragged_mask()), {"t0": state}, {"t0": 1}, HEADER).targets[0]
+        assert target.state == getattr(target, state.name)
 
 
 def test_the_mask_is_that_of_the_first_target_and_empty_without_one():
     first = ragged_mask(1)
-    assert result_to_msgs(result(first, ragged_mask(2)), HEADER).mask == mask_to_msg(first, HEADER)
-    assert result_to_msgs(result(), HEADER).mask == mask_to_msg(np.zeros((13, 29), bool), HEADER)
+    assert primary_mask(result(first, ragged_mask(2))) is first
+    np.testing.assert_array_equal(primary_mask(result()), np.zeros((13, 29), bool))
+
+
+@pytest.mark.parametrize("dtype, encoding", [(np.uint8, "mono8"), (np.uint16, "mono16")])
+def test_label_numbers_survive_the_wire(dtype, encoding):
+    labels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (13, 29), dtype)
+    image = through_the_wire(labels_to_msg(labels, HEADER))
+    assert (image.encoding, image.step, image.is_bigendian) == (encoding, labels[0].nbytes, 0)
+    np.testing.assert_array_equal(np.frombuffer(
+        image.data, np.dtype(dtype).newbyteorder("<")).reshape(13, 29), labels)
 
 
 def test_the_centroid_is_the_mean_of_the_mask_pixels():
@@ -120,9 +140,6 @@ def test_the_log_says_how_to_get_absent_messages(monkeypatch):
     monkeypatch.setattr(conversions, "TargetArray", None)
     first, second = conversions.missing_messages()
     assert "~/targets" in first and "vision-msgs" in second
-    messages = conversions.result_to_msgs(result(ragged_mask()), HEADER)
-    assert messages.targets is None and messages.detections is None
-    assert isinstance(messages.mask, Image)
 
 
 @pytest.mark.skipif(Detection2DArray is None, reason="vision_msgs is not installed (not on PyPI)")
@@ -130,7 +147,7 @@ def test_detections_hold_the_visible_targets_best_first():
     empty = np.zeros((13, 29), bool)
     mask = empty.copy()
     mask[2:5, 10:20] = True
-    message = through_the_wire(result_to_msgs(result(mask, empty, mask), HEADER).detections)
+    message = through_the_wire(detections_to_msg(result(mask, empty, mask), HEADER))
     assert [detection.id for detection in message.detections] == ["t2", "t0"]
     detection = message.detections[1]
     assert (detection.bbox.center.position.x, detection.bbox.center.position.y) == (15.0, 3.5)
@@ -139,39 +156,10 @@ def test_detections_hold_the_visible_targets_best_first():
     assert detection.results[0].hypothesis.score == pytest.approx(1 / (1 + math.exp(-1.5)))
 
 
-def health(monitor: StreamMonitor, **changes) -> NodeHealth:
-    fields = {"name": "/samwise", "model": "nano on cpu", "active": True, "topic": "/image",
-              "command": 2, "targets": ("cup",), "dropped": 5, "idle_after": 2.0,
-              "stream": monitor.report()}
-    return NodeHealth(**fields | changes)
-
-
-@needs_own_messages
-def test_health_is_told_the_same_way_in_status_and_diagnostics():
-    now = [0.0]
-    monitor = StreamMonitor(lambda: now[0])
-    for _ in range(5):
-        now[0] += 0.5
-        monitor.image_received()
-        monitor.frame_answered(0.1)
-    good = health(monitor)
-    monitor.frame_failed("frame not answered: too dark")
-    bad = health(monitor)
-    monitor.frame_answered(0.1)
-    now[0] += 3.0
-    idle = health(monitor)
-    paused = health(monitor, active=False)
-    for case, level, ros_level, text in (
-            (good, Status.OK, DiagnosticStatus.OK, "answering"),
-            (bad, Status.ERROR, DiagnosticStatus.ERROR, "too dark"),
-            (idle, Status.IDLE, DiagnosticStatus.WARN, "no image on /image for 3.0 s"),
-            (paused, Status.OK, DiagnosticStatus.OK, "not active")):
-        status = through_the_wire(health_to_status(case, HEADER.stamp))
-        diagnostics = through_the_wire(health_to_diagnostics(case, HEADER.stamp))
-        assert isinstance(diagnostics, DiagnosticArray)
-        assert status.level == level and diagnostics.status[0].level == ros_level
-        assert text in status.message and status.message == diagnostics.status[0].message
-    values = {item.key: item.value for item in health_to_diagnostics(good, HEADER.stamp)
-              .status[0].values}
-    assert values["rate [1/s]"] == "2.00" and values["dropped"] == "5"
-    assert values["latency p95 [ms]"] == "100.0"
+@pytest.mark.skipif(LabelInfo is None, reason="vision_msgs is not installed (not on PyPI)")
+def test_label_info_names_each_number():
+    message = through_the_wire(label_info_to_msg(
+        result(ragged_mask(), ragged_mask()), {"t0": 1, "t1": 7}, 0.5, HEADER))
+    assert [(entry.class_id, entry.class_name) for entry in message.class_map] == [
+        (1, "thing 0"), (7, "thing 1")]
+    assert message.threshold == 0.5 and message.header == HEADER

@@ -16,7 +16,7 @@ from samwise_ros.structures import ConfigError
 SwitchMode = Literal["reweight", "all_mask", "avg"]
 Fit = Literal["pad", "rectangle"]
 TimeCode = Literal["sliding", "aligned"]
-Stem = Literal["patch", "conv", "motion"]
+Stem = Literal["patch", "conv"]
 
 GRID = 64  # every model input side is a multiple of this: stride 32 times the last HSA patch side
 
@@ -34,8 +34,7 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 class HieraConfig:
     """The image trunk (sam2 `Hiera`).
 
-    `stem`: "patch" is sam2's 7x7 stride-4 embedding; "conv" is `model.conv_stem.ConvStem`; "motion"
-    (`model.motion_stem.MotionStem`) sees each frame beside the one `stem_lag` frames before it.
+    `stem`: "patch" is sam2's 7x7 stride-4 embedding; "conv" is `model.conv_stem.ConvStem`.
     """
 
     embed_dim: int = 96
@@ -45,13 +44,9 @@ class HieraConfig:
     window_pos_embed_bkg_spatial_size: tuple[int, int] = (7, 7)
     window_spec: tuple[int, ...] = (8, 4, 14, 7)
     stem: Stem = "patch"
-    stem_lag: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("hiera.stem", self.stem, ("patch", "conv", "motion"))
-        _check((self.stem_lag > 0) == (self.stem == "motion"),
-               "hiera.stem_lag: expected frames >= 1 for a motion stem and 0 for the others, got "
-               f"{self.stem_lag} with stem {self.stem!r}")
+        _one_of("hiera.stem", self.stem, ("patch", "conv"))
         _check(len(self.stages) == 4, f"hiera.stages: expected 4 numbers, got {self.stages}")
         firsts = [sum(self.stages[: stage + 1]) for stage in range(3)]
         _check(not set(firsts) & set(self.global_att_blocks),
@@ -181,6 +176,8 @@ class ModelConfig:
             frame is stretched to the nearest such rectangle.
         hidden_dim: Width of SAM 2's decoder and memory attention.
         motion_prompt: Append the paper's verb prompt to the decoder's tokens (off as published).
+        motion_lag: The first adapter sees the motion since so many frames before
+            (`model.motion_branch`); 0: it does not, as published.
         mask_threshold: Probability above which a pixel belongs to the mask.
     """
 
@@ -189,6 +186,7 @@ class ModelConfig:
     fit: Fit = "pad"
     hidden_dim: int = 256
     motion_prompt: bool = False
+    motion_lag: int = 0
     mask_threshold: float = 0.5
     hiera: HieraConfig = field(default_factory=HieraConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -208,6 +206,9 @@ class ModelConfig:
                f"got {self.hidden_dim} and {self.memory.dim}")
         _check(self.hidden_dim % 32 == 0,
                f"hidden_dim: expected a multiple of 32, got {self.hidden_dim}")
+        _check(self.motion_lag == 0 or (self.motion_lag > 0 and self.cmt.fusion_stages[0] == 2),
+               "motion_lag: expected 0, or frames >= 1 with a first adapter after stage 2, got "
+               f"{self.motion_lag}")
         _check(len(self.text.fusion_layers) == len(self.cmt.fusion_stages),
                "expected one text fusion point per adapter, got "
                f"{self.text.fusion_layers} and {self.cmt.fusion_stages}")
@@ -282,10 +283,10 @@ def _large_hiera() -> HieraConfig:
 
 def _nano() -> ModelConfig:
     return ModelConfig(
-        name="nano", image_size=192, fit="rectangle", hidden_dim=128,
+        name="nano", image_size=192, fit="rectangle", hidden_dim=128, motion_lag=2,
         # Text meets the image at strides 16 and 32 only: what comes before is shared by all
         # expressions of an image, which makes training and several targets several times cheaper.
-        hiera=HieraConfig(32, 1, (1, 2, 3, 1), (4, 5), (7, 7), (8, 8, 8, 4), "motion", 2),
+        hiera=HieraConfig(32, 1, (1, 2, 3, 1), (4, 5), (7, 7), (8, 8, 8, 4), "conv"),
         text=TextConfig(1024, 128, 3, 4, 512, 130, (1, 2)),
         cmt=CmtConfig(dim=64, num_heads=4, fusion_stages=(2, 3), hsa_patch_sides=(4, 2)),
         memory=MemoryConfig(attention_layers=2, feedforward=512),

@@ -56,18 +56,8 @@ class ConvStem(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[M, 3, H, W] with sides divisible by 16 -> [M, H/4, W/4, E], channels last as Hiera's."""
-        return self.rest(self.low(pixels))
-
-    def low(self, pixels: Tensor) -> Tensor:
-        """[M, 3, H, W] -> [M, E, H/4, W/4]."""
-        return F.relu(self.to_4(F.relu(self.to_2(pixels))))
-
-    def rest(self, low: Tensor, motion: Tensor | None = None) -> Tensor:
-        """Down to stride 16 and back: [M, E, h, w] -> [M, h, w, E]; `motion`: [M, 2E, h/2, w/2]."""
-        at_4 = self.at_4(low)
+        at_4 = self.at_4(F.relu(self.to_4(F.relu(self.to_2(pixels)))))
         at_8 = self.at_8(F.relu(self.to_8(at_4)))
-        if motion is not None:
-            at_8 = F.relu(at_8 + motion)
         at_16 = self.at_16(F.relu(self.to_16(at_8)))
         at_8 = F.relu(at_8 + F.interpolate(self.up_8(at_16), scale_factor=2.0, mode="nearest"))
         at_4 = F.relu(at_4 + F.interpolate(self.up_4(at_8), scale_factor=2.0, mode="nearest"))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.cmt import TimeWindow
-from samwise_ros.model.motion_stem import pair_frames
+from samwise_ros.model.motion_branch import MotionBranch, pair_frames
 from samwise_ros.model.padding import PaddedStages, crop_size, embed_patches, zero_input
 from samwise_ros.model.text_encoder import TextEncoder, TextState
 
@@ -134,13 +134,15 @@ class FusedEncoder:
     """Runs the interleaved encoders of a model. Holds references to modules, no state."""
 
     def __init__(self, config: ModelConfig, image_encoder: ImageEncoder, text_encoder: TextEncoder,
-                 adapters: nn.ModuleList, conv_s0: nn.Conv2d, conv_s1: nn.Conv2d) -> None:
+                 adapters: nn.ModuleList, conv_s0: nn.Conv2d, conv_s1: nn.Conv2d,
+                 motion_branch: MotionBranch | None = None) -> None:
         self.config = config
         self.trunk = image_encoder.trunk
         self.neck = image_encoder.neck
         self.text_encoder = text_encoder
         self.adapters = adapters
         self.conv_s0, self.conv_s1 = conv_s0, conv_s1
+        self.motion_branch = motion_branch
         self.fusion_stages = config.cmt.fusion_stages if config.cmt.enabled else ()
 
     def encode_shared(self, pixels: Tensor, past: Tensor | None = None,
@@ -149,16 +151,18 @@ class FusedEncoder:
         """Everything before the first expression-dependent operation.
 
         Args:
-            pixels: [B, T, 3, S_h, S_w] normalised frames; for a motion stem [B, T, 6, S_h, S_w]
+            pixels: [B, T, 3, S_h, S_w] normalised frames; with a motion branch [B, T, 6, S_h, S_w]
                 pairs of `pair_frames`, or frames that are then paired among themselves.
             past: [B, K, h, w, E] context of the first adapter, or None.
             position: 1-based place of the frame in a fixed window; None for a sliding window.
             padding: From `padded_stages` for inputs of this size, or None.
         """
         shape = pixels.shape[:2]
-        if self.config.hiera.stem_lag and pixels.shape[2] == 3:
-            pixels, _ = pair_frames(pixels, None, self.config.hiera.stem_lag)
-        maps = self._early_maps(pixels.flatten(0, 1), padding)
+        maps = self._early_maps(pixels[:, :, :3].flatten(0, 1), padding)
+        if self.motion_branch is not None and self.fusion_stages:
+            if pixels.shape[2] == 3:
+                pixels, _ = pair_frames(pixels, None, self.config.motion_lag)
+            maps[-1] = maps[-1] + self.motion_branch(pixels.flatten(0, 1))
         if not self.fusion_stages:
             return SharedFeatures(tuple(maps), None, None, None, shape)
         projected, attended, mean = self._look_back(0, maps[-1].unflatten(0, shape), past, position)

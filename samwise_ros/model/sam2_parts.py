@@ -21,7 +21,6 @@ from sam2.modeling.sam2_utils import MLP
 from samwise_ros.config import HieraConfig, ModelConfig
 from samwise_ros.model.conv_stem import ConvStem
 from samwise_ros.model.mask_head import TargetMaskDecoder, TwoWayWithEarlyTokens
-from samwise_ros.model.motion_stem import MotionStem
 
 
 class Sam2(SAM2Base):
@@ -64,8 +63,8 @@ def _image_encoder(hiera: HieraConfig, dim: int) -> ImageEncoder:
         embed_dim=hiera.embed_dim, num_heads=hiera.num_heads, stages=hiera.stages,
         global_att_blocks=hiera.global_att_blocks, window_spec=hiera.window_spec,
         window_pos_embed_bkg_spatial_size=hiera.window_pos_embed_bkg_spatial_size)
-    if hiera.stem != "patch":
-        trunk.patch_embed = {"conv": ConvStem, "motion": MotionStem}[hiera.stem](hiera.embed_dim)
+    if hiera.stem == "conv":
+        trunk.patch_embed = ConvStem(hiera.embed_dim)
     neck = FpnNeck(_sine(dim), dim, list(hiera.channels[::-1]), fpn_top_down_levels=[2, 3],
                    fpn_interp_model="nearest")
     return ImageEncoder(trunk, neck, scalp=1)

@@ -27,7 +27,7 @@ from samwise_ros.model.fused_encoder import (
 from samwise_ros.model.mask_head import NO_OBJECT_LOGIT, MaskPrediction, predict_masks
 from samwise_ros.model.memory_attention import attend_memory
 from samwise_ros.model.memory_bank import MemoryBank
-from samwise_ros.model.motion_stem import pair_frames
+from samwise_ros.model.motion_branch import MotionBranch, pair_frames
 from samwise_ros.model.padding import PaddedStages
 from samwise_ros.model.sam2_parts import Sam2
 from samwise_ros.model.text_encoder import TextEncoder, TextState, Tokens
@@ -100,6 +100,8 @@ class SamwiseModel(nn.Module):
             CmtAdapter(config.cmt, config.hiera.channels[stage], config.text.hidden_size, side)
             for stage, side in zip(config.cmt.fusion_stages, config.cmt.hsa_patch_sides,
                                    strict=True))
+        self.motion_branch = (MotionBranch(config.hiera.channels[2]) if config.motion_lag
+                              else None)
         self.conditional_memory_encoder = ConditionalMemoryEncoder(config.hidden_dim)
         self.tokenizer = None  # set by load_model
 
@@ -113,7 +115,8 @@ class SamwiseModel(nn.Module):
         """The interleaved encoders over this model's weights."""
         decoder = self.sam.sam_mask_decoder
         return FusedEncoder(self.config, self.sam.image_encoder, self.text_encoder,
-                            self.cmt_adapters, decoder.conv_s0, decoder.conv_s1)
+                            self.cmt_adapters, decoder.conv_s0, decoder.conv_s1,
+                            self.motion_branch)
 
     def encode_text(self, tokens: Tokens) -> TextState:
         """Text state after the layers before the first fusion; depends on the expression only."""
@@ -121,7 +124,7 @@ class SamwiseModel(nn.Module):
 
     def pair_frames(self, pixels: Tensor,
                     earlier: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """What the stem wants to see: the frames themselves, or pairs for a motion stem.
+        """What the encoder wants to see: the frames themselves, or pairs for a motion branch.
 
         Args:
             pixels: [B, T, 3, S_h, S_w]. earlier: What the last call returned, or None.
@@ -129,7 +132,7 @@ class SamwiseModel(nn.Module):
         Returns:
             Input of `encode` and `encode_shared`, and what the next call needs.
         """
-        lag = self.config.hiera.stem_lag
+        lag = self.config.motion_lag
         return pair_frames(pixels, earlier, lag) if lag else (pixels, None)
 
     def encode_shared(self, pixels: Tensor, past: Tensor | None = None,

@@ -71,7 +71,7 @@ class StreamingSession:
         self._commands = 0
         self._table = TargetTable()
         self._shared: Tensor | None = None
-        self._earlier: Tensor | None = None  # frames that a motion stem compares with
+        self._earlier: Tensor | None = None  # frames that a motion branch compares with
         self._size: InputSize | None = None
         self._padding: PaddedStages | None = None
         self._padding_size: InputSize | None = None

@@ -1,9 +1,9 @@
 """Auxiliary heads for networks that start from nothing. They live in training only.
 
 A trunk from scratch gets a faint signal through text and decoder. The heads teach it directly:
-class, colour and displacement of every object pixel on the maps before fusion, what its object has
-been doing on HSA's output, and the mask on the features before the decoder. Features are read with
-forward hooks.
+class and colour of every object pixel on the maps before fusion, its displacement on the motion
+branch, what its object has been doing on HSA's output, and the mask on the features before the
+decoder. Features are read with forward hooks.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samwise_ros.model.motion_branch import FEATURES
 from samwise_ros.model.samwise import ClipOutput, SamwiseModel
 from samwise_ros.training.batches import SceneLabels, TrainBatch, Vocabulary
 from samwise_ros.training.config import LossSetup
@@ -45,10 +46,13 @@ class AuxiliaryHeads(nn.Module):
         channels = model.config.hiera.channels
         # Stage 0 answers per pixel; deeper stages for the 2 x 2 or 4 x 4 finer cells they hold.
         self.dense = nn.ModuleList(nn.Conv2d(channels[i], outputs * 4**i, 1) for i in range(3))
-        self.flow = nn.ModuleList(nn.Conv2d(channels[i], 2 * 4**i, 1) for i in range(3))
+        self.flow = nn.Conv2d(FEATURES, 2, 1)
         self.mask = nn.Conv2d(model.config.hidden_dim, 16, 1)
         self.tags = nn.Linear(model.config.cmt.dim, vocabulary.tags)
-        self._lag = max(1, model.config.hiera.stem_lag)
+        self._lag = model.config.motion_lag
+        self._motion: list[Tensor] = []
+        if model.motion_branch is not None:
+            model.motion_branch.motion.register_forward_hook(_keep(self._motion))
         self._maps: list[list[Tensor]] = [[], [], []]
         self._mixed: list[Tensor] = []
         trunk = model.sam.image_encoder.trunk
@@ -60,7 +64,7 @@ class AuxiliaryHeads(nn.Module):
 
     def clear(self) -> None:
         """Forget the maps of the last forward pass; call before each."""
-        for maps in (*self._maps, self._mixed):
+        for maps in (*self._maps, self._mixed, self._motion):
             maps.clear()
 
     def forward(self, output: ClipOutput | None, batch: TrainBatch,
@@ -76,7 +80,7 @@ class AuxiliaryHeads(nn.Module):
         if batch.labels is not None and setup.dense > 0:
             losses["dense"], losses["class_accuracy"] = self._dense_loss(batch.labels)
         if batch.labels is not None and batch.pixels.shape[1] > 1:
-            if setup.flow > 0:
+            if setup.flow > 0 and self._motion:
                 losses["flow"], losses["flow_of_zero"] = self._flow_loss(batch.labels)
             if setup.tags > 0:
                 losses["tags"], losses["moving_accuracy"] = self._tag_loss(batch.labels)
@@ -116,21 +120,18 @@ class AuxiliaryHeads(nn.Module):
         return total / 3, accuracy.detach()
 
     def _flow_loss(self, labels: SceneLabels) -> tuple[Tensor, Tensor]:
-        """Smooth L1 of each object pixel's displacement over the stem's lag, in cells of 16.
+        """Smooth L1 of each object pixel's displacement over the lag, in cells of 16 pixels.
 
-        Also what predicting no motion would cost.
+        Read off the motion branch. Also what predicting no motion would cost.
         """
-        total, of_zero = 0.0, 0.0
+        predicted = self.flow(_in_clip_order(self._motion, labels.numbers.shape[:2]))
+        predicted = predicted.permute(0, 2, 3, 1)
         moved, known = displacements(labels.numbers, self._lag)
-        for index, maps in enumerate(self._maps):
-            v = _in_clip_order(maps, labels.numbers.shape[:2]).permute(0, 3, 1, 2)
-            predicted = F.pixel_shuffle(self.flow[index](v), 2**index).permute(0, 2, 3, 1)
-            numbers = nearest_labels(labels.numbers.flatten(0, 1), predicted.shape[1:3]).long()
-            target = _of_object(moved.flatten(0, 1), numbers)
-            use = _of_object(known.flatten(0, 1)[..., None], numbers)[..., 0] & (numbers > 0)
-            total = total + _mean_miss(predicted, target, use)
-            of_zero = of_zero + _mean_miss(torch.zeros_like(target), target, use)
-        return total / 3, of_zero / 3
+        numbers = nearest_labels(labels.numbers.flatten(0, 1), predicted.shape[1:3]).long()
+        target = _of_object(moved.flatten(0, 1), numbers)
+        use = _of_object(known.flatten(0, 1)[..., None], numbers)[..., 0] & (numbers > 0)
+        return (_mean_miss(predicted, target, use),
+                _mean_miss(torch.zeros_like(target), target, use).detach())
 
     def _tag_loss(self, labels: SceneLabels) -> tuple[Tensor, Tensor]:
         """Cross-entropy of what each object pixel's object does; also accuracy of "still" or not.

@@ -110,7 +110,7 @@ class LossSetup:
         score: Binary cross-entropy of the object score.
         deep: Mask loss on the stride-16 features before the decoder (auxiliary head).
         dense: Per-pixel class and colour on the maps before fusion (auxiliary heads).
-        flow: Per-pixel object displacement on the maps before fusion (auxiliary heads).
+        flow: Per-pixel object displacement on the motion branch (auxiliary head).
         tags: What each object does, per pixel, from HSA's output (auxiliary head).
     """
 

@@ -1,13 +1,12 @@
-"""The stem that compares two frames: pairs, correlation, and that streaming feeds it the same."""
+"""The branch that compares two frames: pairs, correlation, and that streaming feeds it the same."""
 
 import numpy as np
 import pytest
 import torch
 from model_builders import MICRO, make_frames, make_model
 
-from samwise_ros.config import HieraConfig, ModelConfig
-from samwise_ros.model.conv_stem import ConvStem
-from samwise_ros.model.motion_stem import MotionStem, local_correlation, pair_frames
+from samwise_ros.config import ModelConfig
+from samwise_ros.model.motion_branch import MotionBranch, local_correlation, pair_frames
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.streaming.image_ops import prepare_frame
@@ -16,7 +15,8 @@ from samwise_ros.structures import ConfigError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LAG = 2
-MOTION = MICRO.replace(name="motion", hiera={"stem": "motion", "stem_lag": LAG})
+MOTION = MICRO.replace(name="motion", motion_lag=LAG, text={"fusion_layers": (1, 3)},
+                       cmt={"fusion_stages": (2, 3), "hsa_patch_sides": (4, 2)})
 
 
 @pytest.fixture(scope="module")
@@ -68,21 +68,13 @@ def test_a_moved_pattern_peaks_at_where_it_came_from() -> None:
     assert divmod(int(peak), 7) == (3 - 2, 3 + 1)
 
 
-def test_a_new_motion_stem_is_the_stem_without_motion() -> None:
-    stem = MotionStem(16).eval()
-    plain = ConvStem(16).eval()
-    plain.load_state_dict(stem.state_dict(), strict=False)
-    pairs = torch.randn(2, 6, 32, 48, generator=torch.Generator().manual_seed(2))
-    assert torch.allclose(stem(pairs), plain(pairs[:, :3]), atol=1e-6)
-
-
 def test_the_earlier_frame_matters_once_trained(model: SamwiseModel) -> None:
     frames = torch.randn(1, 1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
     shifted = torch.cat((frames, frames.roll(4, -1)), dim=2)
     same = torch.cat((frames, frames), dim=2)
-    alone = model.encode_shared(frames).maps[0]
-    assert torch.equal(model.encode_shared(same).maps[0], alone), "no past: compared with itself"
-    assert not torch.allclose(model.encode_shared(shifted).maps[0], alone, atol=1e-4)
+    alone = model.encode_shared(frames).maps[-1]
+    assert torch.equal(model.encode_shared(same).maps[-1], alone), "no past: compared with itself"
+    assert not torch.allclose(model.encode_shared(shifted).maps[-1], alone, atol=1e-4)
 
 
 def test_streaming_pairs_frames_as_a_clip_does(model: SamwiseModel,
@@ -127,11 +119,28 @@ def test_a_frame_that_fails_leaves_no_trace(model: SamwiseModel) -> None:
         assert np.array_equal(plain, after)
 
 
-@pytest.mark.parametrize(("stem", "lag"), [("motion", 0), ("conv", 2), ("patch", 1)])
-def test_a_lag_belongs_to_a_motion_stem(stem: str, lag: int) -> None:
-    with pytest.raises(ConfigError, match="stem_lag"):
-        HieraConfig(stem=stem, stem_lag=lag)
+@pytest.mark.parametrize("changes", [{"motion_lag": -1}, {"motion_lag": 2, "cmt": {
+    "fusion_stages": (1, 2, 3), "hsa_patch_sides": (8, 4, 2)}, "text": {"fusion_layers": (1, 2, 3)}}])
+def test_motion_joins_in_front_of_an_adapter_at_stride_16(changes: dict) -> None:
+    with pytest.raises(ConfigError, match="motion_lag"):
+        MOTION.replace(**changes)
 
 
 def test_the_configuration_survives_a_round_trip() -> None:
     assert ModelConfig.from_dict(MOTION.to_dict()) == MOTION
+
+
+@pytest.mark.parametrize(("scale", "moved"), [(4, (8, -12)), (8, (-24, 16))])
+def test_block_matching_measures_the_displacement(scale: int, moved: tuple[int, int]) -> None:
+    """A textured picture that moves by whole pixels of the scale, before any training."""
+    branch = MotionBranch(16).eval()
+    then = torch.randn(1, 3, 128, 160, generator=torch.Generator().manual_seed(4))
+    then = torch.nn.functional.avg_pool2d(then, 9, 1, 4)
+    now = then.roll((moved[1], moved[0]), (2, 3))
+    compared = branch.compared(torch.cat((now, then)))
+    match = branch.match_4 if scale == 4 else branch.match_8
+    if scale == 8:
+        compared = torch.nn.functional.avg_pool2d(compared, 2)
+    shift = match(compared)[0, -2:] * 4 * scale
+    inner = shift[:, 5:11, 6:14].mean((1, 2))
+    assert inner.tolist() == pytest.approx(moved, abs=1.0)

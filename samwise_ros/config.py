@@ -220,7 +220,7 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
         """Build from nested dictionaries. Raises ConfigError for unknown or bad fields."""
-        return _from_dict(cls, values, "model")
+        return build_config(cls, values, "model")
 
     def replace(self, **changes: Any) -> ModelConfig:
         """Copy with changed fields; dotted parts as nested dicts: `cme={"enabled": False}`."""
@@ -258,19 +258,24 @@ class SessionConfig:
         _check(self.max_targets >= 1, f"max_targets: expected >= 1, got {self.max_targets}")
 
 
-def _from_dict(cls: type, values: Mapping[str, Any], path: str) -> Any:
-    """Build dataclass `cls` from a mapping, recursing into dataclass fields."""
+def build_config(cls: type, values: Mapping[str, Any], path: str) -> Any:
+    """Dataclass `cls` from nested mappings, whose dataclass fields are built in the same way.
+
+    Args:
+        path: Names the whole in messages: a file, or "model".
+
+    Raises ConfigError that says where for unknown fields and bad values.
+    """
     hints = get_type_hints(cls)
     unknown = sorted(set(values) - set(hints))
-    _check(not unknown, f"{path}: unknown field(s) {', '.join(unknown)}; "
+    _check(not unknown, f"{path}: unknown setting(s) {', '.join(unknown)}; "
            f"known are {', '.join(sorted(hints))}")
     built = {}
     for name, value in values.items():
-        if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
-            value = _from_dict(hints[name], value, f"{path}.{name}")
-        elif isinstance(value, list):
-            value = tuple(value)
-        built[name] = value
+        if dataclasses.is_dataclass(hints[name]) and not isinstance(value, hints[name]):
+            _check(isinstance(value, Mapping), f"{path}: {name}: expected a group of settings")
+            value = build_config(hints[name], value, f"{path}: {name}")
+        built[name] = tuple(value) if isinstance(value, list) else value
     try:
         return cls(**built)
     except (TypeError, IndexError) as error:

@@ -7,11 +7,12 @@ import torch
 from training_builders import recipe, write_packed, write_recipe
 from typer.testing import CliRunner
 
+from samwise_ros.config import build_config
 from samwise_ros.model.checkpoint import load_model
 from samwise_ros.structures import CheckpointError, ConfigError, SamwiseError
 from samwise_ros.training.batches import join_clips
 from samwise_ros.training.checkpointing import best_weights, read_state
-from samwise_ros.training.config import TrainConfig, build, load_config
+from samwise_ros.training.config import TrainConfig, load_config
 from samwise_ros.training.export import export_checkpoint, slim_checkpoint
 from samwise_ros.training.loop import LAST, Trainer
 from samwise_ros.training.setup import load_heads
@@ -30,7 +31,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trainer(packed: Path, out: Path, resume: bool = False, **changes: object) -> Trainer:
-    return Trainer(build(TrainConfig, recipe(packed, out, **changes), "test"), resume)
+    return Trainer(build_config(TrainConfig, recipe(packed, out, **changes), "test"), resume)
 
 
 def run(stage: Trainer, until: int | None = None) -> list[float]:

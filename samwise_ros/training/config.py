@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
 import yaml
 
+from samwise_ros.config import build_config
 from samwise_ros.structures import ConfigError
 
 Trainable = Literal["adapters", "all", "cme"]
@@ -231,7 +232,7 @@ def load_config(path: Path | str, changes: Sequence[str] = ()) -> TrainConfig:
     _check(isinstance(values, dict), f"recipe {path}: expected a mapping at the top")
     for change in changes:
         _override(values, change)
-    return build(TrainConfig, values, str(path))
+    return build_config(TrainConfig, values, str(path))
 
 
 def _override(values: dict[str, Any], change: str) -> None:
@@ -242,21 +243,3 @@ def _override(values: dict[str, Any], change: str) -> None:
         values = values.setdefault(parent, {})
         _check(isinstance(values, dict), f"--set {change}: {parent} is not a group of settings")
     values[last] = yaml.safe_load(text)
-
-
-def build(cls: type, values: Mapping[str, Any], path: str) -> Any:
-    """Dataclass `cls` from nested mappings. Raises ConfigError naming `path`."""
-    hints = get_type_hints(cls)
-    unknown = sorted(set(values) - set(hints))
-    _check(not unknown, f"{path}: unknown setting(s) {', '.join(unknown)}; "
-           f"known are {', '.join(sorted(hints))}")
-    built = {}
-    for name, value in values.items():
-        if dataclasses.is_dataclass(hints[name]):
-            _check(isinstance(value, Mapping), f"{path}: {name}: expected a group of settings")
-            value = build(hints[name], value, f"{path}: {name}")
-        built[name] = tuple(value) if isinstance(value, list) else value
-    try:
-        return cls(**built)
-    except TypeError as error:
-        raise ConfigError(f"{path}: {error}") from error

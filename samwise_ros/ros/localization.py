@@ -16,6 +16,7 @@ from samwise_ros.structures import ConfigError, SamwiseError
 DEPTH_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _METRES = {np.dtype(np.uint16): 1e-3, np.dtype(np.float32): 1.0}  # per unit, REP 118
 _SPREAD = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
+_SHOWN = 14  # distortion coefficients in a message; OpenCV's longest model has as many
 _TRIM = 0.01  # share of points beyond either end of the size in depth
 
 
@@ -84,10 +85,12 @@ def pinhole_from_info(info: CameraInfoLike, rectified: bool = False) -> Pinhole:
         CameraInfoError: The camera is not calibrated (zeros), or a raw image is distorted.
     """
     distortion = np.asarray(info.d, float)
-    if not rectified and np.any(np.abs(distortion) > 1e-9):
+    if not rectified and not np.all(np.abs(distortion) <= 1e-9):  # NaN counts as distorted
+        shown = np.round(distortion[:_SHOWN], 4).tolist()
         raise CameraInfoError(
-            f"the image is distorted (d = {np.round(distortion, 4).tolist()}), which a pinhole "
-            "can't describe: feed rectified images (image_proc's image_rect) and say that they are")
+            f"the image is distorted (d = {shown}{'...' * (len(distortion) > _SHOWN)}), which a "
+            "pinhole can't describe: feed rectified images (image_proc's image_rect) and say that "
+            "they are")
     name = "P" if rectified else "K"
     values = np.asarray(info.p if rectified else info.k, float)
     matrix = values.reshape(3, -1)

@@ -12,12 +12,14 @@ from samwise_ros.structures import Command, CommandError, CommandKind, TargetSta
 
 DEFAULT_ID = "target"
 _RELEASE_WORDS = ("", "stop", "clear")
+_LONGEST_ID = 100  # characters; every answer repeats the ids
 
 
 def parse_command(text: str) -> Command:
     """Read a text command.
 
-    Grammar (keywords in any case; `ID` is a word without spaces or colons):
+    Grammar (keywords in any case; `ID` is a word of up to 100 characters without spaces or
+    colons):
 
     - `add:ID: SENTENCE` adds target ID, or gives it a new sentence; other targets stay.
     - `remove:ID` drops one target.
@@ -45,9 +47,10 @@ def parse_command(text: str) -> Command:
 
 def _target_id(name: str, command: str) -> str:
     name = name.strip()
-    if not name or any(character.isspace() for character in name):
-        raise CommandError(f"command {_short(command)}: expected an id without spaces after the "
-                           "first colon, as in 'add:cup: the red cup' or 'remove:cup'")
+    if not 0 < len(name) <= _LONGEST_ID or any(character.isspace() for character in name):
+        raise CommandError(f"command {_short(command)}: expected an id without spaces, of at most "
+                           f"{_LONGEST_ID} characters, after the first colon, as in "
+                           "'add:cup: the red cup' or 'remove:cup'")
     return name
 
 

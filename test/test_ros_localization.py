@@ -177,6 +177,11 @@ def test_a_raw_image_follows_k_and_a_rectified_one_p():
     assert pinhole_from_info(bent, rectified=True) == Pinhole(160, 120, 90.0, 95.0, 80.0, 60.0)
     with pytest.raises(CameraInfoError, match=r"distorted \(d = \[0.1, -0.2"):
         pinhole_from_info(bent)
+    with pytest.raises(CameraInfoError, match=r"distorted \(d = \[nan"):
+        pinhole_from_info(info(d=[float("nan")] * 5))
+    with pytest.raises(CameraInfoError) as long:
+        pinhole_from_info(info(d=[0.1] * 5000))
+    assert len(str(long.value)) < 400
 
 
 def test_binning_and_windows_shift_the_intrinsics():

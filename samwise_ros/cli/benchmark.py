@@ -25,6 +25,8 @@ def benchmark(
     frames: Annotated[int, typer.Option(min=1, help="Measured frames per mode.")] = 16,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     camera: Annotated[str, typer.Option(help="Camera size, WIDTHxHEIGHT.")] = "854x480",
+    compile_model: Annotated[bool, typer.Option("--compile", help=(
+        "Run stream mode through torch.compile; clip mode stays plain."))] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
 ) -> None:
@@ -38,6 +40,7 @@ def benchmark(
 
     from samwise_ros.config import SessionConfig
     from samwise_ros.evaluation.benchmark import run_benchmark
+    from samwise_ros.model.compilation import compile_parts
 
     if threads:
         torch.set_num_threads(threads)
@@ -47,9 +50,14 @@ def benchmark(
     if not (width.isdigit() and height.isdigit()):
         raise typer.BadParameter(f"expected WIDTHxHEIGHT, got {camera!r}", param_hint="--camera")
     config = SessionConfig(precision=precision, max_targets=max(16, targets))
+    compiled = None
+    if compile_model:
+        compiled, _ = _load(model, device, changes)
+        compile_parts(compiled)
     with Console(stderr=True).status("starting") as status:
         report = run_benchmark(loaded, config, camera=(int(height), int(width)), targets=targets,
-                               frames=frames, weights=weights, progress=status.update)
+                               frames=frames, weights=weights, compiled=compiled,
+                               progress=status.update)
     _print(report)
     if json_file:
         json_file.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
@@ -74,7 +82,8 @@ def _print(report: BenchmarkReport) -> None:
     model, machine = report.model, report.machine
     console.print(f"{model['name']} {model['input'][1]}x{model['input'][0]} ({model['fit']}), "
                   f"{model['precision']}, {model['weights']} weights, {report.targets} target(s), "
-                  f"{machine['device']}, {machine['processor']}, {machine['threads']} thread(s)")
+                  f"{machine['device']}, {machine['processor']}, {machine['threads']} thread(s)"
+                  + (", stream mode compiled" if model["compiled"] else ""))
     console.print(f"stream     {report.stream_fps:8.2f} frames/s  ({report.stream_ms:.1f} ms)")
     console.print(f"reference  {report.reference_fps:8.2f} frames/s  "
                   f"({report.reference_ms:.1f} ms), clip mode fp32")

@@ -1,8 +1,7 @@
 """Speed of stream mode beside clip mode fp32, both from one run, interleaved, as medians.
 
 The memory of both is filled before measuring by repeating the first frame's memory, so that every
-measured frame pays for six spatial memories and fifteen pointers. Parts are timed from outside by
-wrapping the functions of the model during a separate pass: the model carries no timers.
+measured frame pays for six spatial memories and fifteen pointers.
 """
 
 from __future__ import annotations
@@ -11,50 +10,27 @@ import dataclasses
 import platform
 import resource
 import statistics
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from samwise_ros.config import SessionConfig
-from samwise_ros.model import fused_encoder as fused_encoder_module
-from samwise_ros.model.cme import ConditionalMemoryEncoder
-from samwise_ros.model.cmt import CmtAdapter
-from samwise_ros.model.fused_encoder import FusedEncoder
+from samwise_ros.evaluation.benchmark_parts import (
+    added_share,
+    count_flops,
+    grid_cells,
+    measure_parts,
+    timed,
+)
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import SamwiseModel
-from samwise_ros.model.text_encoder import TextEncoder
-from samwise_ros.streaming import session as session_module
 from samwise_ros.streaming.clip import ClipRunner, ClipState
 from samwise_ros.streaming.image_ops import input_size, prepare_frame, restore_logits
 from samwise_ros.streaming.session import StreamingSession
 
-_PARTS: tuple[tuple[object, str, str], ...] = (
-    (session_module, "prepare_frame", "preprocessing"),
-    (fused_encoder_module, "embed_patches", "image_encoder"),
-    (FusedEncoder, "_run_stage", "image_encoder"),
-    (FusedEncoder, "_decoder_inputs", "fpn"),
-    (TextEncoder, "run_layers", "text"),
-    (CmtAdapter, "project_down", "cmt"),
-    (CmtAdapter, "attend_time", "cmt"),
-    (CmtAdapter, "fuse", "cmt"),
-    (SamwiseModel, "_read_memory", "memory_attention"),
-    (SamwiseModel, "_predict", "decoder"),
-    (ConditionalMemoryEncoder, "forward", "cme"),
-    (SamwiseModel, "encode_memory", "memory_encoder"),
-    (StreamingSession, "_to_results", "mask_restore"),
-)
-# torch's counter knows the CUDA kernels of fused attention but not the CPU one.
-_CPU_ATTENTION = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
-        lambda query, key, value, *_, out_shape=None, **__: sdpa_flop_count(query, key, value)}
 _EXPRESSION = "the object that moves to the left"
 
 
@@ -102,7 +78,7 @@ class BenchmarkReport:
 
 def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
                   camera: tuple[int, int] = (480, 854), targets: int = 1, frames: int = 16,
-                  weights: str = "given",
+                  weights: str = "given", compiled: SamwiseModel | None = None,
                   progress: Callable[[str], None] = lambda _: None) -> BenchmarkReport:
     """Measure a model.
 
@@ -113,32 +89,39 @@ def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
         targets: Targets of the session; clip mode runs one expression per target, as published.
         frames: Measured frames per mode, rounded up to whole windows of eight.
         weights: What to say about the weights.
+        compiled: The same model after `compile_parts`, which then runs stream mode; clip mode and
+            the count of FLOPs stay with `model`.
         progress: Called with a line of text now and then.
     """
     window = model.config.cmt.clip_window
     rounds = max(1, -(-frames // window))
     images = _moving_noise(camera, window + 1)
-    session = _filled_session(model, config, images[-1], targets)
+    plain_session = _filled_session(model, config, images[-1], targets)
+    session = plain_session
+    if compiled is not None:
+        progress("compiling")
+        session = _filled_session(compiled, config, images[-1], targets)
     reference = _ReferenceRun(model, images[:window], targets)
     progress("warming up")
     session.step(images[0])
     stream_times, reference_times, held = [], [], []
     for index in range(rounds):
         progress(f"round {index + 1} of {rounds}")
-        reference_times.append(_timed(model, reference.window) / window)
+        reference_times.append(timed(model, reference.window) / window)
         for image in images[:window]:
-            stream_times.append(_timed(model, lambda image=image: session.step(image)))
+            stream_times.append(timed(model, lambda image=image: session.step(image)))
         held.append(session.nbytes)
     progress("parts")
-    parts = _measure_parts(model, session, images)
-    flops = _count_flops(session, images[0])
+    parts = measure_parts(model, session, images)
+    flops = count_flops(plain_session, images[0])
     stream, plain = statistics.median(stream_times), statistics.median(reference_times)
     return BenchmarkReport(
-        machine=_machine(model), model=_describe(model, config, camera, weights),
+        machine=_machine(model), model=_describe(model, config, camera, weights) | {
+            "compiled": compiled is not None},
         stream_fps=1 / stream, reference_fps=1 / plain, ratio=plain / stream,
         stream_ms=1e3 * stream, reference_ms=1e3 * plain, parts_ms=_with_rest(parts),
         parts_share=_shares(_with_rest(parts)), gflops=flops,
-        added_flops_share=_added_share(flops, model, _grid_cells(model, camera)),
+        added_flops_share=added_share(flops, model, grid_cells(model, camera)),
         peak_memory_bytes=_peak_memory(model), session_bytes_mid=held[(len(held) - 1) // 2],
         session_bytes_end=held[-1], lookahead_frames=0, frames=rounds * window, targets=targets)
 
@@ -202,100 +185,6 @@ class _ReferenceRun:
             for segmentation, _ in self.runner.segment_window(
                     pixels, self.tokens, self.state, self.padding):
                 (restore_logits(segmentation.high_res, prepared[0][1]) > 0).cpu()
-
-
-def _synchronise(model: SamwiseModel) -> None:
-    if model.device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def _timed(model: SamwiseModel, call: Callable[[], object]) -> float:
-    _synchronise(model)
-    start = time.perf_counter()
-    call()
-    _synchronise(model)
-    return time.perf_counter() - start
-
-
-@contextmanager
-def _wrapped(around: Callable[[str, Callable[[], Any]], Any]) -> Iterator[None]:
-    """Route every call of a part through `around(part name, call)`."""
-    with ExitStack() as stack:
-        for owner, name, part in _PARTS:
-            original = getattr(owner, name)
-
-            def replacement(*args: Any, _original: Any = original, _part: str = part,
-                            **kwargs: Any) -> Any:
-                def call() -> Any:
-                    result = _original(*args, **kwargs)
-                    # Generators do their work when read; read them inside the measurement.
-                    return iter(list(result)) if isinstance(result, Iterator) else result
-                return around(_part, call)
-
-            stack.enter_context(patch.object(owner, name, replacement))
-        yield
-
-
-def _measure_parts(model: SamwiseModel, session: StreamingSession,
-                   images: list[np.ndarray]) -> dict[str, float]:
-    """Median milliseconds per part, and of the whole frame under "total"."""
-    per_frame: list[dict[str, float]] = []
-
-    def around(part: str, call: Callable[[], Any]) -> Any:
-        _synchronise(model)
-        start = time.perf_counter()
-        result = call()
-        _synchronise(model)
-        per_frame[-1][part] += 1e3 * (time.perf_counter() - start)
-        return result
-
-    with _wrapped(around):
-        for image in images[:3]:
-            per_frame.append(defaultdict(float))
-            per_frame[-1]["total"] = 1e3 * _timed(model, lambda image=image: session.step(image))
-    names = sorted({name for frame in per_frame for name in frame})
-    return {name: statistics.median(frame[name] for frame in per_frame) for name in names}
-
-
-def _count_flops(session: StreamingSession, image: np.ndarray) -> dict[str, float]:
-    """GFLOP per part of one streaming frame."""
-    counts: dict[str, float] = defaultdict(float)
-    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
-        def around(part: str, call: Callable[[], Any]) -> Any:
-            before = counter.get_total_flops()
-            result = call()
-            counts[part] += (counter.get_total_flops() - before) / 1e9
-            return result
-
-        with _wrapped(around):
-            session.step(image)
-        counts["total"] = counter.get_total_flops() / 1e9
-    return dict(counts)
-
-
-def _added_share(flops: dict[str, float], model: SamwiseModel, grid: int) -> float:
-    """FLOPs of CMT, CME and its decoder pass over those of SAM 2 as the sam2 package computes it.
-
-    That package attends with projected values: per layer Lq * Lk * (C - Cm) more multiply-adds for
-    weights times values, and the projection of Lk rather than Lq rows.
-
-    Args:
-        grid: Number of stride-16 cells, Lq.
-    """
-    config, memory = model.config, model.config.memory
-    passes = 2 if config.cme.enabled and memory.num_spatial else 1
-    second_pass = flops.get("decoder", 0.0) * (passes - 1) / passes
-    added = flops.get("cmt", 0.0) + flops.get("cme", 0.0) + second_pass
-    keys = memory.num_spatial * grid + memory.num_pointers * config.hidden_dim // memory.dim
-    values = grid * keys * (config.hidden_dim - memory.dim)
-    projection = (keys - grid) * memory.dim * config.hidden_dim if keys else 0
-    unfolded = 2 * memory.attention_layers * (values + projection) / 1e9
-    return added / (flops["total"] - added - flops.get("text", 0.0) + unfolded)
-
-
-def _grid_cells(model: SamwiseModel, camera: tuple[int, int]) -> int:
-    size = input_size(camera, model.config.image_size, model.config.fit)
-    return size.padded[0] * size.padded[1] // 256
 
 
 def _with_rest(parts: dict[str, float]) -> dict[str, float]:

@@ -160,13 +160,17 @@ class FusedEncoder:
         shape = pixels.shape[:2]
         maps = self._early_maps(pixels[:, :, :3].flatten(0, 1), padding)
         if self.motion_branch is not None and self.fusion_stages:
-            if pixels.shape[2] == 3:
-                pixels, _ = pair_frames(pixels, None, self.config.motion_lag)
-            maps[-1] = maps[-1] + self.motion_branch(pixels.flatten(0, 1))
+            maps[-1] = maps[-1] + self._motion(pixels)
         if not self.fusion_stages:
             return SharedFeatures(tuple(maps), None, None, None, shape)
         projected, attended, mean = self._look_back(0, maps[-1].unflatten(0, shape), past, position)
         return SharedFeatures(tuple(maps), projected, attended, mean, shape)
+
+    def _motion(self, pixels: Tensor) -> Tensor:
+        """Frames or pairs [B, T, 3 or 6, H, W] -> motion map [B*T, H/16, W/16, C]."""
+        if pixels.shape[2] == 3:
+            pixels, _ = pair_frames(pixels, None, self.config.motion_lag)
+        return self.motion_branch(pixels.flatten(0, 1))
 
     def padded_stages(self, resized: tuple[int, int],
                       padded: tuple[int, int]) -> PaddedStages | None:

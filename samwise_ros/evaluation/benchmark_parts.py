@@ -1,0 +1,147 @@
+"""What the parts of a streaming frame cost: milliseconds and FLOPs.
+
+Parts are timed from outside by wrapping the functions of the model during a separate pass: the
+model carries no timers.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from samwise_ros.model import fused_encoder as fused_encoder_module
+from samwise_ros.model.cme import ConditionalMemoryEncoder
+from samwise_ros.model.cmt import CmtAdapter
+from samwise_ros.model.fused_encoder import FusedEncoder
+from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.model.text_encoder import TextEncoder
+from samwise_ros.streaming import session as session_module
+from samwise_ros.streaming.image_ops import input_size
+from samwise_ros.streaming.session import StreamingSession
+
+_PARTS: tuple[tuple[object, str, str], ...] = (
+    (session_module, "prepare_frame", "preprocessing"),
+    (fused_encoder_module, "embed_patches", "image_encoder"),
+    (FusedEncoder, "_run_stage", "image_encoder"),
+    (FusedEncoder, "_motion", "motion"),
+    (FusedEncoder, "_decoder_inputs", "fpn"),
+    (TextEncoder, "run_layers", "text"),
+    (CmtAdapter, "project_down", "cmt"),
+    (CmtAdapter, "attend_time", "cmt"),
+    (CmtAdapter, "fuse", "cmt"),
+    (SamwiseModel, "_read_memory", "memory_attention"),
+    (SamwiseModel, "_predict", "decoder"),
+    (ConditionalMemoryEncoder, "forward", "cme"),
+    (SamwiseModel, "encode_memory", "memory_encoder"),
+    (StreamingSession, "_to_results", "mask_restore"),
+)
+# torch's counter knows the CUDA kernels of fused attention but not the CPU one.
+_CPU_ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
+        lambda query, key, value, *_, out_shape=None, **__: sdpa_flop_count(query, key, value)}
+
+
+def synchronise(model: SamwiseModel) -> None:
+    """Wait for the GPU, if the model is on one."""
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def timed(model: SamwiseModel, call: Callable[[], object]) -> float:
+    """Seconds that a call takes, its GPU work included."""
+    synchronise(model)
+    start = time.perf_counter()
+    call()
+    synchronise(model)
+    return time.perf_counter() - start
+
+
+@contextmanager
+def _wrapped(around: Callable[[str, Callable[[], Any]], Any]) -> Iterator[None]:
+    """Route every call of a part through `around(part name, call)`."""
+    with ExitStack() as stack:
+        for owner, name, part in _PARTS:
+            original = getattr(owner, name)
+
+            def replacement(*args: Any, _original: Any = original, _part: str = part,
+                            **kwargs: Any) -> Any:
+                def call() -> Any:
+                    result = _original(*args, **kwargs)
+                    # Generators do their work when read; read them inside the measurement.
+                    return iter(list(result)) if isinstance(result, Iterator) else result
+                return around(_part, call)
+
+            stack.enter_context(patch.object(owner, name, replacement))
+        yield
+
+
+def measure_parts(model: SamwiseModel, session: StreamingSession,
+                   images: list[np.ndarray]) -> dict[str, float]:
+    """Median milliseconds per part, and of the whole frame under "total"."""
+    per_frame: list[dict[str, float]] = []
+
+    def around(part: str, call: Callable[[], Any]) -> Any:
+        synchronise(model)
+        start = time.perf_counter()
+        result = call()
+        synchronise(model)
+        per_frame[-1][part] += 1e3 * (time.perf_counter() - start)
+        return result
+
+    with _wrapped(around):
+        for image in images[:3]:
+            per_frame.append(defaultdict(float))
+            per_frame[-1]["total"] = 1e3 * timed(model, lambda image=image: session.step(image))
+    names = sorted({name for frame in per_frame for name in frame})
+    return {name: statistics.median(frame[name] for frame in per_frame) for name in names}
+
+
+def count_flops(session: StreamingSession, image: np.ndarray) -> dict[str, float]:
+    """GFLOP per part of one streaming frame."""
+    counts: dict[str, float] = defaultdict(float)
+    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+        def around(part: str, call: Callable[[], Any]) -> Any:
+            before = counter.get_total_flops()
+            result = call()
+            counts[part] += (counter.get_total_flops() - before) / 1e9
+            return result
+
+        with _wrapped(around):
+            session.step(image)
+        counts["total"] = counter.get_total_flops() / 1e9
+    return dict(counts)
+
+
+def added_share(flops: dict[str, float], model: SamwiseModel, grid: int) -> float:
+    """FLOPs of CMT, CME and its decoder pass over those of SAM 2 as the sam2 package computes it.
+
+    That package attends with projected values: per layer Lq * Lk * (C - Cm) more multiply-adds for
+    weights times values, and the projection of Lk rather than Lq rows.
+
+    Args:
+        grid: Number of stride-16 cells, Lq.
+    """
+    config, memory = model.config, model.config.memory
+    passes = 2 if config.cme.enabled and memory.num_spatial else 1
+    second_pass = flops.get("decoder", 0.0) * (passes - 1) / passes
+    added = flops.get("cmt", 0.0) + flops.get("cme", 0.0) + second_pass
+    keys = memory.num_spatial * grid + memory.num_pointers * config.hidden_dim // memory.dim
+    values = grid * keys * (config.hidden_dim - memory.dim)
+    projection = (keys - grid) * memory.dim * config.hidden_dim if keys else 0
+    unfolded = 2 * memory.attention_layers * (values + projection) / 1e9
+    return added / (flops["total"] - added - flops.get("text", 0.0) + unfolded)
+
+
+def grid_cells(model: SamwiseModel, camera: tuple[int, int]) -> int:
+    """Number of stride-16 cells of the input for a camera of (height, width)."""
+    size = input_size(camera, model.config.image_size, model.config.fit)
+    return size.padded[0] * size.padded[1] // 256

@@ -1,5 +1,6 @@
 """The loop: it learns, it resumes to the same numbers, it says what is wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,15 @@ def test_train_command_runs_stops_and_resumes(packed: Path, tmp_path: Path) -> N
     second = CliRunner().invoke(app, ["train", str(path), "--resume", "--set", "steps=2"])
     assert second.exit_code == 0, second.output
     assert "step 2 of 2" in second.output
+
+
+def test_labels_of_objects_out_of_sight_are_no_obstacle(packed: Path, tmp_path: Path) -> None:
+    """The highest object number may be missing from all frames of a batch."""
+    stage = trainer(packed, tmp_path, image_only=True, steps=1,
+                    loss={"focal": 0.0, "dice": 0.0, "cme": 0.0, "flow": 1.0, "tags": 1.0})
+    batch = stage.batches.batch(0)
+    numbers = batch.labels.numbers.clone()
+    numbers[numbers == 2] = 0
+    hidden = replace(batch, labels=replace(batch.labels, numbers=numbers))
+    losses = stage.unit(hidden, stage.model.tokenizer(batch.expressions))
+    assert torch.isfinite(losses["total"]) and losses["flow_of_zero"] > 0

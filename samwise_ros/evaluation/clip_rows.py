@@ -50,11 +50,12 @@ class ClipRowsPredictor:
         text = model.encode_text(model.tokenizer(list(expressions)).to(model.device))
         clip_of_row = torch.zeros(len(expressions), dtype=torch.int64, device=model.device)
         start = _RowsState(MemoryBank(), (0,) * len(expressions))
-        state, iterator = start, iter(frames)
+        state, iterator, earlier = start, iter(frames), None
         while window := list(islice(iterator, model.config.cmt.clip_window)):
             prepared = [prepare_frame(frame, model.config, device=model.device)
                         for frame in window]
             pixels = torch.stack([pixel for pixel, _ in prepared]).unsqueeze(0)
+            pixels, earlier = model.pair_frames(pixels, earlier)
             encoded, _ = model.encode(pixels, text, None, clip_of_row)
             if len(window) == 1:  # the published rule: a window of one frame forgets everything
                 state = start

@@ -177,7 +177,7 @@ def official_model(golden: Golden, assets: Path) -> tuple[SamwiseModel, str]:
         raise DataError(f"{golden.path}: calibrates unknown names: {', '.join(unknown)}")
     arrays, weights_digest = make_state(entries, header.salt, header.calibration,
                                         keep=lambda name: from_official(name) is not None)
-    state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    state = {name: torch.as_tensor(array) for name, array in arrays.items()}
     load_strict(model, with_token_types(map_official(state)), f"weights of {golden.path.name}")
     model.tokenizer = ExpressionTokenizer(assets / "tokenizer" / "roberta-base",
                                           config.text.max_tokens)

@@ -144,6 +144,7 @@ class AuxiliaryHeads(nn.Module):
         numbers = numbers.unflatten(0, (batch, frames)).long()
         still = labels.tags[:, :, self.vocabulary.still] > 0
         moved, known = displacements(labels.numbers, frames)
+        still = still[:, : moved.shape[2]]  # objects of the highest numbers may be out of sight
         known &= (moved.norm(dim=-1).cummax(1).values > MOVED) | still[:, None]
         use = _of_object(known.flatten(0, 1)[..., None], numbers.flatten(0, 1))[..., 0]
         use &= numbers.flatten(0, 1) > 0

@@ -29,6 +29,12 @@ def settings_from_json(text: str) -> OutputSettings:
     return OutputSettings(thresholds=thresholds, **values)
 
 
+def coded(codes: np.ndarray) -> np.ndarray:
+    """Numbers [H, W] -> the image in which `scripted_result` finds them."""
+    blue = np.full(codes.shape, 77)
+    return np.stack([codes % 256, codes // 256, blue], axis=2).astype(np.uint8)
+
+
 def scripted_result(rgb: np.ndarray, script: list[list], index: int = 0) -> FrameResult:
     """The answer that an image and its script ask for."""
     codes = rgb[..., 0] + 256 * rgb[..., 1].astype(int)

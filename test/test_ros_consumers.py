@@ -21,7 +21,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from samwise_ros.ros.conversions import rgb_to_msg
-from samwise_ros.ros.sim_robot import depth_to_msg, info_to_msg
+from samwise_ros.ros.sim_parts import depth_to_msg, info_to_msg
 from samwise_ros.sim.geometry import Intrinsics
 
 CAMERA = Intrinsics.from_field_of_view(64, 48, 1.0)

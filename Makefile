@@ -2,6 +2,8 @@
 # make demo    a simulated camera, the node and three commands over DDS, judged by the truth -> demo_out/
 # make test    the whole test suite
 # make lint    ruff
+# make nano    nano's data and training from nothing, hours on two cores -> runs/nano; goes on where
+#              it was stopped
 #
 # PYTHON=python3.11        the interpreter of a new .venv
 # TORCH="torch torchvision"  another build of torch, e.g. TORCH="torch==2.14.1+cpu torchvision"
@@ -31,7 +33,7 @@ EXTRAS := ros,msgs,sim,train,dev
 MESSAGES := on
 endif
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint clean nano
 setup: $(STAMPS)/package
 
 $(STAMPS)/venv:
@@ -68,6 +70,24 @@ test: setup
 
 lint: setup
 	$(VENV)/bin/ruff check .
+
+# Data of each kind: clips and frames a seed; then stage after stage.
+SAMWISE := $(VENV)/bin/samwise
+PACK := $(SAMWISE) convert-data pack --height 128 --width 192 --out
+NANO_STAGES := 0_images 1_stills 2_motion_labels 3_clips 4_memory 5_cme
+nano: setup
+	for seed in 0 1; do $(SAMWISE) simulate --split train --seed $$seed --clips 3000 --frames 1 --out data/stills_$$seed; done
+	$(SAMWISE) simulate --split train --seed 10 --clips 2000 --frames 12 --out data/clips_10
+	$(SAMWISE) simulate --split val --seed 100 --clips 100 --frames 1 --out data/stills_val
+	$(SAMWISE) simulate --split val --seed 110 --clips 60 --frames 12 --out data/clips_val
+	$(PACK) data/packed/stills_train data/stills_0 data/stills_1
+	$(PACK) data/packed/clips_train data/clips_10
+	$(PACK) data/packed/stills_val data/stills_val
+	$(PACK) data/packed/clips_val data/clips_val
+	for stage in $(NANO_STAGES); do \
+	  resume=; test ! -f runs/nano_$$stage/last.pt || resume=--resume; \
+	  $(SAMWISE) train config/train/nano_$$stage.yaml $$resume --export runs/nano; \
+	done
 
 clean:
 	rm -rf demo_out build install log .pytest_cache .ruff_cache

@@ -18,6 +18,12 @@ class Split(str, Enum):
     test = "test"
 
 
+class Probe(str, Enum):
+    """Scenes made to test something."""
+
+    late_target = "late_target"
+
+
 def simulate(
     out: Annotated[Path, typer.Option(help="Output folder, in the MeViS layout.")],
     split: Annotated[Split, typer.Option(help="Which split.")] = Split.train,
@@ -28,12 +34,16 @@ def simulate(
     fps: Annotated[float, typer.Option(help="Frames per second of simulated time.")] = 8.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     depth: Annotated[bool, typer.Option(help="Also depth (16-bit PNG, mm) and poses.")] = False,
+    probe: Annotated[Probe | None, typer.Option(
+        help="late_target: a look-alike is in view, what is named enters later.")] = None,
 ) -> None:
     """Make videos of simulated scenes with sentences and masks, in the MeViS layout.
 
     Run it again with the same arguments to go on after an interruption.
 
-    Example: samwise simulate --split train --seed 1 --clips 200 --out data/sim_train
+    \b
+      samwise simulate --split train --seed 1 --clips 200 --out data/sim_train
+      samwise simulate --probe late_target --split test --frames 24 --clips 20 --out data/late
     """
     from samwise_ros.sim.generate import DatasetRequest, generate
     from samwise_ros.sim.plan import SceneSettings
@@ -41,9 +51,10 @@ def simulate(
     width, height = parse_size(size)
     try:
         settings = SceneSettings(width=width, height=height, fps=fps, frames=frames)
+        request = DatasetRequest(split.value, seed, clips, out, settings, depth,
+                                 probe.value if probe else None)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    request = DatasetRequest(split.value, seed, clips, out, settings, depth)
     made = generate(request, workers)
     Console().print(f"{made} clips rendered, {clips - made} were there already: {out}")
 

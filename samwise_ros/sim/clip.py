@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from samwise_ros.sim.expressions import Expression, ExpressionWriter
-from samwise_ros.sim.facts import ClipFacts
+from samwise_ros.sim.facts import ClipFacts, LateTarget
 from samwise_ros.sim.geometry import Intrinsics, project
 from samwise_ros.sim.plan import ScenePlan, SceneSettings, clip_rng, plan_scene
 from samwise_ros.sim.scene import SimFrame, SimulatedCamera
@@ -19,12 +19,16 @@ MAX_VARIANTS = 6
 
 @dataclass(frozen=True)
 class SimClip:
-    """A rendered clip: its plan, frames, measured facts and expressions."""
+    """A rendered clip: its plan, frames, measured facts and expressions.
+
+    `probe`: which objects play which part in a scene made to test something, else None.
+    """
 
     plan: ScenePlan
     frames: Sequence[SimFrame]
     facts: ClipFacts
     expressions: Sequence[Expression]
+    probe: LateTarget | None = None
 
 
 def simulate_clip(split: str, seed: int, clip: int, settings: SceneSettings) -> SimClip:

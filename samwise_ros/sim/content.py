@@ -164,16 +164,24 @@ class PairSampler:
 def sample_objects(split: str, count: int, rng: np.random.Generator) -> list[ObjectContent]:
     """Objects of one scene, mostly 0.17 to 0.32 m times the proportion of their class."""
     # Few objects leave room for larger ones, which a small network sees better.
-    base = rng.uniform(0.20, 0.265) * ROOM_FACTOR.get(count, 1.0)
-    objects = []
-    for colour, name in PairSampler(split, rng).draw(count):
-        size = base * rng.uniform(0.85, 1.2) * ASSETS[name].proportion
-        if rng.random() < 0.15:
-            size *= 1.35
-        jitter = rng.normal(0.0, 0.02, 3) + rng.normal(0.0, 0.02)
-        rgb = tuple(float(v) for v in np.clip(np.add(COLOURS[colour], jitter), 0.03, 1.0))
-        objects.append(ObjectContent(name, colour, rgb, float(size)))
-    return objects
+    base = sample_scale(count, rng)
+    return [sample_object(pair, base, rng) for pair in PairSampler(split, rng).draw(count)]
+
+
+def sample_scale(count: int, rng: np.random.Generator) -> float:
+    """Common scale [m] of the `count` objects of one scene."""
+    return float(rng.uniform(0.20, 0.265) * ROOM_FACTOR.get(count, 1.0))
+
+
+def sample_object(pair: tuple[str, str], scale: float, rng: np.random.Generator) -> ObjectContent:
+    """An object of a (colour, class) pair: now and then a large one, its colour never quite pure."""
+    colour, name = pair
+    size = scale * rng.uniform(0.85, 1.2) * ASSETS[name].proportion
+    if rng.random() < 0.15:
+        size *= 1.35
+    jitter = rng.normal(0.0, 0.02, 3) + rng.normal(0.0, 0.02)
+    rgb = tuple(float(v) for v in np.clip(np.add(COLOURS[colour], jitter), 0.03, 1.0))
+    return ObjectContent(name, colour, rgb, float(size))
 
 
 def sample_surface(rng: np.random.Generator) -> SurfaceContent:

@@ -6,7 +6,7 @@ absent expression is no object; a plural expression ("all mugs") is answered by 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +69,22 @@ class ExpressionWriter:
         result: list[Expression] = []
         for kind, (make, count) in quota.items():
             for noun_phrase, targets in self._pick(make(), count):
+                result.append(Expression(self._book.sentence(noun_phrase), kind, targets))
+        return result
+
+    def about(self, target: int, quota: Mapping[str, int]) -> list[Expression]:
+        """Up to `quota[kind]` expressions of each kind that mean the object `target` alone."""
+        makers: dict[str, Callable[[], list[Candidate]]] = {
+            "colour": self._colour,
+            "class": self._class,
+            "colour_class": self._colour_class,
+            "relation": self._relation,
+            "motion": lambda: motion_phrases(self._facts, self._book),
+        }
+        result: list[Expression] = []
+        for kind, count in quota.items():
+            meant = [candidate for candidate in makers[kind]() if candidate[1] == (target,)]
+            for noun_phrase, targets in self._pick(meant, count):
                 result.append(Expression(self._book.sentence(noun_phrase), kind, targets))
         return result
 

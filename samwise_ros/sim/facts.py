@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,20 @@ VISIBLE_PIXELS_AT_320 = 150
 def visible_threshold(width: int, height: int) -> float:
     """Fewest pixels with which an object counts as visible, scaled by the image area."""
     return VISIBLE_PIXELS_AT_320 * width * height / (320 * 240)
+
+
+@dataclass(frozen=True)
+class LateTarget:
+    """The parts in a scene of `late_target`.
+
+    Args:
+        target, distractor: object indices.
+        entry: first frame on which the target is visible.
+    """
+
+    target: int
+    distractor: int
+    entry: int
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,11 @@ class ClipFacts:
     def ever_visible(self, index: int) -> bool:
         """True if the object is visible in some frame."""
         return bool(self.visible[:, index].any())
+
+    def since(self, frame: int) -> ClipFacts:
+        """The facts of the frames from `frame` on."""
+        return replace(self, pixels=self.pixels[frame:], centres=self.centres[frame:],
+                       depths=self.depths[frame:], positions=self.positions[frame:])
 
     def members(self, colour: str | None = None, class_name: str | None = None) -> list[int]:
         """Indices of the objects with this colour and class (None: any)."""

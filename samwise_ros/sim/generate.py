@@ -11,13 +11,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from samwise_ros.sim.clip import simulate_clip
 from samwise_ros.sim.errors import require_pybullet
+from samwise_ros.sim.late_target import FEWEST_FRAMES, simulate_late_target
 from samwise_ros.sim.plan import SceneSettings
 from samwise_ros.sim.writer import clip_file, merge_clips, video_name, write_clip
 
+PROBES = {"late_target": simulate_late_target}
 
 @dataclass(frozen=True)
 class DatasetRequest:
-    """What to make: `clips` clips of `split` and `seed` under the folder `out`."""
+    """What to make: `clips` clips of `split` and `seed` under the folder `out`.
+
+    `probe`: a kind of scene made to test something, one of `PROBES`; None makes ordinary scenes.
+    """
 
     split: str
     seed: int
@@ -25,15 +30,23 @@ class DatasetRequest:
     out: Path
     settings: SceneSettings
     depth: bool = False
+    probe: str | None = None
 
     def __post_init__(self) -> None:
         if self.clips < 1:
             raise ValueError(f"expected at least one clip, got {self.clips}")
+        if self.probe is not None and self.settings.frames < FEWEST_FRAMES:
+            raise ValueError(f"{self.probe}: expected at least {FEWEST_FRAMES} frames, got "
+                             f"{self.settings.frames}")
 
     @property
     def videos(self) -> list[str]:
         """Names of all clips, in order."""
-        return [video_name(self.split, self.seed, index) for index in range(self.clips)]
+        return [self.video(index) for index in range(self.clips)]
+
+    def video(self, index: int) -> str:
+        """Name of clip number `index`."""
+        return video_name(self.split, self.seed, index, self.probe)
 
 
 def generate(request: DatasetRequest, workers: int = 1, show_progress: bool = True) -> int:
@@ -75,10 +88,9 @@ def generate(request: DatasetRequest, workers: int = 1, show_progress: bool = Tr
 def render_one(job: tuple[DatasetRequest, int]) -> int:
     """Renders and writes one clip; a module function, so that workers can be spawned."""
     request, index = job
-    clip = simulate_clip(request.split, request.seed, index, request.settings)
-    write_clip(
-        request.out, video_name(request.split, request.seed, index), index, clip, request.depth
-    )
+    simulate = simulate_clip if request.probe is None else PROBES[request.probe]
+    clip = simulate(request.split, request.seed, index, request.settings)
+    write_clip(request.out, request.video(index), index, clip, request.depth)
     return index
 
 

@@ -11,6 +11,7 @@ A clip's own file is written last and by renaming, so it exists exactly when the
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ JPEG_QUALITY = 95
 OBJECTS_PER_CLIP = 100  # annotation ids: clip * 100 + object, unique in one output folder
 
 
-def video_name(split: str, seed: int, clip: int) -> str:
+def video_name(split: str, seed: int, clip: int, probe: str | None = None) -> str:
     """Folder name of a clip; it says how to make it again."""
-    return f"sim_{split}_{seed:04d}_{clip:06d}"
+    return f"{probe or 'sim'}_{split}_{seed:04d}_{clip:06d}"
 
 
 def clip_file(out: Path, video: str) -> Path:
@@ -126,13 +127,16 @@ def _scene(clip: SimClip, clip_index: int) -> dict[str, Any]:
         }
         for index, item in enumerate(clip.plan.objects)
     }
-    return {
+    scene = {
         "split": clip.plan.split,
         "camera": clip.plan.camera.kind,
         "place": clip.plan.surface.place,
         "fps": clip.plan.settings.fps,
         "objects": objects,
     }
+    if clip.probe is not None:
+        scene["probe"] = {"kind": "late_target", **dataclasses.asdict(clip.probe)}
+    return scene
 
 
 def _masks(clip: SimClip, clip_index: int) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class RedSession:
         return tuple((name, *rest) for name, rest in self._targets.items())
 
     def submit(self, text: str) -> int:
+        if text.startswith("remove:"):
+            return self._remove(text[7:])
         if text.startswith("add:"):
             name, _, expression = text[4:].partition(": ")
             if not expression:
@@ -48,6 +50,13 @@ class RedSession:
             name, expression = "target", text
         self._commands += 1
         self._targets = self._targets | {name: (expression, self._commands)}
+        return self._commands
+
+    def _remove(self, name: str) -> int:
+        if name not in self._targets:
+            raise CommandError(f"remove: there is no target {name!r}")
+        self._commands += 1
+        self._targets = {other: rest for other, rest in self._targets.items() if other != name}
         return self._commands
 
     def reset(self) -> None:

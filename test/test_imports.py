@@ -18,7 +18,8 @@ ALLOWED = {
     "model": L0 | {"model"}, "streaming": L0 | {"model", "streaming"},
     **{name: L0 | {"model", "streaming"} | BESIDE for name in BESIDE},
     "cli": L0 | {"model", "streaming", "cli", "ros"} | BESIDE,
-    "ros": L0 | {"model", "streaming", "ros", "msg", "sim"},  # the simulated camera
+    # Besides: the generated messages, the simulated camera, and its demo's scores.
+    "ros": L0 | {"model", "streaming", "ros", "msg", "srv", "action", "sim", "evaluation"},
 }
 ROS = ("rclpy", "cv_bridge", "tf2_ros", "launch", "launch_ros", "ament_index_python")
 
@@ -47,7 +48,7 @@ def imported(path: Path) -> Iterator[str]:
 
 def is_ros(name: str) -> bool:
     first = name.partition(".")[0]
-    return first in ROS or first.endswith("_msgs")
+    return first in ROS or first.endswith(("_msgs", "_srvs"))
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))

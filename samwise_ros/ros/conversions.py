@@ -31,7 +31,7 @@ try:
 except ImportError:  # not on PyPI
     Detection2D = Detection2DArray = LabelInfo = ObjectHypothesisWithPose = VisionClass = None
 
-_STATE_NUMBERS = {state: number for number, state in enumerate(TrackState)}  # of Target.msg
+STATE_NUMBERS = {state: number for number, state in enumerate(TrackState)}  # of Target.msg
 
 
 def missing_messages() -> tuple[str, ...]:
@@ -114,12 +114,13 @@ def _target_to_msg(target: TargetResult, state: TrackState, label: int, header: 
     x, y = mask_centroid(target.mask, target.box)
     return Target(
         header=header, id=target.target_id, expression=target.expression, command=target.command,
-        label=label, state=_STATE_NUMBERS[state], score=target.score,
-        object_score=float(target.object_score), box=_box_to_msg(target.box), centroid_x=x,
+        label=label, state=STATE_NUMBERS[state], score=target.score,
+        object_score=float(target.object_score), box=box_to_msg(target.box), centroid_x=x,
         centroid_y=y, area=target.area, switched=target.switched, age=target.age)
 
 
-def _box_to_msg(box: Box | None) -> RegionOfInterest:
+def box_to_msg(box: Box | None) -> RegionOfInterest:
+    """Box -> region in image pixels; None -> all zero."""
     if box is None:
         return RegionOfInterest()
     return RegionOfInterest(x_offset=box.x0, y_offset=box.y0, width=box.x1 - box.x0,

@@ -19,6 +19,7 @@ from samwise_ros.allocator import keep_freed_memory
 from samwise_ros.ros.camera_group import CameraGroup, stream_settings
 from samwise_ros.ros.camera_stream import CameraStream
 from samwise_ros.ros.command_input import CommandInput
+from samwise_ros.ros.command_server import CommandServer
 from samwise_ros.ros.conversions import missing_messages
 from samwise_ros.ros.engine import Engine, ModelEngine
 from samwise_ros.ros.health import HealthReporter
@@ -50,7 +51,8 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         declare_parameters(self, configured=lambda: self._configured,
                            changed=self._parameters_changed)
         self._commands = CommandInput(self)
-        self._commands.listen(tuple(self.get_parameter("cameras").value))
+        self._server = CommandServer(self, lambda: self.streams)
+        self._listen(tuple(self.get_parameter("cameras").value))
         self._health = HealthReporter(self, lambda: (self._engine, self._group, self._active))
         for missing in missing_messages():
             self.get_logger().warning(f"not published here: {missing}")
@@ -66,12 +68,13 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         self._configured = True
         try:
             parameters = read_parameters(self)
-            self._commands.listen(parameters.cameras)
+            self._listen(parameters.cameras)
             self.get_logger().info(f"loading model {parameters.model!r}")
             self._engine = self._engine_factory(parameters)
             self._group = CameraGroup(self, self._engine, parameters.cameras,
                                       stream_settings(parameters))
             self._parameters_changed(read_parameters(self))  # live ones, while the model loaded
+            self._server.attach()
             self._commands.attach(self.streams, parameters.expression)
         except Exception as error:  # noqa: BLE001  rclpy would swallow it without a word
             self._log_failure("configure", error)
@@ -120,7 +123,13 @@ class SamwiseNode(LifecycleNodeMixin, Node):
     def close(self) -> None:
         """Stop the worker and destroy the node."""
         self._release()
+        self._server.destroy()
         self.destroy_node()
+
+    def _listen(self, cameras: tuple[str, ...]) -> None:
+        """Take commands for these cameras."""
+        self._commands.listen(cameras)
+        self._server.listen(cameras)
 
     def _parameters_changed(self, parameters: NodeParameters) -> None:
         """Pass live parameters on; the others can't have changed while there are streams."""

@@ -70,6 +70,7 @@ class ResultPublisher:
         self._node = node
         self._threshold = settings.thresholds.enter_score
         self._trackers = TargetTrackers(settings.thresholds)
+        self.labels: dict[str, int] = {}  # number of each target on the last frame
         self._labels = LabelMap()
         self._label_key: tuple | None = None  # what the last LabelInfo said
         self._overlay_limit = RateLimit(settings.overlay_rate)
@@ -132,6 +133,7 @@ class ResultPublisher:
         """
         states = self._trackers.update(result)
         labels = self._labels.update([target.target_id for target in result.targets])
+        self.labels = labels
         result = present_only(result, states)
         self._send("mask", lambda: mask_to_msg(primary_mask(result), header))
         self._send("targets", lambda: targets_to_msg(result, states, labels, header))

@@ -27,6 +27,16 @@ def shared_dir() -> Path:
 
 
 @pytest.fixture
+def standin(tmp_path: Path) -> Iterator[object]:
+    """A `ros_processes.StandIn`: ROS nodes around a stand-in for the model, in their own domain."""
+    from ros_processes import StandIn
+
+    scene = StandIn(tmp_path)
+    yield scene
+    scene.close()
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """Tiny models are slower on several threads than on one."""
     before = torch.get_num_threads()

@@ -17,9 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
@@ -124,13 +128,18 @@ class Client:
         self._command = self.node.create_publisher(String, "command", 10)
         self.masks: list[Image] = []
         self.targets: list[object] = []
+        self.health: dict[str, DiagnosticStatus] = {}
+        self._name = name
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._mask_topic = f"{name}/mask"
         self.node.create_subscription(Image, self._mask_topic, self.masks.append, 50)
         if TargetArray is not None:
             self.node.create_subscription(TargetArray, f"{name}/targets", self.targets.append, 50)
 
     def close(self) -> None:
-        """Leave the domain."""
+        """Leave the domain; once is enough."""
+        if not self._context.ok():
+            return
         self.executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
@@ -152,6 +161,33 @@ class Client:
         """Publish a command once the node listens."""
         self.wait(lambda: self._command.get_subscription_count() > 0, "node listens to commands")
         self._command.publish(String(data=text))
+
+    def set_parameters(self, **values: object) -> list[SetParametersResult]:
+        """Ask the node for other parameters, one by one; what it says to each."""
+        return self._call(SetParameters, "set_parameters", values).results
+
+    def set_parameters_together(self, **values: object) -> SetParametersResult:
+        """Ask the node for other parameters, all or none."""
+        return self._call(SetParametersAtomically, "set_parameters_atomically", values).result
+
+    def value(self, key: str, name: str = "segmentation") -> str:
+        """A value of the node's last diagnostics; empty before there are any."""
+        status = self.health.get(f"{self._name}: {name}", DiagnosticStatus())
+        return next((item.value for item in status.values if item.key == key), "")
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        self.health.update({status.name: status for status in message.status})
+
+    def _call(self, kind: type, name: str, values: dict[str, object]) -> object:
+        client = self.node.create_client(kind, f"{self._name}/{name}")
+        try:
+            assert client.wait_for_service(TIMEOUT), f"no service {name} within {TIMEOUT} s"
+            future = client.call_async(kind.Request(parameters=[
+                Parameter(key, value=value).to_parameter_msg() for key, value in values.items()]))
+            self.wait(future.done, f"{name} answers")
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
 
     def send(self, rgb: np.ndarray, frame_id: str = "camera") -> Header:
         """Publish an image stamped now, and return its header."""
@@ -177,3 +213,47 @@ class Client:
             self.send(rgb, frame_id)
             self.spin(0.2)
         return self.masks[-1]
+
+
+class StandIn:
+    """Nodes around the stand-in for the model, and clients, in one domain of their own.
+
+    Args:
+        folder: For logs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.domain = new_domain()
+        self._folder = folder
+        self._opened: list[Callable[[], None]] = []
+
+    def start(self, *arguments: str, **environment: str) -> tuple[RosProcess, Client]:
+        """A node process with a client."""
+        process = self.run(["test/ros_standin_node.py", *arguments], "node", **environment)
+        client = Client(self.domain)
+        self._opened.append(client.close)
+        return process, client
+
+    def run(self, arguments: list[str], name: str, **environment: str) -> RosProcess:
+        """Any other Python process in the same domain."""
+        process = RosProcess(arguments, self.domain, self._folder / f"{name}.log", **environment)
+        self._opened.append(process.kill)
+        return process
+
+    def close(self) -> None:
+        """End everything."""
+        while self._opened:
+            self._opened.pop()()
+
+
+def frame_with_square(height: int = 240, width: int = 321) -> np.ndarray:
+    """uint8 RGB: black, with a red rectangle at rows 30..89 and columns 50..199."""
+    frame = np.zeros((height, width, 3), np.uint8)
+    frame[30:90, 50:200, 0] = 255
+    return frame
+
+
+def mask_array(message: Image) -> np.ndarray:
+    """uint8 [H, W] of a mask message."""
+    assert message.encoding == "mono8" and message.step == message.width
+    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width)

@@ -1,8 +1,6 @@
 """The node over real DDS, in its own process, around a stand-in for the model."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -10,59 +8,18 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
 
-from ros_processes import Client, RosProcess, new_domain
+from ros_processes import frame_with_square, mask_array
 
 from samwise_ros.ros.conversions import Status, TargetArray
 from samwise_ros.ros.lifecycle import LifecycleError
 
-NODE = ["test/ros_standin_node.py"]
 needs_own_messages = pytest.mark.skipif(
     TargetArray is None, reason="the package was installed without its messages")
 
 
-class Setup:
-    """A node process and a client in one domain."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._opened: list = []
-        self.domain = new_domain()
-
-    def start(self, *arguments: str, **environment: str) -> tuple[RosProcess, Client]:
-        process = RosProcess([*NODE, *arguments], self.domain, self._folder / "node.log",
-                             **environment)
-        self._opened.append(process.kill)
-        client = Client(self.domain)
-        self._opened.append(client.close)
-        return process, client
-
-    def close(self) -> None:
-        for close in reversed(self._opened):
-            close()
-
-
-@pytest.fixture
-def setup(tmp_path: Path) -> Iterator[Setup]:
-    opened = Setup(tmp_path)
-    yield opened
-    opened.close()
-
-
-def frame_with_square(height: int = 240, width: int = 321) -> np.ndarray:
-    """Black, with a red rectangle at rows 30..89 and columns 50..199."""
-    frame = np.zeros((height, width, 3), np.uint8)
-    frame[30:90, 50:200, 0] = 255
-    return frame
-
-
-def mask_array(message) -> np.ndarray:
-    assert message.encoding == "mono8" and message.step == message.width
-    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width)
-
-
 @needs_own_messages
-def test_answers_carry_the_header_and_size_of_their_image_and_the_command_number(setup):
-    _, client = setup.start()
+def test_answers_carry_the_header_and_size_of_their_image_and_the_command_number(standin):
+    _, client = standin.start()
     client.lifecycle.run("up")
     client.command("the red square")
     client.command("add:other: another square")
@@ -88,14 +45,14 @@ def test_answers_carry_the_header_and_size_of_their_image_and_the_command_number
     assert first.score == pytest.approx(1 / (1 + np.exp(-2.0)))
 
 
-def test_without_a_target_the_mask_is_empty_but_still_sent(setup):
-    _, client = setup.start()
+def test_without_a_target_the_mask_is_empty_but_still_sent(standin):
+    _, client = standin.start()
     client.lifecycle.run("up")
     assert not mask_array(client.ask(frame_with_square())).any()
 
 
-def test_a_slow_model_answers_the_newest_image_and_counts_the_rest(setup):
-    process, client = setup.start("--ros-args", "-p", "image_qos:=reliable", STANDIN_SECONDS="0.3")
+def test_a_slow_model_answers_the_newest_image_and_counts_the_rest(standin):
+    process, client = standin.start("--ros-args", "-p", "image_qos:=reliable", STANDIN_SECONDS="0.3")
     client.lifecycle.run("up")
     client.ask(frame_with_square(24, 32))
     client.spin(0.7)
@@ -115,8 +72,8 @@ def test_a_slow_model_answers_the_newest_image_and_counts_the_rest(setup):
 
 
 @needs_own_messages
-def test_status_counts_what_was_received_answered_and_dropped(setup):
-    _, client = setup.start("--ros-args", "-p", "image_qos:=reliable", STANDIN_SECONDS="0.2")
+def test_status_counts_what_was_received_answered_and_dropped(standin):
+    _, client = standin.start("--ros-args", "-p", "image_qos:=reliable", STANDIN_SECONDS="0.2")
     reports = []
     client.node.create_subscription(Status, "/samwise/status", reports.append, 10)
     client.lifecycle.run("up")
@@ -135,8 +92,8 @@ def test_status_counts_what_was_received_answered_and_dropped(setup):
 
 
 @needs_own_messages
-def test_a_command_sent_before_configuration_is_kept(setup):
-    _, client = setup.start("--ros-args", "-p", "expression:=from the parameter")
+def test_a_command_sent_before_configuration_is_kept(standin):
+    _, client = standin.start("--ros-args", "-p", "expression:=from the parameter")
     client.command("add:early: the early bird")
     client.spin(0.5)
     client.lifecycle.run("up")
@@ -147,8 +104,8 @@ def test_a_command_sent_before_configuration_is_kept(setup):
 
 
 @needs_own_messages
-def test_bad_images_and_commands_are_named_and_survived(setup):
-    process, client = setup.start("--ros-args", "-p", "image_qos:=reliable")
+def test_bad_images_and_commands_are_named_and_survived(standin):
+    process, client = standin.start("--ros-args", "-p", "image_qos:=reliable")
     client.lifecycle.run("up")
     client.command("the red square")
     client.command("add:no sentence")
@@ -175,8 +132,8 @@ def test_bad_images_and_commands_are_named_and_survived(setup):
         assert named in process.text, named
 
 
-def test_an_error_in_the_model_is_named_and_the_next_command_helps(setup):
-    process, client = setup.start()
+def test_an_error_in_the_model_is_named_and_the_next_command_helps(standin):
+    process, client = standin.start()
     client.lifecycle.run("up")
     client.ask(frame_with_square())
     client.command("add:fail: anything")
@@ -187,37 +144,24 @@ def test_an_error_in_the_model_is_named_and_the_next_command_helps(setup):
     assert mask_array(client.ask(frame_with_square())).any()
 
 
-def test_a_failed_configuration_can_be_repeated_with_other_parameters(setup):
-    from rcl_interfaces.srv import SetParameters
-    from rclpy.parameter import Parameter
-
-    process, client = setup.start("--ros-args", "-p", "model:=broken")
+def test_a_failed_configuration_can_be_repeated_with_other_parameters(standin):
+    process, client = standin.start("--ros-args", "-p", "model:=broken")
     with pytest.raises(LifecycleError, match="refused to configure"):
         client.lifecycle.run("configure")
     assert client.lifecycle.state() == "unconfigured"
     assert "configure: model: the stand-in was told to fail" in process.text
 
-    service = client.node.create_client(SetParameters, "/samwise/set_parameters")
-    assert service.wait_for_service(60)
-
-    def set_parameter(name: str, value: object):
-        future = service.call_async(SetParameters.Request(
-            parameters=[Parameter(name, value=value).to_parameter_msg()]))
-        client.wait(future.done, "the parameter service answers")
-        return future.result().results[0]
-
-    assert set_parameter("model", "nano").successful
-    refused = set_parameter("precision", "fp64")
+    assert client.set_parameters(model="nano")[0].successful
+    (refused,) = client.set_parameters(precision="fp64")
     assert not refused.successful and "expected one of fp32, bf16, fp16" in refused.reason
     client.lifecycle.run("up")
-    refused = set_parameter("model", "tiny")
+    (refused,) = client.set_parameters(model="tiny")
     assert not refused.successful and "configuration only" in refused.reason
-    assert set_parameter("image_timeout", 5.0).successful
-    assert not set_parameter("image_timeout", -1.0).successful
+    assert client.set_parameters(model="nano")[0].successful  # as it is: `ros2 param load` does that
 
 
-def test_ten_lifecycle_cycles_answer_each_time_and_do_not_grow(setup):
-    process, client = setup.start()
+def test_ten_lifecycle_cycles_answer_each_time_and_do_not_grow(standin):
+    process, client = standin.start()
     sizes = []
     for _ in range(10):
         client.lifecycle.run("up")
@@ -229,8 +173,8 @@ def test_ten_lifecycle_cycles_answer_each_time_and_do_not_grow(setup):
     assert sizes[-1] - sizes[2] < 10e6
 
 
-def test_targets_survive_a_pause_and_nothing_is_sent_during_it(setup):
-    _, client = setup.start()
+def test_targets_survive_a_pause_and_nothing_is_sent_during_it(standin):
+    _, client = standin.start()
     client.lifecycle.run("up")
     client.command("the red square")
     client.ask(frame_with_square())
@@ -243,8 +187,8 @@ def test_targets_survive_a_pause_and_nothing_is_sent_during_it(setup):
     assert mask_array(client.ask(frame_with_square())).any()
 
 
-def test_ctrl_c_ends_the_node_cleanly_while_a_frame_is_in_work(setup):
-    process, client = setup.start(STANDIN_SECONDS="0.5")
+def test_ctrl_c_ends_the_node_cleanly_while_a_frame_is_in_work(standin):
+    process, client = standin.start(STANDIN_SECONDS="0.5")
     client.lifecycle.run("up")
     client.ask(frame_with_square())
     client.send(frame_with_square())

@@ -92,7 +92,6 @@ class DeviceGuard:
         fault = fault_of(error)
         if fault is not None:
             self.fault = f"{fault.value} ({type(error).__name__}: {_first_line(error)})"
-            # Without a cause: the traceback would keep the tensors of the frame.
             raise DeviceError(self.fault) from None
 
 

@@ -25,7 +25,10 @@ _PUBLIC = {
     "ClipRunner": "samwise_ros.streaming.clip",
 }
 
-__all__ = [*_PUBLIC, "__version__"]
+__all__ = [
+    "ClipRunner", "FrameResult", "ModelConfig", "SamwiseError", "SessionConfig",
+    "StreamingSession", "TargetResult", "TargetState", "__version__", "load_model",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -37,4 +40,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List the public names."""
-    return __all__
+    return list(__all__)

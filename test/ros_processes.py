@@ -172,8 +172,11 @@ class Client:
 
     def value(self, key: str, name: str = "segmentation") -> str:
         """A value of the node's last diagnostics; empty before there are any."""
-        status = self.health.get(f"{self._name}: {name}", DiagnosticStatus())
-        return next((item.value for item in status.values if item.key == key), "")
+        return next((item.value for item in self.diagnosis(name).values if item.key == key), "")
+
+    def diagnosis(self, name: str = "segmentation") -> DiagnosticStatus:
+        """The node's last diagnostics; an empty one, level OK, before there are any."""
+        return self.health.get(f"{self._name}: {name}", DiagnosticStatus())
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         self.health.update({status.name: status for status in message.status})
@@ -207,12 +210,17 @@ class Client:
         """
         self.wait_for_camera_match()
         count = len(self.masks)
+        self.send_until(lambda: len(self.masks) > count, rgb, "a mask", frame_id)
+        return self.masks[-1]
+
+    def send_until(self, condition: Callable[[], bool], rgb: np.ndarray, what: str,
+                   frame_id: str = "camera") -> None:
+        """Send an image five times a second until `condition`; `what` names it in the failure."""
         deadline = time.monotonic() + TIMEOUT
-        while len(self.masks) == count:
-            assert time.monotonic() < deadline, f"no mask within {TIMEOUT} s"
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}: not within {TIMEOUT} s"
             self.send(rgb, frame_id)
             self.spin(0.2)
-        return self.masks[-1]
 
 
 class StandIn:

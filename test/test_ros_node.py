@@ -1,6 +1,7 @@
 """The node over real DDS, in its own process, around a stand-in for the model."""
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import psutil
@@ -8,7 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
 
-from ros_processes import frame_with_square, mask_array
+from ros_processes import Client, frame_with_square, mask_array
 
 from samwise_ros.ros.conversions import Status, TargetArray
 from samwise_ros.ros.lifecycle import LifecycleError
@@ -137,9 +138,8 @@ def test_an_error_in_the_model_is_named_and_the_next_command_helps(standin):
     client.lifecycle.run("up")
     client.ask(frame_with_square())
     client.command("add:fail: anything")
-    client.spin(0.5)
-    client.send(frame_with_square())
-    client.wait(lambda: "RuntimeError: the stand-in was told to fail" in process.text, "the error is in the log")
+    client.send_until(lambda: "RuntimeError: the stand-in was told to fail" in process.text,
+                      frame_with_square(), "the error is in the log")
     client.command("the red square")
     assert mask_array(client.ask(frame_with_square())).any()
 
@@ -160,17 +160,35 @@ def test_a_failed_configuration_can_be_repeated_with_other_parameters(standin):
     assert client.set_parameters(model="nano")[0].successful  # as it is: `ros2 param load` does that
 
 
-def test_ten_lifecycle_cycles_answer_each_time_and_do_not_grow(standin):
-    process, client = standin.start()
-    sizes = []
-    for _ in range(10):
-        client.lifecycle.run("up")
-        client.command("the red square")
-        assert client.ask(frame_with_square()).height == 240
-        client.lifecycle.run("down")
-        assert client.lifecycle.state() == "unconfigured"
-        sizes.append(psutil.Process(process.pid).memory_info().rss)
-    assert sizes[-1] - sizes[2] < 10e6
+@dataclass(frozen=True)
+class Trip:
+    """What the node holds at the end of a lifecycle round trip."""
+
+    memory: int  # bytes
+    threads: int
+    publishers: int
+
+
+def round_trip(client: Client, process: psutil.Process) -> Trip:
+    """Configure, activate, answer, deactivate, clean up."""
+    client.lifecycle.run("up")
+    client.command("the red square")
+    assert client.ask(frame_with_square()).height == 240
+    publishers = len(client.node.get_publisher_names_and_types_by_node("samwise", "/"))
+    client.lifecycle.run("down")
+    return Trip(process.memory_info().rss, process.num_threads(), publishers)
+
+
+def test_fifty_lifecycle_round_trips_answer_each_time_and_do_not_grow(standin):
+    node, client = standin.start()
+    process = psutil.Process(node.pid)
+    trips = [round_trip(client, process) for _ in range(50)]
+    assert client.lifecycle.state() == "unconfigured"
+    settled = trips[10:]
+    growth = np.polyfit(range(len(settled)), [trip.memory for trip in settled], 1)[0]
+    assert growth < 0.2e6, f"{growth / 1e6:.2f} MB per round trip"
+    assert {trip.publishers for trip in settled} == {settled[0].publishers}
+    assert settled[-1].threads <= settled[0].threads
 
 
 def test_targets_survive_a_pause_and_nothing_is_sent_during_it(standin):

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
 from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-
-if TYPE_CHECKING:  # `samwise evaluate --help` need not wait for torch
-    from samwise_ros.evaluation.predictors import Predictor
-    from samwise_ros.evaluation.selection import Selection
-    from samwise_ros.evaluation.store import ResultStore
-    from samwise_ros.model.samwise import SamwiseModel
 
 
 class Benchmark(str, Enum):
@@ -41,14 +36,9 @@ class Part(str, Enum):
     hsa = "hsa"
     cme = "cme"
     memory = "memory"
+    motion = "motion"
 
 
-SWITCHED_OFF = {
-    Part.cmt: {"cmt": {"enabled": False}},
-    Part.hsa: {"cmt": {"hsa": False}},
-    Part.cme: {"cme": {"enabled": False}},
-    Part.memory: {"memory": {"num_spatial": 0, "num_pointers": 0}},
-}
 DEFAULT_SPLITS = {Benchmark.mevis: "", Benchmark.ref_youtube_vos: "valid",
                   Benchmark.ref_davis17: "valid", Benchmark.refcoco: "val", Benchmark.sim: ""}
 
@@ -75,17 +65,25 @@ MasksOption = Annotated[bool | None, typer.Option(
 MaxVideosOption = Annotated[int | None, typer.Option(min=1, help="Draw this many videos.")]
 MaxExpressionsOption = Annotated[int | None, typer.Option(
     min=1, help="Draw this many expressions of each kind.")]
+KindsOption = Annotated[str | None, typer.Option(
+    help="sim only: kinds to evaluate, e.g. relation,motion.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of both draws.")]
 ChunkOption = Annotated[int, typer.Option(
     min=1, help="Expressions of one video that run together.")]
 WithoutOption = Annotated[list[Part] | None, typer.Option(
     help="Switch off a part of the model; may be repeated.")]
+WithCmeOption = Annotated[bool, typer.Option(
+    "--with-cme", help="Switch on a CME that the model's configuration has off.")]
+AblationsOption = Annotated[Path | None, typer.Option(
+    help="sim only: evaluate the model with each part switched off and with other uses of time, "
+    "all on the same videos, and write the table to this Markdown file.")]
 ContextOption = Annotated[int | None, typer.Option(
     min=0, max=7, help="Stream mode: earlier frames that HSA sees.")]
 TimeCodeOption = Annotated[str | None, typer.Option(help="Stream mode: sliding or aligned.")]
 ImageSizeOption = Annotated[int | None, typer.Option(help="Input side in pixels.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
+ThreadsOption = Annotated[int | None, typer.Option(
+    min=1, help="CPU threads. [default: as many as there are idle cores]", show_default=False)]
 
 
 def evaluate(
@@ -101,9 +99,12 @@ def evaluate(
     masks: MasksOption = None,
     max_videos: MaxVideosOption = None,
     max_expressions_per_kind: MaxExpressionsOption = None,
+    kinds: KindsOption = None,
     seed: SeedOption = 0,
     chunk: ChunkOption = 8,
     without: WithoutOption = None,
+    with_cme: WithCmeOption = False,
+    ablations: AblationsOption = None,
     context_frames: ContextOption = None,
     time_code: TimeCodeOption = None,
     image_size: ImageSizeOption = None,
@@ -117,141 +118,59 @@ def evaluate(
       samwise evaluate sim --data data/test --model nano --mode stream --json nano.json
       samwise evaluate mevis --data MeViS_release/valid_u --model mevis --mode clip
 
+    Ablations and the CME on scenes made for it, each one command:
+
+    \b
+      samwise evaluate sim --data data/test --max-videos 12 --ablations table.md
+      samwise simulate --probe late_target --split test --frames 24 --clips 20 --out data/late
+      samwise evaluate sim --data data/late --with-cme
+
     Masks of splits without public answers are written for the benchmark's server.
     """
-    import torch
-
+    from samwise_ros.cli.evaluation_run import RUNNERS, EvaluationRun, run_ablations
     from samwise_ros.evaluation.selection import Selection
     from samwise_ros.model.checkpoint import load_model
 
-    if threads:
-        torch.set_num_threads(threads)
-    given = {"context_frames": context_frames, "time_code": time_code}
-    run = _Run(
-        benchmark, data, mode.value, split or DEFAULT_SPLITS[benchmark],
-        load_model(model, device=device, **_config_changes(without or [], image_size)),
-        out or Path("runs/evaluate") / f"{benchmark.value}-{mode.value}",
-        Selection(max_videos, max_expressions_per_kind, seed), chunk,
-        benchmark is not Benchmark.sim if masks is None else masks,
-        {key: value for key, value in given.items() if value is not None}, refcoco_set, images)
-    summary = {"benchmark": benchmark.value, "mode": mode.value, "model": model,
-               "data": str(data), "without": [part.value for part in without or []],
-               **_RUNNERS[benchmark](run)}
-    _finish(summary, run.out, json_file)
+    _limit_threads(threads)
+    session = _given(context_frames=context_frames, time_code=time_code)
+    if ablations and (benchmark is not Benchmark.sim or without or with_cme or session
+                      or mode is Mode.clip):
+        raise typer.BadParameter("it is for sim, and chooses mode, parts and time by itself",
+                                 param_hint="--ablations")
+    load = partial(load_model, model, device=device, **_given(image_size=image_size))
+    run = EvaluationRun(
+        benchmark.value, data, mode.value, split or DEFAULT_SPLITS[benchmark], model,
+        load(**_part_changes(without or [], with_cme)),
+        out or Path("runs/evaluate") / f"{benchmark.value}-"
+        f"{'ablations' if ablations else mode.value}",
+        Selection(max_videos, max_expressions_per_kind, seed,
+                  tuple(kinds.split(",")) if kinds else None), chunk,
+        benchmark is not Benchmark.sim if masks is None else masks, session, refcoco_set, images)
+    found = run_ablations(run, load, ablations) if ablations else RUNNERS[benchmark.value](run)
+    _finish({"benchmark": benchmark.value, "mode": mode.value, "model": model, "data": str(data),
+             "without": [part.value for part in without or []], **found}, run.out, json_file)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """The options of one call, brought into the library's form."""
+def _limit_threads(threads: int | None) -> None:
+    """Leave busy cores alone: threads that wait for one another there are many times slower."""
+    import torch
 
-    benchmark: Benchmark
-    data: Path
-    mode: str
-    split: str
-    model: SamwiseModel
-    out: Path
-    selection: Selection
-    chunk: int
-    masks: bool
-    session: dict[str, Any]
-    refcoco_set: str
-    images: Path | None
-
-    def store(self, **kwargs: Any) -> ResultStore:
-        """The store of results in `out`, tied to what determines them."""
-        from samwise_ros.evaluation.store import ResultStore, weights_digest
-
-        return ResultStore(self.out, {
-            "benchmark": self.benchmark.value, "data": str(self.data.resolve()),
-            "split": self.split, "set": self.refcoco_set, "mode": self.mode, "masks": self.masks,
-            "config": self.model.config.to_dict(), "session": self.session,
-            "weights": weights_digest(self.model)}, **kwargs)
-
-    def predictor(self) -> Predictor:
-        """The model in the mode asked for."""
-        from samwise_ros.config import SessionConfig
-        from samwise_ros.evaluation.predictors import make_predictor
-        from samwise_ros.evaluation.sim import sim_predictor
-
-        make = sim_predictor if self.benchmark is Benchmark.sim else make_predictor
-        return make(self.model, self.mode, SessionConfig(**self.session))
+    idle = max(1, round((os.cpu_count() or 1) - os.getloadavg()[0]))
+    torch.set_num_threads(threads or min(torch.get_num_threads(), idle))
 
 
-def _sim(run: _Run) -> dict[str, Any]:
-    from samwise_ros.data.mevis import MevisSource
-    from samwise_ros.evaluation.report import (
-        sim_table,
-        stream_table,
-        write_expression_csv,
-        write_video_csv,
-    )
-    from samwise_ros.evaluation.sim import evaluate_sim_into
-
-    report = evaluate_sim_into(run.predictor(), run.mode, MevisSource(run.data), run.store(),
-                               selection=run.selection, chunk=run.chunk, masks=run.masks)
-    write_expression_csv(run.out / "per_expression.csv", report.results)
-    write_video_csv(run.out / "per_video.csv", report.results)
-    Console().print(sim_table(report))
-    Console().print(stream_table(report))
-    return report.to_dict()
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
-def _recorded(run: _Run) -> dict[str, Any]:
-    from samwise_ros.data.mevis import MevisSource
-    from samwise_ros.data.ref_youtube_vos import RefYoutubeVosSource
-    from samwise_ros.evaluation.recorded import evaluate_recorded
-    from samwise_ros.evaluation.report import write_expression_csv, write_video_csv
+def _part_changes(without: list[Part], with_cme: bool) -> dict[str, Any]:
+    from samwise_ros.evaluation.ablations import CME_ON, SWITCHED_OFF
 
-    is_mevis = run.benchmark is Benchmark.mevis
-    source = MevisSource(run.data) if is_mevis else RefYoutubeVosSource(run.data, run.split)
-    report = evaluate_recorded(run.predictor(), source, run.store(), selection=run.selection,
-                               keep_top=not is_mevis, chunk=run.chunk, masks=run.masks)
-    write_expression_csv(run.out / "per_expression.csv", report.results)
-    write_video_csv(run.out / "per_video.csv", report.results)
-    return report.to_dict()
-
-
-def _ref_davis17(run: _Run) -> dict[str, Any]:
-    from samwise_ros.data.ref_youtube_vos import RefYoutubeVosSource
-    from samwise_ros.evaluation.ref_davis17 import evaluate_ref_davis
-    from samwise_ros.structures import ConfigError
-
-    if run.selection.max_expressions_per_kind is not None:
-        raise ConfigError("ref-davis17: --max-expressions-per-kind would break up the annotators' "
-                          "expressions; use --max-videos")
-    source = RefYoutubeVosSource(run.data, run.split)
-    run.store()  # refuses a folder of another run
-    return evaluate_ref_davis(run.predictor(), source, run.selection.apply(source.videos),
-                              run.out).to_dict()
-
-
-def _refcoco(run: _Run) -> dict[str, Any]:
-    from samwise_ros.data.refcoco import RefCocoSource
-    from samwise_ros.evaluation.refcoco import (
-        ImageResult,
-        OfficialImagePredictor,
-        StreamImagePredictor,
-        evaluate_refcoco,
-    )
-
-    if run.images is None:
-        raise typer.BadParameter("refcoco needs the folder of COCO's train2014 images",
-                                 param_hint="--images")
-    source = RefCocoSource(run.data, run.images, run.refcoco_set, run.split)
-    kind = OfficialImagePredictor if run.mode == "clip" else StreamImagePredictor
-    return evaluate_refcoco(kind(run.model), source, run.selection.apply(source.videos),
-                            run.store(record_type=ImageResult)).to_dict()
-
-
-_RUNNERS = {Benchmark.mevis: _recorded, Benchmark.ref_youtube_vos: _recorded,
-            Benchmark.ref_davis17: _ref_davis17, Benchmark.refcoco: _refcoco, Benchmark.sim: _sim}
-
-
-def _config_changes(without: list[Part], image_size: int | None) -> dict[str, Any]:
-    changes: dict[str, Any] = {} if image_size is None else {"image_size": image_size}
-    for part in without:
-        for key, fields in SWITCHED_OFF[part].items():
-            changes[key] = {**changes.get(key, {}), **fields}
+    changes: dict[str, Any] = {}
+    for given in [SWITCHED_OFF[part.value] for part in without] + [CME_ON] * with_cme:
+        for key, value in given.items():
+            nested = isinstance(value, dict)
+            changes[key] = {**changes.get(key, {}), **value} if nested else value
     return changes
 
 

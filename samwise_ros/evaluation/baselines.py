@@ -52,6 +52,10 @@ class SceneBaselines:
         """bool [H, W]: union of the expression's objects."""
         return self._tracks[sorted(self._meant(expression)), frame].any(axis=0)
 
+    def object_mask(self, index: int, frame: int) -> np.ndarray:
+        """bool [H, W] of the object with number `index` in the scene."""
+        return self._tracks[index, frame]
+
     def random_object(self, expression: ExpressionRecord) -> Scores:
         """Expected mean scores of a perfect mask of a random visible object."""
         return self._expected(expression, range(len(self._colours)))

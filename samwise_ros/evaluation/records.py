@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from samwise_ros.evaluation.late_target import LateTargetCounts
 from samwise_ros.evaluation.metrics import Scores
 
 
@@ -31,6 +32,7 @@ class ExpressionResult:
             once); None when there is none.
         reacquired: For each return of the target after a gap, frames until the next correct mask;
             None where there was none before the target left again or the video ended.
+        late_target: Counts of a probe scene in which a look-alike was there first; else None.
     """
 
     video: str
@@ -48,6 +50,7 @@ class ExpressionResult:
     first_visible: int | None = None
     first_correct: int | None = None
     reacquired: tuple[int | None, ...] = ()
+    late_target: LateTargetCounts | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -65,6 +68,8 @@ class ExpressionResult:
         for name in ("scores", "random_object", "colour_guess"):
             values[name] = None if values[name] is None else Scores(*values[name])
         values["reacquired"] = tuple(values["reacquired"])
+        counts = values.get("late_target")
+        values["late_target"] = None if counts is None else LateTargetCounts(**counts)
         return cls(**values)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from rich.table import Table
 
+from samwise_ros.evaluation.late_target import LateTargetReport
 from samwise_ros.evaluation.records import ExpressionResult, absent_accuracy, mean_scores
 from samwise_ros.evaluation.sim import KindScores, SimReport
 
@@ -94,9 +96,25 @@ def stream_table(report: SimReport) -> Table:
     table.add_column("measure")
     table.add_column("value", justify="right")
     for name, value in vars(report.streaming).items():
-        shown = "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
-        table.add_row(name.replace("_", " "), shown)
+        table.add_row(name.replace("_", " "), _shown(value))
     return table
+
+
+def late_target_table(report: LateTargetReport) -> Table:
+    """How soon a look-alike is left for the target, for the terminal."""
+    table = Table(title="Late targets, a look-alike in view before")
+    table.add_column("measure")
+    groups = {"all": report.all, "locked on the look-alike": report.locked}
+    shown = {name: dataclasses.asdict(part) for name, part in groups.items() if part is not None}
+    for name in shown:
+        table.add_column(name, justify="right")
+    for name in dataclasses.asdict(report.all):
+        table.add_row(name.replace("_", " "), *(_shown(part[name]) for part in shown.values()))
+    return table
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _kind_cells(scores: KindScores) -> tuple[str, ...]:

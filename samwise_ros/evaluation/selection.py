@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samwise_ros.data.records import VideoRecord
+from samwise_ros.data.records import KINDS, VideoRecord
 from samwise_ros.structures import ConfigError
 
 
@@ -22,17 +22,23 @@ class Selection:
         max_expressions_per_kind: Number of expressions drawn per kind over those videos (recorded
             data count as one kind); None takes all.
         seed: Seed of both draws.
+        kinds: Keep expressions of these kinds only (simulated data); None keeps all.
     """
 
     max_videos: int | None = None
     max_expressions_per_kind: int | None = None
     seed: int = 0
+    kinds: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_videos", "max_expressions_per_kind"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name}: expected >= 1, got {value}")
+        unknown = sorted(set(self.kinds or ()) - set(KINDS))
+        if unknown:
+            raise ConfigError(f"kinds: expected some of {', '.join(KINDS)}, got "
+                              f"{', '.join(map(repr, unknown))}")
 
     def apply(self, videos: Sequence[VideoRecord]) -> list[VideoRecord]:
         """Chosen videos in their order, each with its chosen expressions; none without any."""
@@ -40,6 +46,8 @@ class Selection:
         if self.max_videos is not None and self.max_videos < len(videos):
             rows = sorted(rng.choice(len(videos), self.max_videos, replace=False))
             videos = [videos[row] for row in rows]
+        if self.kinds is not None:
+            videos = [kept for video in videos if (kept := self._of_kinds(video)).expressions]
         if self.max_expressions_per_kind is None:
             return list(videos)
         by_kind: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -55,3 +63,7 @@ class Selection:
         return [dataclasses.replace(videos[row], expressions=tuple(
             videos[row].expressions[column] for column in sorted(chosen[row])))
             for row in sorted(chosen)]
+
+    def _of_kinds(self, video: VideoRecord) -> VideoRecord:
+        return dataclasses.replace(video, expressions=tuple(
+            expression for expression in video.expressions if expression.kind in self.kinds))

@@ -15,6 +15,7 @@ from samwise_ros.config import SessionConfig
 from samwise_ros.data.mevis import MevisSource
 from samwise_ros.data.records import KINDS
 from samwise_ros.evaluation.clip_rows import ClipRowsPredictor
+from samwise_ros.evaluation.late_target import LateTargetReport, late_target_report
 from samwise_ros.evaluation.metrics import Scores
 from samwise_ros.evaluation.predictors import Mode, Predictor, make_predictor
 from samwise_ros.evaluation.records import ExpressionResult, absent_accuracy, mean_scores
@@ -62,6 +63,7 @@ class SimReport:
         by_kind: Means per kind that occurs, in the order of PRESENT_KINDS.
         absent_accuracy: Share of frames of absent expressions answered with an empty mask.
         streaming: How quickly targets are found and how often the memory is switched.
+        late_target: How soon a look-alike is left for the target; None without such scenes.
         results: One record per expression.
     """
 
@@ -70,6 +72,7 @@ class SimReport:
     by_kind: dict[str, KindScores]
     absent_accuracy: float | None
     streaming: StreamStatistics
+    late_target: LateTargetReport | None
     results: tuple[ExpressionResult, ...]
 
     @property
@@ -80,6 +83,7 @@ class SimReport:
     def to_dict(self) -> dict[str, Any]:
         """The JSON report."""
         overall = self.overall.to_dict() if self.overall else {}
+        probe = dataclasses.asdict(self.late_target) if self.late_target else None
         return {
             "mode": self.mode,
             "jf": self.jf,
@@ -92,6 +96,7 @@ class SimReport:
             "absent_accuracy": self.absent_accuracy,
             "absent_count": sum(result.kind == "absent" for result in self.results),
             "streaming": dataclasses.asdict(self.streaming),
+            **({} if probe is None else {"late_target": probe}),
             "videos": len({result.video for result in self.results}),
         }
 
@@ -163,6 +168,7 @@ def sim_report(mode: str, results: Sequence[ExpressionResult]) -> SimReport:
         by_kind={kind: _means(group) for kind, group in groups.items() if group},
         absent_accuracy=absent_accuracy(results),
         streaming=stream_statistics(results),
+        late_target=late_target_report(results),
         results=tuple(results),
     )
 

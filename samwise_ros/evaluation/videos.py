@@ -17,11 +17,12 @@ from samwise_ros.data.mevis import MevisSource
 from samwise_ros.data.records import ExpressionRecord, VideoRecord, VideoSource
 from samwise_ros.data.scene import scene_objects
 from samwise_ros.evaluation.baselines import SceneBaselines
-from samwise_ros.evaluation.metrics import Scores, mask_scores
+from samwise_ros.evaluation.late_target import count_late_target
+from samwise_ros.evaluation.metrics import Scores, mask_scores, region_similarity
 from samwise_ros.evaluation.predictors import Answer, FrameSequence, Predictor
 from samwise_ros.evaluation.records import ExpressionResult, mean_scores
 from samwise_ros.evaluation.store import ResultStore, mask_path, write_mask
-from samwise_ros.evaluation.stream_statistics import first_correct, reacquired
+from samwise_ros.evaluation.stream_statistics import CORRECT_J, first_correct, reacquired
 
 DEFAULT_FPS = 30.0  # of recorded videos whose meta file gives none
 Truth = Callable[[ExpressionRecord, int], np.ndarray]
@@ -49,18 +50,24 @@ class ExpressionScorer:
         self._scores: list[Scores] = []
         self._visible: list[bool] = []
         self._empty = 0
-        self._switches = 0
+        self._switched: list[bool] = []
+        self._look_alike = video.scene.get("probe", {}).get("distractor")
+        self._on_look_alike: list[bool] = []
 
     def add(self, frame: int, answer: Answer) -> None:
         """Take the answer for frame `frame`; frames come in order."""
         self._empty += not answer.mask.any()
-        self._switches += answer.switched
+        self._switched.append(bool(answer.switched))
         if self._truth is not None:
             truth = self._truth(self._expression, frame)
             check_same_size(truth.shape, answer.mask.shape,
                             f"video {self._video.name}, frame {frame}")
             self._scores.append(mask_scores(answer.mask, truth))
             self._visible.append(bool(truth.any()))
+            if self._baselines is not None and self._look_alike is not None:
+                other = self._baselines.object_mask(self._look_alike, frame)
+                overlap = region_similarity(answer.mask, other)
+                self._on_look_alike.append(overlap >= CORRECT_J)
         if self._mask_folder is not None:
             write_mask(mask_path(self._mask_folder, self._video.name,
                                  self._expression.expression_id, self._video.frames[frame]),
@@ -82,11 +89,13 @@ class ExpressionScorer:
             random_object=baselines.random_object(expression) if baselines else None,
             colour_guess=baselines.colour_guess(expression) if baselines else None,
             empty_frames=self._empty,
-            switches=self._switches,
+            switches=sum(self._switched),
             visible=any(self._visible) if known else None,
             first_visible=self._visible.index(True) if any(self._visible) else None,
             first_correct=first_correct(self._visible, overlaps) if known else None,
             reacquired=reacquired(self._visible, overlaps) if known else (),
+            late_target=(count_late_target(self._visible, self._on_look_alike, self._switched)
+                         if self._on_look_alike else None),
         )
 
 

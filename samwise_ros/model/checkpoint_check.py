@@ -167,17 +167,18 @@ _PARTS: dict[tuple[str, str], Callable[[str], bool]] = {
         r"sam\.(no_obj_ptr$|sam_mask_decoder\.(obj_score_token|pred_obj_score_head)\.)",
         name) is not None,
     ("", "motion_prompt"): lambda name: name.startswith(_MOTION),
+    ("", "motion_lag"): lambda name: name.startswith("motion_branch."),
 }
 
 
 def switched_off(changes: Mapping[str, Any]) -> Callable[[str], bool]:
-    """Test for names of the parts that the caller switched off by an explicit `False`.
+    """Test for names of the parts that the caller switched off by an explicit `False` or 0.
 
     Their weights may be in the file and are left out without complaint (ablations).
     """
     tests = []
     for (group, option), test in _PARTS.items():
         scope = changes.get(group, {}) if group else changes
-        if isinstance(scope, Mapping) and scope.get(option) is False:
+        if isinstance(scope, Mapping) and not scope.get(option, True):
             tests.append(test)
     return lambda name: any(test(name) for test in tests)

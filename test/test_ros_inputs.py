@@ -90,8 +90,8 @@ def test_silence_is_explained_by_topic_and_offered_quality_of_service(standin):
     client.node.destroy_publisher(client.camera)
     client.lifecycle.run("up")
     client.wait(lambda: "nobody publishes /image; check the name" in process.text, "a warning")
-    client.wait(lambda: "no image on /image for" in client.health[
-        "/samwise: segmentation"].message, "diagnostics say it, too")
+    client.wait(lambda: "no image on /image for" in client.diagnosis().message,
+                "diagnostics say it, too")
     client.node.create_publisher(Image, "image", QoSProfile(depth=1, reliability=BEST_EFFORT))
     client.wait(lambda: "offered by test_client (sensor_msgs/msg/Image, best_effort), asked for as "
                 "sensor_msgs/msg/Image, reliable" in process.text, "the mismatch is named")

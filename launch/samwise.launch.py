@@ -36,6 +36,7 @@ OVERRIDES = (
     ("device", "auto, cpu, cuda or cuda:N"),
     ("precision", "fp32, bf16 or fp16"),
     ("expression", "first command, e.g. 'the red cup'"),
+    ("cameras", "names of several cameras that share the model, separated by spaces"),
 )
 ARGUMENTS = (
     ("image", "image", "camera topic, sensor_msgs/Image"),
@@ -66,6 +67,8 @@ def _start(context: LaunchContext) -> list:
     overrides = {name: value for name, value in given.items() if value}
     if "seeded" in overrides:
         overrides["seeded"] = overrides["seeded"].lower() == "true"
+    if "cameras" in overrides:
+        overrides["cameras"] = overrides["cameras"].split()
     node = LifecycleNode(
         package="samwise_ros",
         executable="samwise_node",

@@ -55,7 +55,8 @@ class ModelEngine:
     """The SAMWISE model named by the parameters, loaded and warmed up.
 
     Raises:
-        SamwiseError: weights are missing or don't fit, or a value is out of its range.
+        SamwiseError: Weights are missing or don't fit, a value is out of its range, or there is
+            no C++ compiler for `compile`.
     """
 
     def __init__(self, parameters: NodeParameters) -> None:
@@ -71,6 +72,10 @@ class ModelEngine:
         self._model = load_model(parameters.model, device=parameters.device,
                                  tokenizer_dir=parameters.tokenizer or None,
                                  seeded=parameters.seeded, **changes)
+        if parameters.compile:
+            from samwise_ros.model.compilation import compile_parts
+
+            compile_parts(self._model)
         self._session_config = SessionConfig(
             precision=parameters.precision, fast_resize=parameters.fast_resize,
             max_targets=parameters.max_targets)

@@ -101,7 +101,7 @@ def swap_sides(text: str) -> str:
 
 
 class PackedBatches:
-    """Draws batches from packed simulated clips.
+    """Draws batches from packed simulated clips; a still is a clip in which nothing moves.
 
     Args:
         setup: Folders, sizes and weights.
@@ -116,7 +116,7 @@ class PackedBatches:
         self._seed = seed
         self.packs = [PackedClips(root) for root in setup.roots]
         self._index = [(pack, clip) for pack in self.packs for clip in range(pack.num_clips)
-                       if pack.length(clip) >= setup.frames]
+                       if pack.length(clip) >= setup.frames or pack.length(clip) == 1]
         if not self._index:
             raise DataError(f"no clip in {', '.join(setup.roots)} has {setup.frames} frames")
         facts = [entry for pack in self.packs for clip in range(pack.num_clips)
@@ -192,7 +192,12 @@ class PackedBatches:
 
 
 def draw_frames(length: int, frames: int, max_stride: int, rng: np.random.Generator) -> np.ndarray:
-    """Indices of T equally spaced frames, 1..max_stride apart as far as the clip allows."""
+    """Indices of T equally spaced frames, 1..max_stride apart as far as the clip allows.
+
+    A still is repeated.
+    """
+    if length == 1:
+        return np.zeros(frames, dtype=int)
     limit = max_stride if frames == 1 else min(max_stride, (length - 1) // (frames - 1))
     stride = int(rng.integers(1, max(1, limit) + 1))
     start = int(rng.integers(0, length - (frames - 1) * stride))

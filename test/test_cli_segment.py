@@ -12,16 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_builders import build_mevis
 from model_builders import MICRO, make_frames, make_model
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from samwise_ros.cli.main import app
+from samwise_ros.data.mevis import MevisSource
 from samwise_ros.model.checkpoint import save_model
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.streaming.clip import ClipRunner
 from samwise_ros.streaming.session import StreamingSession
-from samwise_ros.streaming.video_io import FrameSource, VideoWriter
+from samwise_ros.streaming.video_io import FrameSource, VideoWriter, colour_of
 from samwise_ros.structures import Command, CommandKind
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -133,6 +135,29 @@ def test_wrong_use_is_one_line_with_exit_code_two(
     assert done.exit_code == 2 and re.search(message, done.output), done.output
     assert "Traceback" not in done.output
     assert not list((tmp_path / "o").glob("Annotations/*/*/*.png"))
+
+
+def test_a_simulated_folder_brings_its_own_sentences_and_a_legend(
+        tmp_path: Path, model_folder: Path) -> None:
+    data = build_mevis(tmp_path / "sim", ("v0", "v1"), simulated=True)
+    done = segment(data, tmp_path / "o", model_folder, sentences=[])
+    other = segment(data / "JPEGImages" / "v1", tmp_path / "p", model_folder, sentences=["mug"])
+    assert done.exit_code == 0 and other.exit_code == 0, done.output + other.output
+    asked = [record["expression"] for record in records_of(tmp_path / "o")[:4]]
+    known = MevisSource(data).videos[0].expressions
+    kinds = {expression.text: expression for expression in known}
+    objects = [number for text in asked for number in kinds[text].object_ids]
+    assert sorted(objects) == [0, 1, 2], "every object once"
+    assert kinds[asked[-1]].kind == "absent"
+    sheets = [np.array(Image.open(tmp_path / name / "contact_sheet.png")) for name in "op"]
+    assert sheets[0].shape[0] - sheets[1].shape[0] == 22 * (len(asked) - 1)
+    assert tuple(sheets[1][-15, 10]) == colour_of(0)
+
+
+def test_without_sentences_a_plain_video_asks_for_them(video: Path, model_folder: Path,
+                                                       tmp_path: Path) -> None:
+    done = segment(video, tmp_path / "o", model_folder, sentences=[])
+    assert done.exit_code == 2 and "say what to find" in done.output
 
 
 def test_an_absent_model_says_how_to_get_one(tmp_path: Path, video: Path) -> None:

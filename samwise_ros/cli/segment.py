@@ -49,12 +49,12 @@ class Precision(str, Enum):
 
 def segment(
     video: Annotated[Path, typer.Argument(
-        metavar="VIDEO|FOLDER|IMAGE", help="Video file, folder of images in name order, or image.",
-        show_default=False)],
-    expression: Annotated[list[str], typer.Option(
-        "--expression", "-e", help="What to find. Repeat it for several targets.",
-        show_default=False)],
+        metavar="VIDEO|FOLDER|IMAGE", help="Video file, folder of images in name order, image, or "
+        "a folder made by `samwise simulate` (its first video).", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
+    expression: Annotated[list[str] | None, typer.Option(
+        "--expression", "-e", help="What to find. Repeat it for several targets. A simulated video "
+        "brings its own sentences.", show_default=False)] = None,
     mode: Annotated[Mode, typer.Option(
         help="stream: frame by frame, no look-ahead. clip: the published protocol, windows of 8.",
     )] = Mode.stream,
@@ -85,8 +85,12 @@ def segment(
 
     Ctrl-C stops after the current frame and leaves all of these complete.
 
-    Example: samwise segment street.mp4 -e "the red car" -e "the dog" --out result
+    \b
+      samwise segment street.mp4 -e "the red car" -e "the dog" --out result
+      samwise simulate --split test --seed 7 --clips 1 --frames 24 --out fresh
+      samwise segment fresh --out result
     """
+    from samwise_ros.cli.dataset_video import sentences_about, video_folder
     from samwise_ros.model.checkpoint import load_model
     from samwise_ros.streaming.result_folder import ResultFolder
     from samwise_ros.streaming.video_io import FrameSource
@@ -94,7 +98,11 @@ def segment(
     if mode is Mode.clip and precision is not Precision.fp32:
         raise ConfigError("clip mode is the published protocol and runs in fp32; use --mode stream "
                           f"for {precision.value}")
+    video = video_folder(video)
     source = FrameSource(video, max_frames)
+    expression = expression or sentences_about(video)
+    if not expression:
+        raise typer.BadParameter("say what to find", param_hint="--expression")
     changes = {"image_size": image_size, "fit": fit and fit.value}
     loaded = load_model(model, device=device, seeded=seeded, tokenizer_dir=tokenizer,
                         **{name: value for name, value in changes.items() if value is not None})

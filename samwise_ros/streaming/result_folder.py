@@ -17,6 +17,7 @@ from samwise_ros.streaming.video_io import (
     Frame,
     FrameSource,
     VideoWriter,
+    legend,
     paint_masks,
     write_png,
 )
@@ -73,6 +74,7 @@ class ResultFolder:
             raise FrameError(f"cannot write results to {self.folder}: {error}") from error
         self._video = VideoWriter(self.folder / "overlay.mp4", source.rate)
         self._sheet = ContactSheet()
+        self._sentences: tuple[str, ...] = ()
 
     def add(self, frame: Frame, answers: Sequence[Answer]) -> None:
         """Write one frame and its answers, one per expression in their order."""
@@ -84,6 +86,7 @@ class ResultFolder:
             record = {"frame": self.frames, "name": frame.name, **answer.record(target)}
             self._records.write(json.dumps(record, ensure_ascii=False) + "\n")
         self._records.flush()
+        self._sentences = tuple(answer.expression for answer in answers)
         overlay = paint_masks(frame.rgb, [answer.mask for answer in answers])
         self._video.write(overlay)
         self._sheet.add(overlay, frame.name)
@@ -94,4 +97,6 @@ class ResultFolder:
         self._records.close()
         self._video.close()
         if self.frames:
-            write_png(self.folder / "contact_sheet.png", self._sheet.image())
+            sheet = self._sheet.image()
+            rows = np.concatenate([sheet, legend(sheet.shape[1], self._sentences)])
+            write_png(self.folder / "contact_sheet.png", rows)

@@ -228,6 +228,18 @@ class ContactSheet:
         return cell
 
 
+def legend(width: int, sentences: Sequence[str]) -> np.ndarray:
+    """White strip, uint8 [H, width, 3]: each sentence behind a patch of its target's colour."""
+    line = 22
+    strip = np.full((line * len(sentences) + 6, width, 3), 255, np.uint8)
+    for index, sentence in enumerate(sentences):
+        top = index * line + 5
+        strip[top : top + 14, 6:20] = colour_of(index)
+        cv2.putText(strip, sentence.encode("ascii", "replace").decode(), (28, top + 12),
+                    cv2.FONT_HERSHEY_SIMPLEX, 0.48, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip
+
+
 def write_png(path: Path, pixels: np.ndarray) -> None:
     """Write uint8 [H, W] grey or [H, W, 3] RGB so that the file is either whole or absent."""
     partial = path.with_name(f".{path.name}.partial")

@@ -43,6 +43,7 @@ class Overhead:
         before: From the image's arrival in the callback to the model: queue and decoding.
         after: From the model's answer until mask and targets are published.
         total: Median of the sum of both.
+        quick: 10th percentile of that sum: what is left on a busy machine when nobody interferes.
         share: `total` as a part of the whole time from arrival to publication.
     """
 
@@ -50,6 +51,7 @@ class Overhead:
     before: float
     after: float
     total: float
+    quick: float
     share: float
 
 
@@ -148,7 +150,9 @@ def measure(encoding: str, frames: int, model: _WaitingModel, stream: CameraStre
         camera.destroy_publisher(publisher)
     before, after, whole = 1e3 * np.array(rows[_WARM_UP:]).T
     return Overhead(encoding, statistics.median(before), statistics.median(after),
-                    statistics.median(before + after), statistics.median((before + after) / whole))
+                    statistics.median(before + after),
+                    float(np.percentile(before + after, 10)),
+                    statistics.median((before + after) / whole))
 
 
 def _wait_for_match(publisher: rclpy.publisher.Publisher) -> None:
@@ -210,11 +214,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--encodings", nargs="+", choices=BYTES_PER_PIXEL, metavar="ENCODING",
                         default=list(BYTES_PER_PIXEL), help=", ".join(BYTES_PER_PIXEL))
     options = parser.parse_args(arguments)
-    print("| encoding | queue and decoding [ms] | publishing [ms] | both [ms] | of the whole |\n"
-          "|---|---|---|---|---|")
+    print("| encoding | queue and decoding [ms] | publishing [ms] | both [ms] | "
+          "both, 10th percentile [ms] | of the whole |\n|---|---|---|---|---|---|")
     for row in run(options.encodings, options.frames, options.model_ms / 1e3):
         print(f"| {row.encoding} | {row.before:.2f} | {row.after:.2f} | {row.total:.2f} | "
-              f"{100 * row.share:.1f} % |")
+              f"{row.quick:.2f} | {100 * row.share:.1f} % |")
     return 0
 
 

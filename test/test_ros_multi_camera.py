@@ -111,7 +111,7 @@ def test_a_camera_has_commands_of_its_own_and_the_global_one_reaches_all(rig):
 
 def test_a_camera_that_dies_does_not_hold_up_the_other(rig):
     client: Client = rig.client
-    rig.cameras["front"].kill()
+    rig.cameras["front"].crash()
     client.wait(lambda: "no image on /front/image" in
                 client.diagnosis("segmentation of front").message, "its silence is told")
     rig.wait_for_answers("wrist", 10)

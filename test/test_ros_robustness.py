@@ -76,7 +76,7 @@ def test_a_camera_that_dies_and_returns_otherwise_is_answered_and_each_reset_nam
     client.command("the red square")
     first = camera(standin, "first", "64x48")
     assert answered(client, "first").width == 64
-    first.kill()
+    first.crash()
     client.wait(lambda: "no image on /image" in client.diagnosis().message,
                 "the silence is told")
     steps = (("second", "64x48", 0.0, ""),  # the same camera again: nothing to forget

@@ -1,9 +1,6 @@
 #!/usr/bin/env bash
-# Source ROS, the virtual environment where there is one, and the workspace, then run the command.
+# Source ROS and the workspace, then run the command. The node's Python is in SAMWISE_PYTHON.
 set -e
-source "/opt/ros/${ROS_DISTRO:-humble}/setup.bash"
-if [ -f /workspace/venv/bin/activate ]; then
-  source /workspace/venv/bin/activate
-fi
+source "/opt/ros/${ROS_DISTRO}/setup.bash"
 source /workspace/install/setup.bash
 exec "$@"

@@ -123,6 +123,16 @@ def test_a_video_without_a_sentence_is_refused(tmp_path):
         demo.choose_video(Path("clip.mp4"), None, tmp_path)
 
 
+def test_two_runs_never_share_a_domain(tmp_path):
+    groups = [ProcessGroup(tmp_path / str(number)) for number in range(8)]
+    try:
+        domains = {group._environment["ROS_DOMAIN_ID"] for group in groups}
+        assert len(domains) == 8 and all(1 <= int(domain) <= 100 for domain in domains)
+    finally:
+        for group in groups:
+            group.stop()
+
+
 def test_a_failing_process_ends_the_run_with_its_log_and_no_process_left(tmp_path):
     group = ProcessGroup(tmp_path)
     try:

@@ -18,7 +18,7 @@ from rclpy.qos import QoSProfile
 from ros_processes import TIMEOUT, Client, RosProcess, new_domain
 from std_msgs.msg import Header
 
-from samwise_ros.ros import follow_demo
+from samwise_ros.ros import demo, follow_demo
 from samwise_ros.ros.ground_truth_node import find_name
 
 
@@ -132,20 +132,37 @@ def test_the_ground_truth_takes_the_object_whose_words_are_in_the_sentence():
 def test_the_simulated_robot_follows_the_named_ball_and_then_the_other_one(tmp_path, monkeypatch):
     pytest.importorskip("pybullet", reason="needs the simulator: pip install 'samwise_ros[sim]'")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert follow_demo.main(["--out", str(tmp_path), "--width", "128", "--seconds", "7",
-                             "--timeout", "240"]) == 0
+    assert follow_demo.main(["--out", str(tmp_path), "--segmenter", "truth", "--width", "128",
+                             "--seconds", "7", "--lockstep", "--timeout", "240"]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     red, blue = report["phases"]
     assert (red["expression"], blue["expression"]) == ("the red ball", "the blue ball")
     for phase in (red, blue):
         assert phase["distance_first"] > 1.4 and phase["poses"] > 10
         assert phase["error_mean"] < 0.1 and phase["bearing_max"] < 0.25
+        assert phase["mask_j"] > 0.99
     assert report["drift_after_stop"] < 1e-6
     assert (tmp_path / "follow.mp4").stat().st_size > 10_000
     assert (tmp_path / "follow.png").is_file()
 
 
+def test_the_loop_closes_with_the_masks_of_the_shipped_model_too(tmp_path, monkeypatch):
+    pytest.importorskip("pybullet", reason="needs the simulator: pip install 'samwise_ros[sim]'")
+    if not demo.NANO_WEIGHTS.is_dir():
+        pytest.skip("needs the shipped weights")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert follow_demo.main(["--out", str(tmp_path), "--seconds", "8", "--rate", "5", "--lockstep",
+                             "--timeout", "280"]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["segmenter"] == "model"
+    for phase in report["phases"]:  # it came nearer to the ball that was named, by its masks
+        assert phase["distance_last"] < phase["distance_first"] - 0.3
+        assert phase["poses"] > 3 and phase["mask_j"] > 0.3
+    assert report["drift_after_stop"] < 0.2  # a frame that was in work may still be answered
+
+
 def test_the_demo_names_a_process_that_fails(tmp_path, capsys):
     pytest.importorskip("pybullet", reason="needs the simulator: pip install 'samwise_ros[sim]'")
-    assert follow_demo.main(["--out", str(tmp_path), "--width", "8", "--timeout", "60"]) == 1
+    assert follow_demo.main(["--out", str(tmp_path), "--segmenter", "truth", "--width", "8",
+                             "--timeout", "60"]) == 1
     assert "failed" in capsys.readouterr().err

@@ -23,7 +23,7 @@ _QOS = {
     "sensor_data": QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT),
     "reliable": QoSProfile(depth=5, reliability=QoSReliabilityPolicy.RELIABLE),
 }
-_FAREWELL = Duration(seconds=5)  # for the last images to arrive
+_FAREWELL = 30  # seconds for the last images to arrive, on a machine as busy as may be
 _DESCRIPTIONS = {
     "video": "Path of a video file, of a folder of images, or of one image.",
     "rate": "Frames per second; 0: the file's own.",
@@ -81,7 +81,9 @@ class VideoCamera(Node):
 
     def flush(self) -> None:
         """Wait until reliable subscribers have every image; what ends earlier takes some with it."""
-        self._publisher.wait_for_all_acked(_FAREWELL)
+        for _ in range(_FAREWELL):  # one by one, so that Ctrl-C is heard
+            if not rclpy.ok() or self._publisher.wait_for_all_acked(Duration(seconds=1)):
+                return
 
     def _declare(self) -> CameraParameters:
         values = {}

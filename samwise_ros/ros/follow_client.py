@@ -20,6 +20,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+from samwise_ros.evaluation.metrics import region_similarity
+from samwise_ros.ros.demo_client import mono_to_array
 from samwise_ros.ros.depth_sync import StampedBuffer
 from samwise_ros.ros.image_codec import image_to_rgb
 from samwise_ros.sim.assets import COLOURS
@@ -63,6 +65,7 @@ class PhaseReport:
         distance_first, distance_last: Metres to the target's near side, at both ends of the phase.
         error_mean, error_max: Of the distance, absolute, metres.
         bearing_max: Absolute, radians.
+        mask_j: Mean overlap (J) of the masks with the object's true pixels, whole phase.
     """
 
     expression: str
@@ -73,6 +76,7 @@ class PhaseReport:
     error_mean: float
     error_max: float
     bearing_max: float
+    mask_j: float
 
 
 class FollowClient(Node):
@@ -88,9 +92,14 @@ class FollowClient(Node):
         self._video, self._sheet = video, sheet
         self._plan = follow_scene()
         self._images: StampedBuffer[Image] = StampedBuffer(20)
+        self._instances: StampedBuffer[Image] = StampedBuffer(20)
+        self._wanted_number = 0  # of the object that is followed
+        self._overlaps: list[float] = []
         self._command = self.create_publisher(String, "command", 10)
         self.create_subscription(PoseArray, "ground_truth", self._on_truth, 20)
-        self.create_subscription(Image, "image", self._on_image, 5)
+        for topic, buffer in (("image", self._images), ("instance", self._instances)):
+            self.create_subscription(
+                Image, topic, lambda image, buffer=buffer: buffer.put(_stamp(image), image), 5)
         self.create_subscription(Image, f"{TARGET}/mask", self._on_mask, 5)
         self.create_subscription(PoseStamped, f"{TARGET}/target_pose", self._on_pose, 1)
         self.create_subscription(Twist, "cmd_vel", self._on_velocity, 1)
@@ -108,6 +117,7 @@ class FollowClient(Node):
         self.command(expression, timeout)
         self._wait(lambda: self.poses > before + 1, timeout, f"no pose came for {expression!r}")
         first, poses = len(self.truths) - 1, self.poses
+        self._wanted_number, self._overlaps = index + 1, []
         self._wait(lambda: self.truths[-1].stamp - self.truths[first].stamp > seconds, timeout,
                    "the simulation does not go on")
         near = [truth.distance(index) - radius(self._plan, index) for truth in self.truths[first:]]
@@ -115,7 +125,8 @@ class FollowClient(Node):
         errors = np.abs(near[-len(judged):] - np.float64(self._wanted))
         return PhaseReport(
             expression, seconds, self.poses - poses, near[0], near[-1], float(errors.mean()),
-            float(errors.max()), max(abs(truth.bearing(index)) for truth in judged))
+            float(errors.max()), max(abs(truth.bearing(index)) for truth in judged),
+            float(np.mean(self._overlaps)))
 
     def stand_still(self, timeout: float) -> float:
         """Release the target; metres that the base goes on in the simulated seconds after."""
@@ -140,9 +151,6 @@ class FollowClient(Node):
             _stamp(message) * 1e-9, (base.position.x, base.position.y, yaw),
             tuple((item.position.x, item.position.y) for item in objects)))
 
-    def _on_image(self, message: Image) -> None:
-        self._images.put(_stamp(message), message)
-
     def _on_pose(self, message: PoseStamped) -> None:
         self.poses += 1
 
@@ -152,11 +160,13 @@ class FollowClient(Node):
     def _on_mask(self, message: Image) -> None:
         try:
             image = image_to_rgb(self._images.pop(_stamp(message)))
+            instances = mono_to_array(self._instances.pop(_stamp(message)))
         except KeyError:
             return
         if not self.truths:
             return
-        mask = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width) > 0
+        mask = mono_to_array(message) > 0
+        self._overlaps.append(region_similarity(mask, instances == self._wanted_number))
         view = cv2.resize(paint_masks(image, [mask]), (480, 360), interpolation=cv2.INTER_NEAREST)
         caption = f"{self.expression}  v = {self.velocity.linear.x:+.2f} m/s"
         cv2.putText(view, caption, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1,

@@ -6,8 +6,11 @@
 
     python -m samwise_ros.ros.follow_demo --out follow_out
 
-`--segmenter truth` (the default) takes the masks from the simulator: it proves everything after the
-mask. `--segmenter model` runs the real node. Writes follow.mp4, follow.png and report.json.
+`--segmenter model` (the default) runs the real node. `--segmenter truth` takes the masks from the
+simulator instead: it proves everything after the mask. Writes follow.mp4, follow.png and report.json.
+
+Distances are from the camera to the near side of the ball; `target_pose` is the middle of its visible
+surface, some centimetres behind, which the base therefore comes closer.
 """
 
 import argparse
@@ -20,6 +23,7 @@ from samwise_ros.ros.process_group import ProcessGroup
 from samwise_ros.sim.follow_scene import PITCH, follow_scene, object_names
 
 _TARGET = "/samwise"
+_PATIENCE = 3.0  # seconds; see sim_robot
 
 
 def run_follow(options: argparse.Namespace) -> dict:
@@ -33,7 +37,8 @@ def run_follow(options: argparse.Namespace) -> dict:
                     "-p", "linear_gain:=1.2", "-p", f"timeout:={max(0.5, 6 / options.rate)}")
         group.start("robot", "samwise_ros.ros.sim_robot", "--ros-args",
                     "-p", f"width:={options.width}", "-p", f"height:={options.width * 3 // 4}",
-                    "-p", f"rate:={options.rate}")
+                    "-p", f"rate:={options.rate}", "-r", f"mask:={_TARGET}/mask",
+                    "-p", f"patience:={_PATIENCE if options.lockstep else 0.0}")
         group.start("client", "samwise_ros.ros.follow_client", "--out", str(options.out),
                     "--seconds", str(options.seconds), "--distance", str(options.distance),
                     "--rate", str(options.rate), "--timeout", str(options.timeout))
@@ -53,6 +58,7 @@ def _start_segmenter(group: ProcessGroup, options: argparse.Namespace) -> None:
                     "-p", f"names:=[{names}]", "-p", "use_sim_time:=true")
         return
     group.start("segmenter", "samwise_ros.ros.node", "--ros-args", "-p", "use_sim_time:=true",
+                "-p", "num_threads:=1",  # the second core is the renderer's
                 *model_parameters(options.model))
     group.start("lifecycle", "samwise_ros.ros.lifecycle", _TARGET, "up",
                 "--timeout", str(options.timeout))
@@ -67,7 +73,8 @@ def explain(report: dict, out: Path) -> str:
             f"{phase['expression']}: from {phase['distance_first']:.2f} m to "
             f"{phase['distance_last']:.2f} m (wanted {report['distance']:.2f} m); error in the "
             f"second half of {phase['seconds']:.0f} s: mean {phase['error_mean']:.3f} m, at most "
-            f"{phase['error_max']:.3f} m, bearing at most {phase['bearing_max']:.2f} rad")
+            f"{phase['error_max']:.3f} m, bearing at most {phase['bearing_max']:.2f} rad; "
+            f"mask J {phase['mask_j']:.3f} over the whole time")
     lines.append(f"after 'stop' the base moved by {report['drift_after_stop']:.4f} m")
     if report["segmenter"] == "truth":
         lines.append("masks came from the simulator, not from the model")
@@ -80,8 +87,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m samwise_ros.ros.follow_demo", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("follow_out"))
-    parser.add_argument("--segmenter", choices=("truth", "model"), default="truth")
+    parser.add_argument("--segmenter", choices=("truth", "model"), default="model")
     parser.add_argument("--model", help="weights for --segmenter model")
+    parser.add_argument("--lockstep", action="store_true",
+                        help="simulated time waits for each mask: for machines that are too slow")
     parser.add_argument("--width", type=int, default=320, help="of the image, 4:3")
     parser.add_argument("--rate", type=float, default=10.0, help="frames per second")
     parser.add_argument("--seconds", type=float, default=12.0, help="simulated, per command")

@@ -5,9 +5,13 @@
 Publishes /clock, so that whoever runs beside it with use_sim_time keeps its pace on a slow machine.
 For tests and demos it also tells the truth: `instance` (mono8, object number or 0) and
 `ground_truth` (PoseArray in the world: the camera's base first, then the objects' footprints).
+
+With `patience` its time stands still until the last frame was answered on `mask`, so that a run on a
+machine with too much work comes out as on an idle one.
 """
 
 import math
+import time
 from collections.abc import Sequence
 
 import rclpy
@@ -40,6 +44,10 @@ class SimRobot(Node):
         width = declare_number(self, "width", 320, 64, 1920, "Image width [px].")
         height = declare_number(self, "height", 240, 48, 1080, "Image height [px].")
         self._rate = declare_number(self, "rate", 10.0, 1.0, 60.0, "Frames per second.")
+        self._patience = declare_number(self, "patience", 0.0, 0.0, 60.0, (
+            "Seconds for which a frame waits until the one before was answered; 0: in real time."))
+        self._sent = self._answered = 0  # stamps [ns] of the last frame and of the last mask
+        self._sent_at = time.monotonic()
         self.camera = SimulatedCamera(follow_scene(width, height, self._rate))
         self.camera.drive(0.0, 0.0)  # puts the camera on its wheels
         self._outputs = {name: self.create_publisher(kind, topic, _QOS) for name, kind, topic in (
@@ -47,15 +55,23 @@ class SimRobot(Node):
             ("info", CameraInfo, "camera_info"), ("instance", Image, "instance"),
             ("truth", PoseArray, "ground_truth"))}
         self.create_subscription(Twist, "cmd_vel", self._on_velocity, 1)
+        if self._patience:
+            self.create_subscription(Image, "mask", self._on_mask, _QOS)
         self.create_timer(1 / self._rate, self._step, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_velocity(self, message: Twist) -> None:
         self.camera.drive(message.linear.x, message.angular.z)
 
+    def _on_mask(self, message: Image) -> None:
+        self._answered = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
     def _step(self) -> None:
+        waited = time.monotonic() - self._sent_at
+        if self._answered < self._sent and waited < self._patience:
+            return
         frame = self.camera.step()
-        seconds = _BEGIN + frame.time
-        stamp = Time(sec=int(seconds), nanosec=round(seconds % 1 * 1e9))
+        self._sent, self._sent_at = round((_BEGIN + frame.time) * 1e9), time.monotonic()
+        stamp = Time(sec=self._sent // 10**9, nanosec=self._sent % 10**9)
         self._outputs["clock"].publish(ClockMessage(clock=stamp))
         header = Header(stamp=stamp, frame_id=CAMERA_FRAME)
         self._outputs["info"].publish(info_to_msg(frame.intrinsics, header))

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from samwise_ros.ros.conversions import TargetArray, rgb_to_msg
+from samwise_ros.ros.parameters import NodeParameters
 
 RELIABLE = QoSReliabilityPolicy.RELIABLE
 BEST_EFFORT = QoSReliabilityPolicy.BEST_EFFORT
@@ -134,27 +135,43 @@ def test_process_all_answers_every_frame_in_order_and_twice_the_same_bytes(stand
     assert runs[0] == runs[1]
 
 
+def accounted_for(client: Client) -> bool:
+    """Whether the last diagnostics say that every image was answered or dropped."""
+    received, processed, dropped = (int(client.value(key) or -1) for key in (
+        "received", "processed", "dropped"))
+    return received == processed + dropped
+
+
 def test_process_all_says_loudly_what_does_not_fit(standin):
     process, client = standin.start(
         "--ros-args", "-p", "process_all:=true", "-p", "image_qos:=reliable", "-p", "queue_size:=3",
         STANDIN_SECONDS="0.5")
     client.lifecycle.run("up")
     client.ask(frame_with_square(24, 32))
-    client.wait(lambda: client.value("waiting") == "0", "nothing waits")
-    client.wait(lambda: client.value("processed") == client.value("received"), "all is answered")
-    client.masks.clear()
+    client.spin(1.0)
+    client.health.clear()
+    client.wait(lambda: accounted_for(client), "what came so far is answered")
     player = client.node.create_publisher(Image, "image", QoSProfile(depth=100))
     client.wait(lambda: player.get_subscription_count() > 0, "the node listens")
     received = int(client.value("received"))
     for number in range(12):
         player.publish(rgb_to_msg(frame_with_square(24, 32), Header(
             stamp=Time(sec=2_000_000_000 + number))))
-    client.wait(lambda: int(client.value("received")) >= received + 12, "all have arrived")
-    client.wait(lambda: int(client.value("processed")) + int(client.value("dropped"))
-                == int(client.value("received")), "all are accounted for")
+    client.wait(lambda: accounted_for(client) and int(client.value("received")) == received + 12,
+                "all have arrived and are accounted for")
     dropped = int(client.value("dropped"))
-    assert 7 <= dropped <= 9  # one in work, three wait; a slow machine may have got further
-    answered = [mask.header.stamp.sec - 2_000_000_000 for mask in client.masks]
-    assert len(answered) == 12 - dropped and answered[:3] == [0, 1, 2]
+
+    def answered() -> list[int]:
+        numbers = [mask.header.stamp.sec - 2_000_000_000 for mask in client.masks]
+        return [number for number in numbers if number >= 0]
+
+    client.wait(lambda: len(answered()) == 12 - dropped, "the rest is answered")
+    # How many fit depends on how long the machine takes to hand them over; those that did are kept.
+    assert dropped > 0 and answered()[:3] == [0, 1, 2] and answered() == sorted(answered())
     assert "/image: 3 images wait, one more is dropped" in process.text
     assert process.text.count("images wait") <= 3
+
+
+def test_process_all_keeps_as_many_answers_for_slow_subscribers_as_images_may_wait():
+    assert NodeParameters(process_all=True, queue_size=70).outputs.history == 70
+    assert NodeParameters(queue_size=70).outputs.history == 5  # a robot wants the newest

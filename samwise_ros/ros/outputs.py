@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -76,7 +77,8 @@ class ResultPublisher:
         self._overlay_limit = RateLimit(settings.overlay_rate)
         self._places = TargetPublisher(node, settings, prefix)
         self._publishers = {
-            name: create_publisher(node, kind, f"{prefix}/{name}")
+            name: create_publisher(node, kind, f"{prefix}/{name}",
+                                   QoSProfile(depth=settings.history))
             for name, kind in _TOPICS.items() if kind is not None}
         self._label_info = None if LabelInfo is None else create_publisher(
             node, LabelInfo, f"{prefix}/label_info", LATCHED_QOS)

@@ -112,7 +112,10 @@ class NodeParameters:
         """Those that concern the outputs of a camera. Raises ConfigError."""
         return OutputSettings(
             target_frame=self.target_frame, rectified=self.rectified, depth_slop=self.depth_slop,
-            predict=self.predict, overlay_rate=self.overlay_rate, thresholds=TrackSettings(
+            predict=self.predict, overlay_rate=self.overlay_rate,
+            # A recording may be answered faster than a subscriber takes the answers.
+            history=self.queue_size if self.process_all else OutputSettings.history,
+            thresholds=TrackSettings(
                 self.enter_score, self.leave_score, self.enter_frames, self.leave_frames,
                 self.reacquired_frames))
 

@@ -50,7 +50,8 @@ def test_inspect_describes_a_released_file(released: Path) -> None:
     assert facts["kind"] == "SAMWISE checkpoint" and facts["size"] == "nano"
     assert facts["other entries"] == ["epoch"] and facts["fits"].startswith("yes")
     assert set(facts["numbers per part"]) == {
-        "text_encoder", "sam", "cmt_adapters", "conditional_memory_encoder"}
+        "text_encoder", "sam", "cmt_adapters", "conditional_memory_encoder",
+        "motion_branch"}
     table = RUNNER.invoke(app, ["checkpoint", "inspect", str(released)])
     assert table.exit_code == 0 and "SAMWISE checkpoint" in table.output
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import ctypes
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h
 _LARGEST_INT = 2**31 - 1
+# Each arena keeps what was freed in it. By default there are eight per core, and in a process with
+# more threads than arenas every new thread gets another one: the node's worker would touch a fresh
+# one on every activation, until all of them hold a frame's worth.
+_ARENAS = 2
 
 
 def keep_freed_memory() -> bool:
@@ -23,4 +27,5 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
         return False
-    return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT))
+    return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT)
+                and mallopt(_M_ARENA_MAX, _ARENAS))

@@ -26,3 +26,37 @@ def page_faults(mode: str) -> int:
 
 def test_freed_memory_is_reused_without_page_faults() -> None:
     assert page_faults("keep") < 1000  # one array has 4096 pages
+
+
+THREADS = """
+import re, threading
+from pathlib import Path
+from samwise_ros.allocator import keep_freed_memory
+import numpy as np
+assert keep_freed_memory()
+stop = threading.Event()
+idle = [threading.Thread(target=stop.wait) for _ in range(150)]  # more than there are arenas
+for thread in idle:
+    thread.start()
+
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1)) >> 10
+
+def work():
+    np.ones(16 * 2**20, np.uint8)
+
+for index in range(24):
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    if index == 3:
+        before = resident()
+print(resident() - before)
+stop.set()
+"""
+
+
+def test_threads_one_after_the_other_share_what_is_kept() -> None:
+    run = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True,
+                         timeout=60, check=True)
+    assert int(run.stdout) < 40  # MiB; an arena each would be 16 MiB for each thread

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -164,7 +165,13 @@ def run(node: SamwiseNode) -> None:
     executor = MultiThreadedExecutor(num_threads=2)
     executor.add_node(node)
     try:
-        executor.spin()
+        while rclpy.ok():
+            try:
+                executor.spin()
+            except InvalidHandle:
+                # One thread has removed a subscription (deactivate) while the other was gathering
+                # what to wait for; rclpy does not expect that of a subscription's events.
+                continue
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

@@ -47,10 +47,17 @@ def local_correlation(now: Tensor, then: Tensor, radius: int) -> Tensor:
     Returns:
         [M, (2 radius + 1)^2, h, w] products over the channels; zero beyond the border.
     """
-    maps, channels, height, width = now.shape
-    around = F.unfold(then, 2 * radius + 1, padding=radius)
-    around = around.view(maps, channels, -1, height * width)
-    return torch.einsum("mcp,mckp->mkp", now.flatten(2), around).view(maps, -1, height, width)
+    height, width = now.shape[-2:]
+    side = 2 * radius + 1
+    rows = now.permute(0, 2, 3, 1)
+    around = F.pad(then, (radius, radius, radius, radius)).transpose(1, 2).contiguous()
+    # All pairs within a row by one product, of which the diagonals are wanted: on a CPU far less
+    # work than copying every neighbourhood.
+    fits = []
+    for dy in range(side):
+        pairs = rows @ around[:, dy : dy + height]  # [M, h, w, w + 2 radius]
+        fits += [pairs.diagonal(dx, 2, 3) for dx in range(side)]
+    return torch.stack(fits, dim=3).permute(0, 3, 1, 2)  # pooled faster with channels last
 
 
 def shift_table(radius: int) -> Tensor:
@@ -112,6 +119,7 @@ class MotionBranch(nn.Module):
         """[M, 6, H, W] of `pair_frames`, sides divisible by 16 -> [M, H/16, W/16, C]."""
         now, then = pairs.chunk(2, dim=1)
         compared = self.compared(torch.cat((now, then)))
+        compared = compared.contiguous(memory_format=torch.channels_last)  # pooled faster so
         found = torch.cat((self.match_4(compared), self.match_8(F.avg_pool2d(compared, 2))), dim=1)
         motion = self.motion(F.relu(self.merge(found)))
         # Beside the mean of the picture: under a moving camera everything moves.

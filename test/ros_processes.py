@@ -6,6 +6,7 @@ Every wait has a timeout and names what it waited for.
 import ctypes
 import fcntl
 import itertools
+import mmap
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.context import Context
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -54,6 +56,18 @@ def new_domain() -> int:
         _locks.append(lock)
         return domain
     raise AssertionError("all ROS domains from 1 to 100 are in use on this machine")
+
+
+def touched_memory(size: int) -> mmap.mmap:
+    """Private memory of `size` bytes, all of it resident.
+
+    Mapped rather than allocated: malloc hands out what this process has freed before, which is
+    resident already.
+    """
+    block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for start in range(0, size, mmap.PAGESIZE):
+        block[start] = 1
+    return block
 
 
 def _die_with_parent() -> None:
@@ -144,6 +158,7 @@ class Client:
         self._command = self.node.create_publisher(String, "command", 10)
         self.masks: list[Image] = []
         self.targets: list[object] = []
+        self.sent = 0  # images
         self.health: dict[str, DiagnosticStatus] = {}
         self._name = name
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
@@ -177,6 +192,10 @@ class Client:
         """Publish a command once the node listens."""
         self.wait(lambda: self._command.get_subscription_count() > 0, "node listens to commands")
         self._command.publish(String(data=text))
+
+    def commands_arrived(self) -> None:
+        """Wait until the node's middleware has all commands; its callback may still be due."""
+        assert self._command.wait_for_all_acked(Duration(seconds=TIMEOUT)), "commands do not arrive"
 
     def set_parameters(self, **values: object) -> list[SetParametersResult]:
         """Ask the node for other parameters, one by one; what it says to each."""
@@ -212,6 +231,7 @@ class Client:
         """Publish an image stamped now, and return its header."""
         header = Header(stamp=self.node.get_clock().now().to_msg(), frame_id=frame_id)
         self.camera.publish(rgb_to_msg(rgb, header))
+        self.sent += 1
         return header
 
     def wait_for_camera_match(self) -> None:
@@ -220,23 +240,56 @@ class Client:
         self.wait(lambda: self.node.count_publishers(self._mask_topic) > 0, "node offers masks")
 
     def ask(self, rgb: np.ndarray, frame_id: str = "camera") -> Image:
-        """Send images until one is answered; returns the mask (its targets are the last ones).
+        """Send images until one of them is answered; returns its mask, `targets[-1]` belongs to it.
 
-        More than once, because discovery may still be under way for best-effort subscribers.
+        More than once, because discovery may still be under way for best-effort subscribers; those
+        that are still in work are answered later, so tell answers by their headers.
         """
         self.wait_for_camera_match()
-        count = len(self.masks)
-        self.send_until(lambda: len(self.masks) > count, rgb, "a mask", frame_id)
-        return self.masks[-1]
+        sent: list[Header] = []
+
+        def answered() -> bool:
+            return bool(newest) and newest[-1].header in sent and bool(self._mask_of(newest[-1]))
+
+        newest = self.masks if TargetArray is None else self.targets
+        self.send_until(answered, rgb, "an answer", frame_id, sent)
+        return self._mask_of(newest[-1])[0]
+
+    def _mask_of(self, answer: object) -> list[Image]:
+        """The mask with the header of another result, if it has come."""
+        return [mask for mask in self.masks[-50:] if mask.header == answer.header]
 
     def send_until(self, condition: Callable[[], bool], rgb: np.ndarray, what: str,
-                   frame_id: str = "camera") -> None:
-        """Send an image five times a second until `condition`; `what` names it in the failure."""
+                   frame_id: str = "camera", sent: list[Header] | None = None) -> None:
+        """Send an image five times a second until `condition`; `what` names it in the failure.
+
+        The headers of the images are appended to `sent`.
+        """
         deadline = time.monotonic() + TIMEOUT
         while not condition():
             assert time.monotonic() < deadline, f"{what}: not within {TIMEOUT} s"
-            self.send(rgb, frame_id)
-            self.spin(0.2)
+            header = self.send(rgb, frame_id)
+            if sent is not None:
+                sent.append(header)
+            self.spin_until(condition, 0.2)
+
+    def spin_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Spin for a while, or less when the condition holds before."""
+        deadline = time.monotonic() + seconds
+        while not condition() and time.monotonic() < deadline:
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def settle(self, rgb: np.ndarray, frame_id: str = "camera") -> None:
+        """Wait until everything sent so far is answered or dropped, then forget the answers.
+
+        For cameras and nodes that lose nothing: `image_qos` reliable.
+        """
+        self.wait_for_camera_match()
+        last = self.send(rgb, frame_id)
+        for received in ([self.masks] if TargetArray is None else [self.masks, self.targets]):
+            self.wait(lambda results=received: bool(results) and results[-1].header == last,
+                      "the last image is answered")
+            received.clear()
 
 
 class StandIn:

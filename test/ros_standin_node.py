@@ -12,6 +12,7 @@ import time
 import numpy as np
 import rclpy
 
+from samwise_ros.allocator import keep_freed_memory
 from samwise_ros.ros.node import SamwiseNode, run
 from samwise_ros.ros.parameters import NodeParameters
 from samwise_ros.structures import Box, CommandError, FrameResult, TargetResult, TargetState
@@ -120,6 +121,7 @@ class RedEngine:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as the real entry point: two arenas, or new threads fill one after the other
     rclpy.init()
     run(SamwiseNode(RedEngine))
     rclpy.try_shutdown()

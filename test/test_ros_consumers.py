@@ -6,7 +6,7 @@ rules. Masks come from the ground truth node, poses from the real depth path.
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,16 @@ class DepthCamera(Client):
         self.camera.publish(rgb_to_msg(np.full((48, 64, 3), 90, np.uint8), header))
         return header
 
+    def show_until(self, condition: Callable[[list[Header]], bool], what: str, visible: bool = True,
+                   **changes: object) -> list[Header]:
+        """Ten frames per second until the condition holds for their headers, which are returned."""
+        deadline, headers = time.monotonic() + TIMEOUT, []
+        while not condition(headers):
+            assert time.monotonic() < deadline, what
+            headers.append(self.show(visible, **changes))
+            self.spin(0.1)
+        return headers
+
     def show_for(self, seconds: float, visible: bool) -> None:
         """Ten frames per second for a while."""
         deadline = time.monotonic() + seconds
@@ -75,6 +85,11 @@ def camera(tmp_path: Path) -> Iterator[DepthCamera]:
     yield opened
     opened.close()
     node.kill()
+
+
+def of(results: list, headers: list[Header]) -> list:
+    """Those of these images."""
+    return [result for result in results if result.header in headers]
 
 
 def wait_for_poses(camera: DepthCamera) -> None:
@@ -94,13 +109,12 @@ def reports(process: RosProcess) -> list[dict]:
 @pytest.mark.parametrize("encoding", ["32FC1", "16UC1"])
 def test_the_pose_has_the_stamp_and_frame_of_its_image_and_the_board_s_place(camera, encoding):
     wait_for_poses(camera)
-    camera.spin(0.5)
-    camera.poses.clear()
-    camera.clouds.clear()
-    header = camera.show(True, encoding)
-    camera.wait(lambda: camera.poses and camera.clouds, "pose and cloud")
-    pose, cloud = camera.poses[-1], camera.clouds[-1]
-    assert pose.header == header and cloud.header == header
+    headers = camera.show_until(
+        lambda sent: any(pose.header == cloud.header for pose in of(camera.poses, sent)
+                         for cloud in of(camera.clouds, sent)),
+        "pose and cloud of one image", depth_encoding=encoding)
+    cloud = of(camera.clouds, headers)[0]
+    (pose,) = of(camera.poses, [cloud.header])
     position = pose.pose.position
     expected = [(31.5 - CAMERA.cx) / CAMERA.fx * 2, (23.5 - CAMERA.cy) / CAMERA.fy * 2, 2.0]
     np.testing.assert_allclose([position.x, position.y, position.z], expected, atol=1e-3)
@@ -110,17 +124,13 @@ def test_the_pose_has_the_stamp_and_frame_of_its_image_and_the_board_s_place(cam
 def test_without_a_target_or_camera_info_the_pose_is_silent_and_the_mask_still_comes(camera):
     camera.command("the red ball")
     camera.wait_for_camera_match()
-    while len(camera.masks) < 5:
-        camera.show(True, info=False)
-        camera.spin(0.1)
+    camera.show_until(lambda sent: len(of(camera.masks, sent)) >= 5, "masks", info=False)
     assert not camera.poses
     wait_for_poses(camera)
-    camera.spin(0.5)
-    camera.poses.clear()
-    masks = len(camera.masks)
-    camera.show_for(1.0, visible=False)
-    camera.wait(lambda: len(camera.masks) >= masks + 5, "masks go on")
-    assert not camera.poses
+    invisible = camera.show_until(lambda sent: len(of(camera.masks, sent)) >= 5, "masks go on",
+                                  visible=False)
+    shown = camera.show_until(lambda sent: bool(of(camera.poses, sent)), "poses come again")
+    assert not of(camera.poses, invisible) and of(camera.masks, shown)
 
 
 def test_nav2_follow_object_sees_the_target_its_loss_and_its_return(camera, tmp_path):

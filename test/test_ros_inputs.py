@@ -1,5 +1,7 @@
 """How images get into the node: transports, qualities of service, every frame or the newest."""
 
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -26,15 +28,15 @@ def now(client: Client) -> Header:
     return Header(stamp=client.node.get_clock().now().to_msg(), frame_id="camera")
 
 
-def answer(client: Client, publisher: object, make: object) -> Image:
-    """Publish `make()` until a mask comes."""
+def answer(client: Client, publisher: object, make: object, full: bool = False) -> Image:
+    """Publish `make()` until a mask comes (`full`: one that is not empty)."""
     client.wait(lambda: publisher.get_subscription_count() > 0, "the node listens")
     count = len(client.masks)
 
     def answered() -> bool:
         publisher.publish(make())
         client.spin(0.2)
-        return len(client.masks) > count
+        return len(client.masks) > count and (any(client.masks[-1].data) or not full)
 
     client.wait(answered, "a mask")
     return client.masks[-1]
@@ -51,7 +53,7 @@ def test_compressed_images_are_answered_wherever_they_are_remapped_from(standin,
     data = cv2.imencode(".png", bgr)[1].tobytes()
     header = now(client)
     mask = answer(client, publisher, lambda: CompressedImage(
-        header=header, format="rgb8; png compressed bgr8", data=data))
+        header=header, format="rgb8; png compressed bgr8", data=data), full=True)
     assert mask.header == header
     np.testing.assert_array_equal(mask_array(mask), frame_with_square()[..., 0])
 
@@ -89,6 +91,7 @@ def test_silence_is_explained_by_topic_and_offered_quality_of_service(standin):
     process, client = standin.start("--ros-args", "-p", "image_qos:=reliable", "-p",
                                     "image_timeout:=0.3")
     client.node.destroy_publisher(client.camera)
+    began = time.monotonic()
     client.lifecycle.run("up")
     client.wait(lambda: "nobody publishes /image; check the name" in process.text, "a warning")
     client.wait(lambda: "no image on /image for" in client.diagnosis().message,
@@ -96,7 +99,8 @@ def test_silence_is_explained_by_topic_and_offered_quality_of_service(standin):
     client.node.create_publisher(Image, "image", QoSProfile(depth=1, reliability=BEST_EFFORT))
     client.wait(lambda: "offered by test_client (sensor_msgs/msg/Image, best_effort), asked for as "
                 "sensor_msgs/msg/Image, reliable" in process.text, "the mismatch is named")
-    assert process.text.count("no image on") <= 4  # every ten seconds at most
+    # Every ten seconds at most.
+    assert process.text.count("no image on") <= 1 + (time.monotonic() - began) / 10
 
 
 def play(client: Client, frames: int) -> list[bytes]:
@@ -104,10 +108,8 @@ def play(client: Client, frames: int) -> list[bytes]:
     player = client.node.create_publisher(Image, "image", QoSProfile(depth=2 * frames))
     # Stamped now: what follows is a jump back, so every run begins with an empty memory.
     client.ask(frame_with_square(48, 64))
-    client.wait(lambda: client.targets and player.get_subscription_count() > 0, "matched")
-    client.spin(0.5)
-    client.masks.clear()
-    client.targets.clear()
+    client.wait(lambda: player.get_subscription_count() > 0, "the node listens")
+    client.settle(frame_with_square(48, 64))
     for number in range(frames):
         picture = frame_with_square(48, 64)
         picture[:, :number] = 0
@@ -147,10 +149,10 @@ def test_process_all_says_loudly_what_does_not_fit(standin):
         "--ros-args", "-p", "process_all:=true", "-p", "image_qos:=reliable", "-p", "queue_size:=3",
         STANDIN_SECONDS="0.5")
     client.lifecycle.run("up")
+    began = time.monotonic()
     client.ask(frame_with_square(24, 32))
-    client.spin(1.0)
-    client.health.clear()
-    client.wait(lambda: accounted_for(client), "what came so far is answered")
+    client.wait(lambda: accounted_for(client) and int(client.value("received")) == client.sent,
+                "what came so far is answered")
     player = client.node.create_publisher(Image, "image", QoSProfile(depth=100))
     client.wait(lambda: player.get_subscription_count() > 0, "the node listens")
     received = int(client.value("received"))
@@ -169,7 +171,7 @@ def test_process_all_says_loudly_what_does_not_fit(standin):
     # How many fit depends on how long the machine takes to hand them over; those that did are kept.
     assert dropped > 0 and answered()[:3] == [0, 1, 2] and answered() == sorted(answered())
     assert "/image: 3 images wait, one more is dropped" in process.text
-    assert process.text.count("images wait") <= 3
+    assert process.text.count("images wait") <= 1 + time.monotonic() - began  # one a second
 
 
 def test_process_all_keeps_as_many_answers_for_slow_subscribers_as_images_may_wait():

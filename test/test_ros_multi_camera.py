@@ -26,6 +26,7 @@ class Rig:
             "--ros-args", "-p", "cameras:=['front', 'wrist']", "-p", "image_timeout:=0.5",
             STANDIN_SECONDS=seconds)
         self._standin = standin
+        self.began = time.monotonic()
         node = self.client.node
         self.masks: dict[str, list[Image]] = {name: [] for name in CAMERAS}
         self.targets: dict[str, list[object]] = {name: [] for name in CAMERAS}
@@ -74,12 +75,11 @@ def test_answers_come_in_fair_turns_and_are_never_mixed(rig):
     client: Client = rig.client
     client.spin(1.0)
     before = {name: len(masks) for name, masks in rig.masks.items()}
-    began = time.monotonic()
     rig.wait_for_answers("wrist", 15)
-    elapsed = time.monotonic() - began
+    elapsed = time.monotonic() - rig.began
     front, wrist = (len(rig.masks[name]) - before[name] for name in ("front", "wrist"))
     # Both cameras are faster than their half of the model: turns, so one answer each.
-    assert front + wrist <= elapsed / 0.1 + 2
+    assert sum(map(len, rig.masks.values())) <= elapsed / 0.1
     assert 0.5 <= front / wrist <= 2.0, (front, wrist)
     for name, (_, (width, height), column) in CAMERAS.items():
         expected = np.zeros((height, width), np.uint8)
@@ -115,7 +115,9 @@ def test_a_camera_that_dies_does_not_hold_up_the_other(rig):
     client.wait(lambda: "no image on /front/image" in
                 client.diagnosis("segmentation of front").message, "its silence is told")
     rig.wait_for_answers("wrist", 10)
-    assert client.diagnosis("segmentation of wrist").message == "answering frames"
+    client.wait(lambda: client.diagnosis("segmentation of wrist").message == "answering frames"
+                and "no image" in client.diagnosis("segmentation of front").message,
+                "one is silent, the other is answered")
     rig.start_camera("front")
     rig.wait_for_answers("front", 3)
     assert rig.process.alive and "memory reset" not in rig.process.text

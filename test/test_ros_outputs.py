@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -60,11 +60,15 @@ class Scripted(Client):
             assert time.monotonic() < deadline, "results do not come"
             self.show(square(), CUP)
             self.spin(0.1)
-        last = self.show(square(0))
-        self.wait(lambda: self.masks[-1].header == last, "the last image is answered")
-        self.spin(0.3)
-        for heard in (self.masks, self.targets, *received):
+        self.settle(square(0), "[]")
+        for heard in received:
             heard.clear()
+
+    def of(self, header: Header, *received: list) -> list:
+        """Wait for the results that have this header, one of each list."""
+        self.wait(lambda: all(any(result.header == header for result in heard)
+                              for heard in received), "the results of one image")
+        return [next(result for result in heard if result.header == header) for heard in received]
 
 
 @pytest.fixture
@@ -89,9 +93,8 @@ def test_label_ids_arrive_without_loss(scripted, count, encoding):
     codes.flat[:count] = np.arange(1, count + 1)
     header = scripted.show(coded(codes), *(
         [f"id{number}", "a thing", number, 0.9] for number in range(1, count + 1)))
-    scripted.wait(lambda: label_masks and scripted.targets, "label mask and targets")
-    image, targets = label_masks[-1], scripted.targets[-1]
-    assert image.header == header == targets.header and image.encoding == encoding
+    image, targets = scripted.of(header, label_masks, scripted.targets)
+    assert image.encoding == encoding
     dtype = np.dtype("u1" if encoding == "mono8" else "<u2")
     labels = np.frombuffer(image.data, dtype).reshape(image.height, image.width)
     number_of = np.array([0, *(target.label for target in targets.targets)])
@@ -105,11 +108,9 @@ def test_reliable_and_best_effort_subscribers_all_get_the_mask_with_the_image_s_
              for reliability in (QoSReliabilityPolicy.RELIABLE, QoSReliabilityPolicy.BEST_EFFORT)]
     scripted.meet(*heard)
     header = scripted.show(square(), CUP)
-    scripted.wait(lambda: all(heard), "every subscriber has the mask")
-    for masks in heard:
-        values = np.frombuffer(masks[-1].data, np.uint8).reshape(HEIGHT, WIDTH)
+    for mask in scripted.of(header, *heard):
+        values = np.frombuffer(mask.data, np.uint8).reshape(HEIGHT, WIDTH)
         np.testing.assert_array_equal(values, square()[..., 0] * 255)
-        assert masks[-1].header == header
 
 
 @pytest.mark.parametrize("scripted", [{"overlay_rate": 2.0}], indirect=True)
@@ -117,25 +118,25 @@ def test_the_overlay_is_rate_limited_and_carries_its_image_s_header(scripted):
     raw, compressed = (scripted.listen(Image, "overlay"),
                        scripted.listen(CompressedImage, "overlay/compressed"))
     scripted.meet(raw, compressed)
-    scripted.spin(0.6)
     began, headers = time.monotonic(), []
-    while time.monotonic() < began + 2 or not (raw and compressed):
+
+    def overlays(heard: list) -> list:
+        return [image for image in heard if image.header in headers]
+
+    while time.monotonic() < began + 2 or not (overlays(raw) and overlays(compressed)):
         assert time.monotonic() < began + TIMEOUT, "no overlay came"
         headers.append(scripted.show(square(), CUP))
         scripted.spin(0.03)
-    scripted.spin(0.2)
-    elapsed = time.monotonic() - began
-    assert len(headers) > len(raw) <= 2 * elapsed + 1
-    assert len(scripted.masks) > len(raw)
-    assert raw[0].header in headers and raw[0].encoding == "rgb8"
-    picture = np.frombuffer(raw[0].data, np.uint8).reshape(HEIGHT, WIDTH, 3)
+    scripted.of(headers[-1], scripted.masks)
+    assert len(headers) > len(overlays(raw)) <= 2 * (time.monotonic() - began) + 1
+    jpeg = overlays(compressed)[0]
+    (image,) = scripted.of(jpeg.header, raw)
+    assert image.encoding == "rgb8" and jpeg.format == "rgb8; jpeg compressed bgr8"
+    picture = np.frombuffer(image.data, np.uint8).reshape(HEIGHT, WIDTH, 3)
     assert (picture[20:30, 25:40] != square()[20:30, 25:40]).any(axis=2).all()
     np.testing.assert_array_equal(picture[35:, :], square()[35:, :])
-    same = next(image for image in raw if image.header == compressed[0].header)
-    decoded = cv2.imdecode(np.frombuffer(compressed[0].data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    assert compressed[0].format == "rgb8; jpeg compressed bgr8"
-    assert np.abs(decoded.astype(int) - np.frombuffer(same.data, np.uint8).reshape(
-        HEIGHT, WIDTH, 3)).mean() < 12
+    decoded = cv2.imdecode(np.frombuffer(jpeg.data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.abs(decoded.astype(int) - picture).mean() < 12
 
 
 @needs_own_messages
@@ -148,14 +149,13 @@ def test_states_have_hysteresis_and_masks_follow_them(scripted):
              (0.3, "LOST"), (0.6, "LOST"), (0.8, "REACQUIRED"), (0.8, "REACQUIRED"),
              (0.8, "TRACKING")]
     for number, (score, state) in enumerate(story, 1):
-        scripted.show(square(), ["target", "the thing", 1, score])
-        scripted.wait(lambda count=number: len(scripted.targets) == count == len(scripted.masks),
-                      f"answer {number}")
-        target = scripted.targets[-1].targets[0]
+        header = scripted.show(square(), ["target", "the thing", 1, score])
+        mask, targets = scripted.of(header, scripted.masks, scripted.targets)
+        target = targets.targets[0]
         assert target.state == getattr(target, state), (number, score)
         assert target.score == pytest.approx(score)
         present = state in ("TRACKING", "REACQUIRED")
-        assert any(scripted.masks[-1].data) == bool(target.area) == present, (number, score)
+        assert any(mask.data) == bool(target.area) == present, (number, score)
 
 
 @needs_own_messages
@@ -163,11 +163,9 @@ def test_without_targets_mask_and_arrays_are_empty_but_sent(scripted):
     label_masks = scripted.listen(Image, "label_mask")
     scripted.meet(label_masks)
     header = scripted.show(square())
-    scripted.wait(lambda: scripted.masks and scripted.targets and label_masks, "empty results")
-    assert scripted.masks[-1].header == scripted.targets[-1].header == header
-    assert not any(scripted.masks[-1].data) and not any(label_masks[-1].data)
-    assert (scripted.targets[-1].height, scripted.targets[-1].width) == (HEIGHT, WIDTH)
-    assert not scripted.targets[-1].targets
+    mask, targets, labels = scripted.of(header, scripted.masks, scripted.targets, label_masks)
+    assert not any(mask.data) and not any(labels.data)
+    assert (targets.height, targets.width) == (HEIGHT, WIDTH) and not targets.targets
 
 
 class Depth:
@@ -199,8 +197,23 @@ class Depth:
             assert time.monotonic() < deadline, "no pose came"
             self.show()
             self._client.spin(0.1)
-        self._client.spin(0.3)
+        self._client.settle(square(0), "[]")
         poses.clear()
+
+    def show_until(self, condition: Callable[[list[Header]], bool], what: str, **changes: object
+                   ) -> list[Header]:
+        """Show frames until the condition holds for their headers, which are returned."""
+        deadline, headers = time.monotonic() + TIMEOUT, []
+        while not condition(headers):
+            assert time.monotonic() < deadline, what
+            headers.append(self.show(**changes))
+            self._client.spin(0.2)
+        return headers
+
+
+def placed(poses: list[PoseStamped], headers: list[Header]) -> list[PoseStamped]:
+    """Those of these images."""
+    return [pose for pose in poses if pose.header in headers]
 
 
 def test_depth_without_values_and_wrong_camera_info_are_named_and_survived(scripted):
@@ -210,16 +223,13 @@ def test_depth_without_values_and_wrong_camera_info_are_named_and_survived(scrip
             ({"width": 2 * WIDTH}, "camera_info: expected 64x48 like depth, got 128x48"),
             ({"focal": 0.0}, "K of camera_info: expected positive focal lengths"),
             ({"metres": np.nan}, ""), ({"metres": np.inf}, ""), ({"metres": -1.0}, "")):
-        seen = len(scripted.masks)
-        scripted.spin(1.0)  # one line a second from one place
-        header = depth.show(**changes)
-        scripted.wait(lambda count=seen: len(scripted.masks) > count, "the mask comes")
-        scripted.wait(lambda text=named: text in scripted.process.text, f"{named!r} on the log")
-        scripted.spin(0.3)
-        assert header not in [pose.header for pose in poses]
-    header = depth.show()
-    scripted.wait(lambda: header in [pose.header for pose in poses], "the next pose comes")
-    assert poses[-1].pose.position.z == 2.0
+        headers = depth.show_until(
+            lambda sent, text=named: len(sent) > 2 and text in scripted.process.text,
+            f"{named!r} on the log", **changes)
+        scripted.of(headers[-1], scripted.masks)
+        good = depth.show_until(lambda sent: bool(placed(poses, sent)), "the next pose comes")
+        assert not placed(poses, headers)
+        assert placed(poses, good)[-1].pose.position.z == 2.0
 
 
 @pytest.mark.parametrize("scripted", [{"predict": True}], indirect=True)

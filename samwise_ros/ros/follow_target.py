@@ -8,7 +8,6 @@ and the base stands still. It keeps no map and avoids no obstacles; where there 
 """
 
 import signal
-import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
@@ -16,6 +15,7 @@ import rclpy
 from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -36,7 +36,7 @@ from samwise_ros.structures import ConfigError
 
 _POSE_QOS = QoSProfile(depth=1)  # reliable, as Nav2's FollowObject asks for it
 _LAST_WORDS = 1.0  # seconds for which a standstill is repeated before others may drive
-_FAREWELL = 0.1  # seconds that the middleware gets to deliver the standstill
+_FAREWELL = 1.0  # seconds that the base gets to confirm the standstill
 _FIXED = {  # default, range, description
     "camera_pitch": (0.0, (-1.5, 1.5), "By how much the camera looks down [rad]."),
     "base_frame": ("base_link", None, (
@@ -65,8 +65,9 @@ class FollowTarget(Node):
         self.add_on_set_parameters_callback(self._judge)
 
     def stop(self) -> None:
-        """Publish a standstill, for the end."""
+        """Publish a standstill, for the end, and wait until the base has it."""
         self._publish(STANDSTILL)
+        self._publisher.wait_for_all_acked(Duration(seconds=_FAREWELL))
 
     def _declare(self) -> FollowSettings:
         """Declare all parameters. Raises ConfigError when a start-up value breaks a rule."""
@@ -145,7 +146,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if node is not None and rclpy.ok():
             node.stop()
-            time.sleep(_FAREWELL)
         rclpy.try_shutdown()
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,14 @@ from samwise_ros.data.packed import PackedClips
 from samwise_ros.data.transforms import normalise, normalise_caption
 from samwise_ros.structures import DataError
 from samwise_ros.training.config import DataSetup
+from samwise_ros.training.recolour import PALETTE, ClipContent, recolour
 
 STILL = "still"
 MIN_VISIBLE = 12  # pixels at the packed size; fewer are neither visible nor absent
+
+# Sentences that tell nothing, for rows that have to look into their memory.
+REMINDERS = ("it", "that one", "the same one", "the same object", "the same thing as before",
+             "the one from before", "keep following it", "stay with it")
 
 _SIDES = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
 _SIDE_WORDS = re.compile(r"\b(leftmost|rightmost|left|right)\b")
@@ -64,6 +70,8 @@ class TrainBatch:
         labels: Facts for the auxiliary heads, or None.
         kinds: N kinds of expression, or empty.
         valid: (height, width) of `pixels` without padding; None: there is none.
+        reminded: bool [N], rows whose sentence tells nothing and whose memory is given instead
+            (`rollout`); None: no row.
     """
 
     pixels: Tensor
@@ -73,6 +81,7 @@ class TrainBatch:
     labels: SceneLabels | None = None
     kinds: tuple[str, ...] = ()
     valid: tuple[int, int] | None = None
+    reminded: Tensor | None = None
 
     @property
     def area(self) -> Tensor:
@@ -91,8 +100,9 @@ class TrainBatch:
         if labels is not None:
             labels = SceneLabels(labels.numbers.to(device), labels.classes.to(device),
                                  labels.colours.to(device), labels.tags.to(device))
+        reminded = None if self.reminded is None else self.reminded.to(device)
         return TrainBatch(self.pixels.to(device), self.expressions, self.clip_of_row.to(device),
-                          self.masks.to(device), labels, self.kinds, self.valid)
+                          self.masks.to(device), labels, self.kinds, self.valid, reminded)
 
 
 def swap_sides(text: str) -> str:
@@ -122,7 +132,8 @@ class PackedBatches:
         facts = [entry for pack in self.packs for clip in range(pack.num_clips)
                  for entry in pack.objects(clip)]
         self.classes = sorted({entry["class"] for entry in facts if "class" in entry})
-        self.colours = sorted({entry["colour"] for entry in facts if "colour" in entry})
+        colours = {entry["colour"] for entry in facts if "colour" in entry}
+        self.colours = sorted(colours | set(PALETTE) if setup.recolour > 0 else colours)
         tags = {tag for entry in facts for tag in entry.get("tags", ())}
         self.tags = sorted(tags | {_SIDES.get(tag, tag) for tag in tags})
 
@@ -162,9 +173,13 @@ class PackedBatches:
 
     def _clip(self, pack: PackedClips, clip: int, rng: np.random.Generator) -> TrainBatch:
         indices = draw_frames(pack.length(clip), self.setup.frames, self.setup.max_stride, rng)
-        chosen = draw_expressions(pack.expressions(clip), self.setup.expressions,
+        seen = ClipContent(pack.frames(clip)[indices], pack.labels(clip)[indices],
+                           pack.objects(clip), pack.expressions(clip))
+        if self.setup.recolour > 0 and rng.random() < self.setup.recolour:
+            seen = recolour(seen, rng)
+        chosen = draw_expressions(seen.sentences, self.setup.expressions,
                                   self.setup.kind_weights, rng)
-        frames, numbers = pack.frames(clip)[indices], pack.labels(clip)[indices]
+        frames, numbers = seen.frames, seen.numbers
         texts = [normalise_caption(text) for text, _, _ in chosen]
         flipped = False
         if self.setup.flip and rng.random() < 0.5:
@@ -172,13 +187,18 @@ class PackedBatches:
             texts = [swap_sides(text) for text in texts]
             flipped = True
         masks = np.stack([np.isin(numbers, answer) for _, _, answer in chosen])
+        reminded = None
+        if self.setup.remind > 0:
+            reminded = draw_reminded(masks, self.setup.remind, rng)
+            texts = [str(rng.choice(REMINDERS)) if row else text
+                     for row, text in zip(reminded, texts, strict=True)]
+            reminded = torch.from_numpy(reminded)
         return TrainBatch(_pixels(frames), tuple(texts), torch.zeros(len(texts), dtype=torch.long),
-                          torch.from_numpy(masks), self._labels(pack, clip, numbers, flipped),
-                          tuple(str(kind) for _, kind, _ in chosen))
+                          torch.from_numpy(masks), self._labels(seen.objects, numbers, flipped),
+                          tuple(str(kind) for _, kind, _ in chosen), None, reminded)
 
-    def _labels(self, pack: PackedClips, clip: int, numbers: np.ndarray,
+    def _labels(self, facts: Sequence[Mapping[str, Any]], numbers: np.ndarray,
                 flipped: bool) -> SceneLabels | None:
-        facts = pack.objects(clip)
         if not self.classes or not all("class" in entry for entry in facts):
             return None
         classes = [0] + [self.classes.index(entry["class"]) + 1 for entry in facts]
@@ -224,6 +244,16 @@ def draw_expressions(expressions: Sequence[tuple[str, str | None, tuple[int, ...
     return [expressions[int(i)] for i in order]
 
 
+def draw_reminded(masks: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Rows that learn from their memory alone: bool [N], a share of those with a past to remember.
+
+    Args:
+        masks: bool [N, T, H, W].
+    """
+    seen = (masks[:, :-1].sum((2, 3)) >= MIN_VISIBLE).any(1)
+    return seen & (rng.random(len(masks)) < share)
+
+
 def join_clips(clips: Sequence[TrainBatch]) -> TrainBatch:
     """Batches of one clip each -> one batch."""
     rows = torch.cat([torch.full((len(clip.expressions),), index, dtype=torch.long)
@@ -234,10 +264,13 @@ def join_clips(clips: Sequence[TrainBatch]) -> TrainBatch:
                              _padded([clip.labels.classes for clip in clips]),
                              _padded([clip.labels.colours for clip in clips]),
                              _padded([clip.labels.tags for clip in clips]))
+    reminded = None
+    if all(clip.reminded is not None for clip in clips):
+        reminded = torch.cat([clip.reminded for clip in clips])
     return TrainBatch(torch.cat([clip.pixels for clip in clips]),
                       tuple(text for clip in clips for text in clip.expressions), rows,
                       torch.cat([clip.masks for clip in clips]), labels,
-                      tuple(kind for clip in clips for kind in clip.kinds))
+                      tuple(kind for clip in clips for kind in clip.kinds), None, reminded)
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:

@@ -74,6 +74,10 @@ class DataSetup:
         kind_weights: How often each kind of expression is drawn (packed only).
         max_stride: Frames of a clip are 1..max_stride apart (packed only).
         flip: Mirror half of the clips, swapping "left" and "right" (packed only).
+        recolour: Share of clips that are drawn in other colours (`training.recolour`; packed only).
+        remind: Share of rows with a past whose sentence is replaced by one that tells nothing, and
+            whose memory of earlier frames is the truth: what SAM 2's memory is trained with
+            (packed, with `graded_frames` and memory).
         augment: Photometric distortion and random sizes of the published option.
         workers: Loader processes (not for packed data).
     """
@@ -87,6 +91,8 @@ class DataSetup:
     kind_weights: Mapping[str, float] = field(default_factory=dict)
     max_stride: int = 1
     flip: bool = False
+    recolour: float = 0.0
+    remind: float = 0.0
     augment: bool = False
     workers: int = 2
 
@@ -95,6 +101,9 @@ class DataSetup:
         for name in ("frames", "clips", "expressions", "max_stride"):
             value = getattr(self, name)
             _check(value >= 1, f"data.{name}: expected >= 1, got {value}")
+        for name in ("recolour", "remind"):
+            share = getattr(self, name)
+            _check(0 <= share <= 1, f"data.{name}: expected a share in 0..1, got {share}")
         for kind, weight in self.kind_weights.items():
             _check(weight >= 0, f"data.kind_weights.{kind}: expected >= 0, got {weight}")
 
@@ -213,6 +222,8 @@ class TrainConfig:
                                            1 <= self.graded_frames <= self.data.frames),
                "graded_frames: needs causal: true and loss.cme: 0, and at most data.frames, got "
                f"{self.graded_frames}")
+        _check(self.data.remind == 0 or self.graded_frames > 0,
+               "data.remind: needs graded_frames, so that there is a past to remember")
         _check(self.steps is None or self.steps >= 1, f"steps: expected >= 1, got {self.steps}")
 
 

@@ -6,6 +6,8 @@ past to look at, not a gradient through all of it: early frames only fill contex
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -15,8 +17,29 @@ from samwise_ros.model.samwise import ClipOutput, SamwiseModel
 from samwise_ros.model.text_encoder import Tokens
 
 
+SURE = 10.0  # logit of a given mask, and minus it outside
+
+
+@dataclass(frozen=True)
+class GivenMemory:
+    """Rows that remember the truth instead of their own answers.
+
+    Attributes:
+        rows: bool [N].
+        masks: bool [N, T, S_h, S_w].
+    """
+
+    rows: Tensor
+    masks: Tensor
+
+    def replace(self, memorised: Tensor, frame: int) -> Tensor:
+        """[N, S_h, S_w] mask logits to memorise, the truth in the given rows."""
+        truth = torch.where(self.masks[:, frame], SURE, -SURE).to(memorised)
+        return torch.where(self.rows[:, None, None], truth, memorised)
+
+
 def rollout(model: SamwiseModel, pixels: Tensor, tokens: Tokens, clip_of_row: Tensor,
-            graded: int) -> ClipOutput:
+            graded: int, given: GivenMemory | None = None) -> ClipOutput:
     """Outputs of the last `graded` frames, computed as stream mode does.
 
     The expression-independent part has gradients on all frames (its cost is shared by the rows),
@@ -26,6 +49,7 @@ def rollout(model: SamwiseModel, pixels: Tensor, tokens: Tokens, clip_of_row: Te
         model: In training mode.
         pixels: [B, T, 3, S_h, S_w]. tokens: N expressions. clip_of_row: int64 [N].
         graded: 1..T.
+        given: What some rows remember instead.
     """
     frames = pixels.shape[1]
     remembers = model.config.memory.num_spatial > 0
@@ -44,7 +68,8 @@ def rollout(model: SamwiseModel, pixels: Tensor, tokens: Tokens, clip_of_row: Te
             features = encoded.frame(0)
             out = model.segment_frame(features, bank, None, hide_absent=False)
             if remembers and t + 1 < frames:
-                memory = model.encode_memory(features.vision, out.memorised)
+                memorised = out.memorised if given is None else given.replace(out.memorised, t)
+                memory = model.encode_memory(features.vision, memorised)
                 bank = bank.append(memory, out.prediction.pointer, model.config.memory)
         if learnt:
             low_res.append(out.prediction.low_res)

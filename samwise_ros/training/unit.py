@@ -20,7 +20,7 @@ from samwise_ros.training.losses import (
     frame_losses,
     score_loss,
 )
-from samwise_ros.training.rollout import rollout
+from samwise_ros.training.rollout import GivenMemory, rollout
 
 
 class LossUnit(nn.Module):
@@ -61,8 +61,11 @@ class LossUnit(nn.Module):
 
     def _run(self, batch: TrainBatch, tokens: Tokens) -> ClipOutput:
         if self.config.graded_frames > 0:
+            given = None
+            if batch.reminded is not None:
+                given = GivenMemory(batch.reminded, batch.masks)
             return rollout(self.model, batch.pixels, tokens, batch.clip_of_row,
-                           self.config.graded_frames)
+                           self.config.graded_frames, given)
         return self.model(batch.pixels, tokens, batch.clip_of_row, causal=self.config.causal,
                           run_cme=self.setup.cme > 0)
 

@@ -1,0 +1,121 @@
+"""Clips in other colours: picture, facts and sentences stay true of each other."""
+
+import numpy as np
+import pytest
+import torch
+
+from samwise_ros.sim.content import HELD_OUT_PAIRS
+from samwise_ros.training.batches import REMINDERS, PackedBatches, draw_reminded
+from samwise_ros.training.config import DataSetup
+from samwise_ros.training.recolour import (
+    LOOK_ALIKES,
+    PALETTE,
+    ClipContent,
+    names_held_out,
+    paint,
+    recolour,
+    rename,
+)
+from samwise_ros.training.rollout import SURE, GivenMemory
+from training_builders import write_packed
+
+
+def shaded(colour: str, light: np.ndarray) -> np.ndarray:
+    """uint8 [..., 3] of a surface in full colour times the light on it."""
+    return np.round(255 * light[..., None] * np.array(PALETTE[colour])).astype(np.uint8)
+
+
+def clip() -> ClipContent:
+    """A red ball left of a blue mug, both shaded from 0.4 to 1, on grey."""
+    frames = np.full((2, 20, 40, 3), 120, np.uint8)
+    numbers = np.zeros((2, 20, 40), np.uint8)
+    light = np.linspace(0.4, 1.0, 10)[None, None].repeat(2, 0).repeat(10, 1)
+    frames[:, 5:15, 5:15], numbers[:, 5:15, 5:15] = shaded("red", light), 1
+    frames[:, 5:15, 25:35], numbers[:, 5:15, 25:35] = shaded("blue", light), 2
+    objects = [{"class": "ball", "colour": "red"}, {"class": "mug", "colour": "blue"}]
+    sentences = [("The red one", "colour", (1,)), ("the mug in blue", "colour_class", (2,)),
+                 ("the ball left of the blue mug", "relation", (1,)),
+                 ("the blue ball", "absent", ()), ("the green duck", "absent", ())]
+    return ClipContent(frames, numbers, objects, sentences)
+
+
+def test_colour_words_facts_and_pixels_change_together() -> None:
+    old = clip()
+    before = old.frames.copy()
+    new = recolour(old, np.random.default_rng(0))
+    assert np.array_equal(old.frames, before)  # a view of the packed file
+    first, second = (entry["colour"] for entry in new.objects)
+    texts = [text for text, _, _ in new.sentences]
+    assert texts[:3] == [f"the {first} one", f"the mug in {second}",
+                         f"the ball left of the {second} mug"]
+    assert f"the {second} ball" in texts
+    for number, name in ((1, first), (2, second)):
+        brightest = new.frames[0][new.numbers[0] == number].reshape(10, 10, 3)[5, -1] / 255
+        assert brightest == pytest.approx(np.array(PALETTE[name]), abs=0.09)
+    assert np.array_equal(new.frames[new.numbers == 0], old.frames[old.numbers == 0])
+
+
+def test_no_held_out_pair_and_no_look_alikes_are_ever_made() -> None:
+    rng = np.random.default_rng(1)
+    made, outside = set(), 0
+    for _ in range(400):
+        new = recolour(clip(), rng)
+        pairs = {(entry["colour"], entry["class"]) for entry in new.objects}
+        assert not pairs & HELD_OUT_PAIRS
+        assert not any(alike <= {colour for colour, _ in pairs} for alike in LOOK_ALIKES)
+        assert not any(names_held_out(text) for text, _, answer in new.sentences if not answer)
+        made |= pairs
+        outside += len(new.sentences) < 5
+    assert len(made) > 25 and outside > 0  # some sentence was left out for a held-out pair
+
+
+def test_a_pair_is_recognised_in_any_wording() -> None:
+    assert names_held_out("the toy bear that is yellow") and names_held_out("all purple spheres")
+    assert not names_held_out("the yellow mug") and not names_held_out("the bear")
+
+
+def test_other_words_stay() -> None:
+    assert rename("The redder red lego, coloured", {"red": "lime"}) == "the redder lime lego, coloured"
+
+
+def test_paint_keeps_shading_and_what_has_another_colour() -> None:
+    light = np.array([[0.5, 1.0]])
+    frames = shaded("yellow", light)[None]
+    frames = np.concatenate((frames, np.array([[[[20, 20, 20]]]], np.uint8)), 2)  # a wheel
+    paint(frames, np.ones((1, 1, 3), bool), np.array(PALETTE["yellow"]), np.array(PALETTE["blue"]))
+    assert np.abs(frames[0, 0, :2].astype(int) - shaded("blue", light)[0]).max() <= 2
+    wheel = np.full((1, 1, 1, 3), 200, np.uint8)
+    paint(wheel, np.ones((1, 1, 1), bool), np.array(PALETTE["red"]), np.array(PALETTE["blue"]))
+    assert (wheel == 200).all()
+
+
+def test_batches_are_recoloured_by_share(tmp_path) -> None:
+    root = str(write_packed(tmp_path / "clips"))
+    plain, same, other = (PackedBatches(DataSetup(
+        roots=(root,), frames=2, clips=2, expressions=3, recolour=share), 3)
+        for share in (0.0, 0.0, 1.0))
+    assert torch.equal(plain.batch(0).pixels, same.batch(0).pixels)
+    assert not torch.equal(plain.batch(0).pixels, other.batch(0).pixels)
+    assert set(other.colours) == set(PALETTE) and other.batch(0).labels.colours.max() > 0
+
+
+def test_reminded_rows_have_a_past_and_a_sentence_that_tells_nothing(tmp_path) -> None:
+    masks = np.zeros((3, 3, 8, 8), bool)
+    masks[0, 0] = masks[1, 2] = True  # seen before the end; seen at the end only; never
+    drawn = [draw_reminded(masks, 0.5, np.random.default_rng(seed)) for seed in range(200)]
+    assert np.mean(drawn, 0) == pytest.approx([0.5, 0, 0], abs=0.1)
+    setup = DataSetup(roots=(str(write_packed(tmp_path / "clips")),), frames=3, clips=3,
+                      expressions=4, remind=1.0)
+    batch = PackedBatches(setup, 0).batch(0)
+    assert batch.reminded.any() and not batch.reminded.all()
+    for text, row in zip(batch.expressions, batch.reminded, strict=True):
+        assert (text in REMINDERS) == bool(row)
+
+
+def test_given_memory_replaces_the_answers_of_its_rows_only() -> None:
+    masks = torch.zeros(2, 3, 4, 4, dtype=torch.bool)
+    masks[:, 1, :2] = True
+    answers = torch.randn(2, 4, 4)
+    replaced = GivenMemory(torch.tensor([False, True]), masks).replace(answers, 1)
+    assert torch.equal(replaced[0], answers[0])
+    assert (replaced[1, :2] == SURE).all() and (replaced[1, 2:] == -SURE).all()

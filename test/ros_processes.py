@@ -78,6 +78,11 @@ def _die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _python_path() -> str:
+    """The checkout and its tests, then what is there already: ROS from apt comes that way."""
+    return os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "test"), os.environ.get("PYTHONPATH")]))
+
+
 class RosProcess:
     """A Python process in one ROS domain, killed with its children at the end."""
 
@@ -91,7 +96,7 @@ class RosProcess:
                     "ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1",
                     "ROS_LOG_DIR": str(log.parent),
                     "FASTDDS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds.xml"),
-                    "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'test'}"} | environment)
+                    "PYTHONPATH": _python_path()} | environment)
 
     @property
     def text(self) -> str:

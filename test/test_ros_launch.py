@@ -71,9 +71,8 @@ def test_the_cameras_argument_is_read_and_bad_entries_are_named():
 def launch(folder: Path, domain: int, file: str, *arguments: str) -> RosProcess:
     pytest.importorskip("launch_ros", reason="launch_ros is not on PyPI; comes with ROS from apt")
     prefixes = os.pathsep.join(filter(None, [os.environ.get("AMENT_PREFIX_PATH"), sys.prefix]))
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "test"), os.environ.get("PYTHONPATH", "")])
     return RosProcess(["-c", RUNNER, str(ROOT / "launch" / file), *arguments], domain,
-                      folder / "launch.log", AMENT_PREFIX_PATH=prefixes, PYTHONPATH=paths)
+                      folder / "launch.log", AMENT_PREFIX_PATH=prefixes)
 
 
 def test_the_node_comes_up_active_with_its_arguments_and_goes_down_cleanly(tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from training_builders import write_packed
 
 from samwise_ros.sim.content import HELD_OUT_PAIRS
 from samwise_ros.training.batches import REMINDERS, PackedBatches, draw_reminded
@@ -17,7 +18,6 @@ from samwise_ros.training.recolour import (
     rename,
 )
 from samwise_ros.training.rollout import SURE, GivenMemory
-from training_builders import write_packed
 
 
 def shaded(colour: str, light: np.ndarray) -> np.ndarray:

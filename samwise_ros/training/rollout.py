@@ -16,7 +16,6 @@ from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import ClipOutput, SamwiseModel
 from samwise_ros.model.text_encoder import Tokens
 
-
 SURE = 10.0  # logit of a given mask, and minus it outside
 
 

@@ -13,7 +13,7 @@ isaac_ros_foundationpose.
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import ComposableNodeContainer
@@ -51,10 +51,13 @@ def generate_launch_description() -> LaunchDescription:
         *(DeclareLaunchArgument(name, default_value="", description=f"FoundationPose's {name}")
           for name in MODELS),
     ]
-    segmentation = IncludeLaunchDescription(
+    # Depth is for FoundationPose alone: without it our node computes no poses of its own. In a
+    # group, because what is included would leave its arguments behind.
+    segmentation = GroupAction([IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(HERE / "samwise.launch.py")),
-        launch_arguments={name: LaunchConfiguration(name)
-                          for name in ("image", "expression")}.items())
+        launch_arguments={"image": LaunchConfiguration("image"), "depth": "~/depth",
+                          "camera_info": "~/camera_info",
+                          "expression": LaunchConfiguration("expression")}.items())])
     return LaunchDescription([*declared, segmentation, _foundation_pose()])
 
 

@@ -18,11 +18,11 @@ distance, without a map: for trials in free space.
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PythonExpression
-from launch_ros.actions import Node, SetRemap
+from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 HERE = Path(__file__).resolve().parent
@@ -45,14 +45,10 @@ def generate_launch_description() -> LaunchDescription:
     """The segmentation node with its inputs, and the chosen follower."""
     declared = [DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, default, description in ARGUMENTS]
-    segmentation = GroupAction([
-        SetRemap(src="depth", dst=LaunchConfiguration("depth")),
-        SetRemap(src="camera_info", dst=LaunchConfiguration("camera_info")),
-        IncludeLaunchDescription(
-            PythonLaunchDescriptionSource(str(HERE / "samwise.launch.py")),
-            launch_arguments={name: LaunchConfiguration(name)
-                              for name in ("image", "expression")}.items()),
-    ])
+    segmentation = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(HERE / "samwise.launch.py")),
+        launch_arguments={name: LaunchConfiguration(name)
+                          for name in ("image", "depth", "camera_info", "expression")}.items())
     return LaunchDescription([*declared, segmentation, *_nav2(), _simple()])
 
 

@@ -36,10 +36,14 @@ OVERRIDES = (
     ("device", "auto, cpu, cuda or cuda:N"),
     ("precision", "fp32, bf16 or fp16"),
     ("expression", "first command, e.g. 'the red cup'"),
+    ("overlay_rate", "overlays per second at most; 0: none"),
+    ("target_frame", "frame of reference of poses, by TF"),
     ("cameras", "names of several cameras that share the model, separated by spaces"),
 )
 ARGUMENTS = (
     ("image", "image", "camera topic, sensor_msgs/Image"),
+    ("depth", "depth", "depth aligned with it, sensor_msgs/Image; for poses"),
+    ("camera_info", "camera_info", "its calibration, sensor_msgs/CameraInfo; for poses"),
     ("command", "command", "topic of text commands, std_msgs/String"),
     ("namespace", "", "namespace of the node"),
     ("name", "samwise", "name of the node"),
@@ -49,6 +53,7 @@ ARGUMENTS = (
      "give Fast DDS enough shared memory for large images (not where a profile is set already)"),
     ("log_level", "info", "debug, info, warn or error"),
 )
+TOPICS = ("image", "depth", "camera_info", "command")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -67,6 +72,8 @@ def _start(context: LaunchContext) -> list:
     overrides = {name: value for name, value in given.items() if value}
     if "seeded" in overrides:
         overrides["seeded"] = overrides["seeded"].lower() == "true"
+    if "overlay_rate" in overrides:
+        overrides["overlay_rate"] = float(overrides["overlay_rate"])
     if "cameras" in overrides:
         overrides["cameras"] = overrides["cameras"].split()
     node = LifecycleNode(
@@ -77,7 +84,7 @@ def _start(context: LaunchContext) -> list:
         output="screen",
         emulate_tty=True,
         parameters=[LaunchConfiguration("params_file"), overrides],
-        remappings=[(topic, LaunchConfiguration(topic)) for topic in ("image", "command")],
+        remappings=[(topic, LaunchConfiguration(topic)) for topic in TOPICS],
         arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
     )
     return [node, *_autostart(node)]

@@ -19,13 +19,14 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import SetParametersResult
-from rcl_interfaces.srv import SetParameters, SetParametersAtomically
+from rcl_interfaces.srv import GetParameters, SetParameters, SetParametersAtomically
 from rclpy.context import Context
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.parameter import Parameter
+from rclpy.parameter import Parameter, parameter_value_to_python
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
@@ -149,6 +150,10 @@ class RosProcess:
             pass
 
 
+def _messages(values: dict[str, object]) -> list[ParameterMessage]:
+    return [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+
+
 class Client:
     """A camera and a listener in the test's own process."""
 
@@ -204,11 +209,18 @@ class Client:
 
     def set_parameters(self, **values: object) -> list[SetParametersResult]:
         """Ask the node for other parameters, one by one; what it says to each."""
-        return self._call(SetParameters, "set_parameters", values).results
+        return self._call(SetParameters, "set_parameters",
+                          SetParameters.Request(parameters=_messages(values))).results
 
     def set_parameters_together(self, **values: object) -> SetParametersResult:
         """Ask the node for other parameters, all or none."""
-        return self._call(SetParametersAtomically, "set_parameters_atomically", values).result
+        return self._call(SetParametersAtomically, "set_parameters_atomically",
+                          SetParametersAtomically.Request(parameters=_messages(values))).result
+
+    def parameter(self, name: str) -> object:
+        """A parameter of the node."""
+        return parameter_value_to_python(self._call(
+            GetParameters, "get_parameters", GetParameters.Request(names=[name])).values[0])
 
     def value(self, key: str, name: str = "segmentation") -> str:
         """A value of the node's last diagnostics; empty before there are any."""
@@ -221,12 +233,11 @@ class Client:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         self.health.update({status.name: status for status in message.status})
 
-    def _call(self, kind: type, name: str, values: dict[str, object]) -> object:
+    def _call(self, kind: type, name: str, request: object) -> object:
         client = self.node.create_client(kind, f"{self._name}/{name}")
         try:
             assert client.wait_for_service(TIMEOUT), f"no service {name} within {TIMEOUT} s"
-            future = client.call_async(kind.Request(parameters=[
-                Parameter(key, value=value).to_parameter_msg() for key, value in values.items()]))
+            future = client.call_async(request)
             self.wait(future.done, f"{name} answers")
             return future.result()
         finally:

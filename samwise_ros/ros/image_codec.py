@@ -89,11 +89,20 @@ def image_to_rgb(message: ImageLike) -> np.ndarray:
     if layout is None:
         raise FrameError(_unknown_encoding(message.encoding))
     pixels = _pixels(message, layout)
+    # Scaled first, where that is the same: afterwards there are more values to scale. A mosaic is
+    # interpolated, so it is rounded last.
+    mosaic = message.encoding.startswith("bayer")
+    if layout.depth == 2 and not mosaic:
+        pixels = _to_8_bit(pixels)
     if layout.to_rgb is not None:
         pixels = cv2.cvtColor(pixels, layout.to_rgb)
-    if layout.depth == 2:
-        pixels = cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0)
+    if layout.depth == 2 and mosaic:
+        pixels = _to_8_bit(pixels)
     return np.ascontiguousarray(pixels)
+
+
+def _to_8_bit(pixels: np.ndarray) -> np.ndarray:
+    return cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0)
 
 
 def image_to_depth(message: ImageLike) -> np.ndarray:

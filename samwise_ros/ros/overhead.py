@@ -1,37 +1,33 @@
-"""What the node itself costs per frame, beside the model: queue, decoding, publishing.
+"""What the node itself costs per frame, beside the model: hand-over, decoding, publishing.
 
     python -m samwise_ros.ros.overhead [--frames 60] [--model-ms 50] [--encodings rgb8 bgr8]
 
-The real node in this process, over DDS, with a model that only waits. One camera image is sent at a
-time; a client listens to the mask and the targets. The way of the image to the node is not counted:
-every subscriber pays it.
+The real node in this process, with a model that only waits. A camera and a listener to the mask and
+the targets run in a process of their own, over DDS; one image is sent at a time. The way of the image
+to the node is not counted: every subscriber pays it.
 """
 
 import argparse
-import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from sensor_msgs.msg import Image
 
-from samwise_ros.ros.camera_stream import CameraStream
-from samwise_ros.ros.conversions import TargetArray
+from samwise_ros.allocator import keep_freed_memory
 from samwise_ros.ros.monitor import StreamMonitor
-from samwise_ros.ros.node import SamwiseNode
-from samwise_ros.ros.parameters import NodeParameters
+from samwise_ros.ros.node import SamwiseNode, run
+from samwise_ros.ros.overhead_client import BYTES_PER_PIXEL
 from samwise_ros.structures import Box, FrameResult, SamwiseError, TargetResult, TargetState
 
-BYTES_PER_PIXEL = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "mono16": 2,
-                   "rgb16": 6, "bayer_rggb8": 1, "uyvy": 2, "yuyv": 2}
 _NAME = "samwise_overhead"
-_TIMEOUT = 30.0  # seconds for one answer
 _WARM_UP = 5  # frames per encoding that don't count
+_SIZE = (720, 1280)
 
 
 @dataclass(frozen=True)
@@ -40,37 +36,56 @@ class Overhead:
 
     Attributes:
         encoding: Of the images.
-        before: From the image's arrival in the callback to the model: queue and decoding.
-        after: From the model's answer until mask and targets are published.
-        total: Median of the sum of both.
+        handover: From the image's arrival in the callback until the worker has it.
+        decoding: From there to the model.
+        publishing: From the model's answer until mask and targets are published.
+        total: Median of the sum of the three.
         quick: 10th percentile of that sum: what is left on a busy machine when nobody interferes.
+        slow: 90th percentile.
+        cpu: Median of what the worker's thread computed for decoding and publishing; whatever else
+            runs on the machine, waiting for a core is not in it.
         share: `total` as a part of the whole time from arrival to publication.
     """
 
     encoding: str
-    before: float
-    after: float
+    handover: float
+    decoding: float
+    publishing: float
     total: float
     quick: float
+    slow: float
+    cpu: float
     share: float
 
 
 class _Times(StreamMonitor):
-    """Notes when an image arrived, when the model had it, and when its answer was out."""
+    """Notes what happens to an image when: rows of times by the frame id of the image.
+
+    A row holds the arrival and three pairs of wall and thread time: the worker has it, the model
+    has it, the model's answer is there; then a last pair, the answer is published.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.arrived = self.begun = self.ended = self.answered = 0.0
-        self.done = threading.Event()
+        self.rows: dict[str, list[tuple[float, ...]]] = {}
+        self.frame_id = ""
+        self.arrived = 0.0
+        self.taken = self.begun = self.ended = (0.0, 0.0)
 
     def image_received(self) -> None:
         self.arrived = time.perf_counter()
         super().image_received()
 
     def frame_answered(self, latency: float) -> None:
-        self.answered = time.perf_counter()
+        answered = _now()
         super().frame_answered(latency)
-        self.done.set()
+        self.rows.setdefault(self.frame_id, []).append(
+            (self.arrived, *self.taken, *self.begun, *self.ended, *answered))
+
+
+def _now() -> tuple[float, float]:
+    """Wall time, and what this thread has computed."""
+    return time.perf_counter(), time.thread_time()
 
 
 class _WaitingModel:
@@ -99,8 +114,9 @@ class _WaitingModel:
     def close(self) -> None:
         """Nothing is held."""
 
-    def step(self, rgb: np.ndarray, stamp: object = None) -> FrameResult:
-        self.times.begun = time.perf_counter()
+    def step(self, rgb: np.ndarray, stamp: Any = None) -> FrameResult:
+        self.times.begun = _now()
+        self.times.frame_id = stamp.frame_id
         time.sleep(self._seconds)
         height, width = rgb.shape[:2]
         box = Box(width // 4, height // 4, width // 4 + width // 2, height // 4 + height // 2)
@@ -108,63 +124,17 @@ class _WaitingModel:
         mask[height // 4:height // 4 + height // 2, width // 4:width // 4 + width // 2] = True
         target = TargetResult("target", "the rectangle", 1, TargetState.TRACKING, 2.0, mask, box,
                               int(mask.sum()), False, 0, np.zeros((4, 4), np.float32))
-        self.times.ended = time.perf_counter()
+        self.times.ended = _now()
         return FrameResult(0, stamp, (height, width), (target,))
 
 
-def measure(encoding: str, frames: int, model: _WaitingModel, stream: CameraStream,
-            camera: Node, size: tuple[int, int] = (720, 1280)) -> Overhead:
-    """Send images of one encoding one by one.
+def measure(encodings: Sequence[str], frames: int, model_seconds: float) -> list[Overhead]:
+    """Start node, camera and listener, and measure each encoding.
 
     Args:
-        encoding: A key of `BYTES_PER_PIXEL`.
-        frames: That count.
-        model: Whose times are read.
-        stream: Of the active node.
-        camera: A node that offers the stream's topic; its own thread spins it.
-        size: (H, W) of the images in pixels.
-
-    Raises:
-        SamwiseError: An image was not answered in time.
-    """
-    height, width = size
-    step = width * BYTES_PER_PIXEL[encoding]
-    image = Image(height=height, width=width, encoding=encoding, step=step)
-    image.header.frame_id = "camera"
-    image.data.frombytes(np.random.default_rng(0).bytes(height * step))
-    publisher = camera.create_publisher(Image, stream.input.topic, 1)
-    times = stream.monitor = model.times
-    rows = []
-    try:
-        _wait_for_match(publisher)
-        for _ in range(_WARM_UP + frames):
-            times.done.clear()
-            image.header.stamp = camera.get_clock().now().to_msg()
-            publisher.publish(image)
-            if not times.done.wait(_TIMEOUT):
-                raise SamwiseError(f"overhead: no answer to a {encoding} image in {_TIMEOUT:.0f} s")
-            rows.append((times.begun - times.arrived, times.answered - times.ended,
-                         times.answered - times.arrived))
-            time.sleep(0.02)  # until the client has taken the answer
-    finally:
-        camera.destroy_publisher(publisher)
-    before, after, whole = 1e3 * np.array(rows[_WARM_UP:]).T
-    return Overhead(encoding, statistics.median(before), statistics.median(after),
-                    statistics.median(before + after),
-                    float(np.percentile(before + after, 10)),
-                    statistics.median((before + after) / whole))
-
-
-def _wait_for_match(publisher: rclpy.publisher.Publisher) -> None:
-    deadline = time.monotonic() + _TIMEOUT
-    while not publisher.get_subscription_count():
-        if time.monotonic() > deadline:
-            raise SamwiseError("overhead: the node does not find the camera")
-        time.sleep(0.05)
-
-
-def run(encodings: Sequence[str], frames: int, model_seconds: float) -> list[Overhead]:
-    """Start the node and a client, and measure each encoding.
+        encodings: Keys of `BYTES_PER_PIXEL`.
+        frames: That count, per encoding.
+        model_seconds: That the model takes.
 
     Raises:
         SamwiseError: An image was not answered in time.
@@ -173,37 +143,46 @@ def run(encodings: Sequence[str], frames: int, model_seconds: float) -> list[Ove
     rclpy.init(args=["--ros-args", "-r", f"image:=/{_NAME}/image", "-r",
                      f"command:=/{_NAME}/command", "-p", "image_qos:=reliable"])
     model = _WaitingModel(model_seconds)
-    node = SamwiseNode(_engine(model), _NAME)
-    client = Node(f"{_NAME}_client")
-    client.create_subscription(Image, f"/{_NAME}/mask", lambda message: None, 1)
-    if TargetArray is not None:
-        client.create_subscription(TargetArray, f"/{_NAME}/targets", lambda message: None, 1)
-    executors = [SingleThreadedExecutor(), SingleThreadedExecutor()]
-    threads = []
-    for executor, member in zip(executors, (node, client), strict=True):
-        executor.add_node(member)
-        threads.append(threading.Thread(target=executor.spin, daemon=True))
+    node = SamwiseNode(lambda parameters: model, _NAME)
     node.trigger_configure()
     node.trigger_activate()
     (stream,) = node.streams.values()
-    for thread in threads:
-        thread.start()
+    _note_times(stream, model.times)
+    spinning = threading.Thread(target=run, args=(node,))
+    spinning.start()
     try:
-        return [measure(encoding, frames, model, stream, client) for encoding in encodings]
+        client = subprocess.run(
+            [sys.executable, "-m", "samwise_ros.ros.overhead_client", "--name", _NAME, "--frames",
+             str(_WARM_UP + frames), "--size", *map(str, _SIZE), *encodings],
+            stdout=subprocess.PIPE, text=True, check=False)
     finally:
-        for executor, thread in zip(executors, threads, strict=True):
-            executor.shutdown()
-            thread.join(_TIMEOUT)
-        node.close()
-        client.destroy_node()
         rclpy.try_shutdown()
+        spinning.join()
+    if client.returncode:
+        raise SamwiseError(client.stdout.strip() or "overhead: the camera failed")
+    return [_summary(encoding, model.times.rows[encoding][_WARM_UP:]) for encoding in encodings]
 
 
-def _engine(model: _WaitingModel) -> object:
-    def make(parameters: NodeParameters) -> _WaitingModel:
-        return model
+def _note_times(stream: Any, times: _Times) -> None:
+    decode = stream.input.decode
 
-    return make
+    def noted(message: Any) -> np.ndarray:
+        times.taken = _now()
+        return decode(message)
+
+    stream.input.decode, stream.monitor = noted, times
+
+
+def _summary(encoding: str, rows: Sequence[tuple[float, ...]]) -> Overhead:
+    arrived, *pairs = 1e3 * np.array(rows).T
+    (taken, begun, ended, answered), cpu = pairs[::2], pairs[1::2]
+    parts = taken - arrived, begun - taken, answered - ended
+    total = sum(parts)
+    quick, median, slow = np.percentile(total, (10, 50, 90))
+    return Overhead(
+        encoding, *(float(np.median(part)) for part in parts), float(median), float(quick),
+        float(slow), float(np.median(cpu[1] - cpu[0] + cpu[3] - cpu[2])),
+        float(np.median(total / (answered - arrived))))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -214,11 +193,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--encodings", nargs="+", choices=BYTES_PER_PIXEL, metavar="ENCODING",
                         default=list(BYTES_PER_PIXEL), help=", ".join(BYTES_PER_PIXEL))
     options = parser.parse_args(arguments)
-    print("| encoding | queue and decoding [ms] | publishing [ms] | both [ms] | "
-          "both, 10th percentile [ms] | of the whole |\n|---|---|---|---|---|---|")
-    for row in run(options.encodings, options.frames, options.model_ms / 1e3):
-        print(f"| {row.encoding} | {row.before:.2f} | {row.after:.2f} | {row.total:.2f} | "
-              f"{row.quick:.2f} | {100 * row.share:.1f} % |")
+    keep_freed_memory()  # as the node's own entry point does
+    print("| encoding | hand-over [ms] | decoding [ms] | publishing [ms] | all three [ms] | "
+          "10th, 90th percentile [ms] | the worker's CPU [ms] | of the whole |\n"
+          "|---|---|---|---|---|---|---|---|")
+    try:
+        rows = measure(options.encodings, options.frames, options.model_ms / 1e3)
+    except SamwiseError as error:
+        print(error)
+        return 1
+    for row in rows:
+        print(f"| {row.encoding} | {row.handover:.2f} | {row.decoding:.2f} | {row.publishing:.2f} | "
+              f"{row.total:.2f} | {row.quick:.2f}, {row.slow:.2f} | {row.cpu:.2f} | "
+              f"{100 * row.share:.1f} % |")
     return 0
 
 

@@ -175,11 +175,7 @@ class Trip:
 
 
 def own_memory(pid: int) -> int:
-    """Resident bytes of a process that are its own: neither files nor memory shared with others.
-
-    Fast DDS shares a segment whose pages are touched when more messages wait at once than ever
-    before; that depends on how busy the machine is and ends with the segment's size.
-    """
+    """Resident bytes of a process that are its own: neither files nor memory shared with others."""
     status = Path("/proc", str(pid), "status").read_text()
     return 1024 * int(re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)[1])
 

@@ -29,3 +29,18 @@ def keep_freed_memory() -> bool:
         return False
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT)
                 and mallopt(_M_ARENA_MAX, _ARENAS))
+
+
+def give_back_freed_memory() -> bool:
+    """Return what is free at this moment to the system, whatever `keep_freed_memory` said.
+
+    For the moments after which less is needed, or the same in other pieces: a model was dropped, a
+    thread has ended. Otherwise the next model is laid out beside the holes that the last one left.
+
+    Returns:
+        False where the C library is not glibc, or nothing could be returned.
+    """
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (OSError, AttributeError, TypeError):
+        return False

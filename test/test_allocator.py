@@ -60,3 +60,28 @@ def test_threads_one_after_the_other_share_what_is_kept() -> None:
     run = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True,
                          timeout=60, check=True)
     assert int(run.stdout) < 40  # MiB; an arena each would be 16 MiB for each thread
+
+
+GIVEN_BACK = """
+import re
+from pathlib import Path
+from samwise_ros.allocator import give_back_freed_memory, keep_freed_memory
+import numpy as np
+assert keep_freed_memory()
+
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1)) >> 10
+
+before = resident()
+np.ones(64 * 2**20, np.uint8)
+kept = resident() - before
+assert give_back_freed_memory()
+print(kept, resident() - before)
+"""
+
+
+def test_what_is_kept_can_be_given_back() -> None:
+    run = subprocess.run([sys.executable, "-c", GIVEN_BACK], capture_output=True, text=True,
+                         timeout=60, check=True)
+    kept, left = map(int, run.stdout.split())
+    assert kept > 55 and left < 8  # MiB, of an array of 64

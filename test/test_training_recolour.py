@@ -5,15 +5,22 @@ import pytest
 import torch
 from training_builders import write_packed
 
+from samwise_ros.config import model_config
+from samwise_ros.model.checkpoint import build_model
+from samwise_ros.sim.assets import COLOURS
 from samwise_ros.sim.content import HELD_OUT_PAIRS
-from samwise_ros.training.batches import REMINDERS, PackedBatches, draw_reminded
+from samwise_ros.training.auxiliary import AuxiliaryHeads
+from samwise_ros.training.batches import REMINDERS, PackedBatches, Vocabulary, draw_reminded
 from samwise_ros.training.config import DataSetup
 from samwise_ros.training.recolour import (
+    FREE,
     LOOK_ALIKES,
     PALETTE,
     ClipContent,
     names_held_out,
+    open_sentences,
     paint,
+    paint_freely,
     recolour,
     rename,
 )
@@ -119,3 +126,40 @@ def test_given_memory_replaces_the_answers_of_its_rows_only() -> None:
     replaced = GivenMemory(torch.tensor([False, True]), masks).replace(answers, 1)
     assert torch.equal(replaced[0], answers[0])
     assert (replaced[1, :2] == SURE).all() and (replaced[1, 2:] == -SURE).all()
+
+
+def test_colours_without_names_leave_only_sentences_without_colours() -> None:
+    rng = np.random.default_rng(2)
+    old = clip()
+    plain = [("the ball", "class", (1,)), ("the mug that rolls", "motion", (2,))]
+    new = paint_freely(ClipContent(old.frames, old.numbers, old.objects,
+                                   [*old.sentences, *plain]), rng)
+    assert list(new.sentences) == plain
+    assert [entry["colour"] for entry in new.objects] == [None, None]
+    assert not np.array_equal(new.frames[new.numbers > 0], old.frames[old.numbers > 0])
+    brightest = new.frames[0, 9, 14] / 255  # of the ball, in full light
+    distances = [np.linalg.norm(brightest - np.array(rgb)) for rgb in COLOURS.values()]
+    assert min(distances) > FREE - 0.02
+    assert paint_freely(old, rng) is old  # every sentence names a colour
+
+
+def test_nothing_is_asked_that_would_deny_a_held_out_pair() -> None:
+    objects = [{"class": "car", "colour": "red"}, {"class": "duck", "colour": "pink"}]
+    about_mug = [("the mug", "absent", ()), ("the car left of the cup", "relation", (1,))]
+    others = [("the red car", "colour_class", (1,)), ("the duck", "class", (2,))]
+    assert open_sentences(objects, [*about_mug, *others]) == others
+    assert open_sentences(objects, about_mug) == about_mug  # something has to be asked
+    assert open_sentences(objects[1:], about_mug) == about_mug
+
+
+def test_the_class_head_learns_nothing_about_held_out_pairs(tmp_path) -> None:
+    root = str(write_packed(tmp_path / "clips"))
+    vocabulary = Vocabulary(classes=2, colours=2, tags=1, still=0, held_out=((1, 2),))
+    heads = AuxiliaryHeads(build_model(model_config("nano"), 0), vocabulary)
+    logits = torch.zeros(1, 3, 1, 2, requires_grad=True)
+    masked = heads._without_held_out(logits, torch.tensor([[[2, 1]]]))
+    torch.nn.functional.cross_entropy(masked, torch.tensor([[[2, 2]]])).backward()
+    assert logits.grad[0, 1, 0, 0] == 0 and logits.grad[0, 1, 0, 1] > 0
+    batches = PackedBatches(DataSetup(roots=(root,), frames=2, paint=1.0), 0)
+    assert batches.vocabulary.held_out == batches.held_out
+    assert PackedBatches(DataSetup(roots=(root,), frames=2), 0).vocabulary.held_out == ()

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from samwise_ros.allocator import give_back_freed_memory
 from samwise_ros.config import SessionConfig
 from samwise_ros.ros.parameters import NodeParameters
 from samwise_ros.structures import FrameResult
@@ -101,10 +102,11 @@ class ModelEngine:
         return torch.cuda.memory_reserved(model.device)
 
     def free_memory(self) -> None:
-        """Collect garbage and give cached GPU memory back."""
+        """Collect garbage and give cached memory back, the GPU's and the system's."""
         import torch
 
         gc.collect()
+        give_back_freed_memory()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

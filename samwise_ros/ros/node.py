@@ -104,6 +104,8 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         """Unsubscribe; model, targets and commands stay."""
         self._active = False
         self._group.stop()
+        # The worker's thread has ended, and the next one would lay out its memory anew.
+        self._attempt("deactivate", self._engine.free_memory)
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -147,10 +149,14 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         if group is not None:
             group.destroy()
         if engine is not None:
-            try:
-                engine.close()
-            except Exception as error:  # noqa: BLE001  a lost GPU can't give its memory back
-                self._log_failure("cleanup", error)
+            self._attempt("cleanup", engine.close)
+
+    def _attempt(self, what: str, give_back: Callable[[], None]) -> None:
+        """Give memory back as far as possible: a lost GPU can't, and the transition goes on."""
+        try:
+            give_back()
+        except Exception as error:  # noqa: BLE001
+            self._log_failure(what, error)
 
     def _log_failure(self, what: str, error: Exception) -> None:
         if isinstance(error, (SamwiseError, ValueError)):

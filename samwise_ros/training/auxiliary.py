@@ -28,6 +28,7 @@ from samwise_ros.training.scene_geometry import (
 
 BACKGROUND_WEIGHT = 0.2  # most pixels are background
 MOVED = 0.2  # of a cell of 16 pixels: less than this may be nothing
+NOTHING = -1e4  # logit without gradient
 TAG_WEIGHT = 4.0  # of what an object does, since it does few of all things
 
 
@@ -108,6 +109,7 @@ class AuxiliaryHeads(nn.Module):
                 [self.vocabulary.classes + 1, self.vocabulary.colours + 1, 2], dim=1)
             numbers = nearest_labels(labels.numbers.flatten(0, 1), logits.shape[-2:])
             truth = look_up(labels.classes, numbers), look_up(labels.colours, numbers)
+            classes = self._without_held_out(classes, truth[1])
             for part, answer in zip((classes, colours), truth, strict=True):
                 weight = torch.ones(part.shape[1], device=part.device)
                 weight[0] = BACKGROUND_WEIGHT
@@ -118,6 +120,14 @@ class AuxiliaryHeads(nn.Module):
             total = total + (miss * found).sum() / found.sum().clamp(min=1)
             accuracy = ((classes.argmax(1) == truth[0]) & found).sum() / found.sum().clamp(min=1)
         return total / 3, accuracy.detach()
+
+    def _without_held_out(self, classes: Tensor, colours: Tensor) -> Tensor:
+        """Class logits [M, K, h, w] without the class that is held out in a pixel's colour."""
+        for name, colour in self.vocabulary.held_out:
+            ruled_out = torch.zeros_like(classes, dtype=torch.bool)
+            ruled_out[:, name] = colours == colour
+            classes = classes.masked_fill(ruled_out, NOTHING)
+        return classes
 
     def _flow_loss(self, labels: SceneLabels) -> tuple[Tensor, Tensor]:
         """Smooth L1 of each object pixel's displacement over the lag, in cells of 16 pixels.

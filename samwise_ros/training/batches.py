@@ -13,11 +13,19 @@ from torch import Tensor
 
 from samwise_ros.data.packed import PackedClips
 from samwise_ros.data.transforms import normalise, normalise_caption
+from samwise_ros.sim.content import HELD_OUT_PAIRS
 from samwise_ros.structures import DataError
 from samwise_ros.training.config import DataSetup
-from samwise_ros.training.recolour import PALETTE, ClipContent, recolour
+from samwise_ros.training.recolour import (
+    PALETTE,
+    ClipContent,
+    open_sentences,
+    paint_freely,
+    recolour,
+)
 
 STILL = "still"
+NO_COLOUR = -100  # what torch's cross-entropy ignores
 MIN_VISIBLE = 12  # pixels at the packed size; fewer are neither visible nor absent
 
 # Sentences that tell nothing, for rows that have to look into their memory.
@@ -34,12 +42,15 @@ class Vocabulary:
 
     Attributes:
         still: Index of the tag of what does not move, -1 where there is none.
+        held_out: (class, colour) labels of which nothing is to be learnt, not even that they do not
+            go together.
     """
 
     classes: int = 0
     colours: int = 0
     tags: int = 0
     still: int = -1
+    held_out: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,8 @@ class SceneLabels:
 
     Attributes:
         numbers: uint8 [B, T, H, W] object numbers, 0 background.
-        classes, colours: int64 [B, O + 1] index of each object's class and colour, 0 background.
+        classes, colours: int64 [B, O + 1] index of each object's class and colour, 0 background;
+            `NO_COLOUR` for a colour without a name.
         tags: float32 [B, O + 1, K] 1 for what each object does during its clip.
     """
 
@@ -134,6 +146,9 @@ class PackedBatches:
         self.classes = sorted({entry["class"] for entry in facts if "class" in entry})
         colours = {entry["colour"] for entry in facts if "colour" in entry}
         self.colours = sorted(colours | set(PALETTE) if setup.recolour > 0 else colours)
+        self.held_out = tuple(sorted(
+            (self.classes.index(name) + 1, self.colours.index(colour) + 1)
+            for colour, name in HELD_OUT_PAIRS if name in self.classes and colour in self.colours))
         tags = {tag for entry in facts for tag in entry.get("tags", ())}
         self.tags = sorted(tags | {_SIDES.get(tag, tag) for tag in tags})
 
@@ -149,7 +164,8 @@ class PackedBatches:
     def vocabulary(self) -> Vocabulary:
         """What the facts of the data tell apart."""
         still = self.tags.index(STILL) if STILL in self.tags else -1
-        return Vocabulary(len(self.classes), len(self.colours), len(self.tags), still)
+        return Vocabulary(len(self.classes), len(self.colours), len(self.tags), still,
+                          self.held_out if self.setup.recolour + self.setup.paint > 0 else ())
 
     def batch(self, step: int) -> TrainBatch:
         """The batch of one step."""
@@ -175,9 +191,11 @@ class PackedBatches:
         indices = draw_frames(pack.length(clip), self.setup.frames, self.setup.max_stride, rng)
         seen = ClipContent(pack.frames(clip)[indices], pack.labels(clip)[indices],
                            pack.objects(clip), pack.expressions(clip))
-        if self.setup.recolour > 0 and rng.random() < self.setup.recolour:
-            seen = recolour(seen, rng)
-        chosen = draw_expressions(seen.sentences, self.setup.expressions,
+        sentences = seen.sentences
+        if self.setup.recolour + self.setup.paint > 0:
+            seen = self._in_other_colours(seen, rng)
+            sentences = open_sentences(seen.objects, seen.sentences)
+        chosen = draw_expressions(sentences, self.setup.expressions,
                                   self.setup.kind_weights, rng)
         frames, numbers = seen.frames, seen.numbers
         texts = [normalise_caption(text) for text, _, _ in chosen]
@@ -197,12 +215,19 @@ class PackedBatches:
                           torch.from_numpy(masks), self._labels(seen.objects, numbers, flipped),
                           tuple(str(kind) for _, kind, _ in chosen), None, reminded)
 
+    def _in_other_colours(self, clip: ClipContent, rng: np.random.Generator) -> ClipContent:
+        chance = rng.random()
+        if chance < self.setup.recolour:
+            return recolour(clip, rng)
+        return paint_freely(clip, rng) if chance < self.setup.recolour + self.setup.paint else clip
+
     def _labels(self, facts: Sequence[Mapping[str, Any]], numbers: np.ndarray,
                 flipped: bool) -> SceneLabels | None:
         if not self.classes or not all("class" in entry for entry in facts):
             return None
         classes = [0] + [self.classes.index(entry["class"]) + 1 for entry in facts]
-        colours = [0] + [self.colours.index(entry["colour"]) + 1 for entry in facts]
+        colours = [0] + [NO_COLOUR if entry["colour"] is None
+                         else self.colours.index(entry["colour"]) + 1 for entry in facts]
         tags = torch.zeros(1, len(facts) + 1, len(self.tags))
         for row, entry in enumerate(facts, start=1):
             for tag in entry.get("tags", ()):

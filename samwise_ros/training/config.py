@@ -75,6 +75,7 @@ class DataSetup:
         max_stride: Frames of a clip are 1..max_stride apart (packed only).
         flip: Mirror half of the clips, swapping "left" and "right" (packed only).
         recolour: Share of clips that are drawn in other colours (`training.recolour`; packed only).
+        paint: Share of clips that are drawn in colours without names (packed only).
         remind: Share of rows with a past whose sentence is replaced by one that tells nothing, and
             whose memory of earlier frames is the truth: what SAM 2's memory is trained with
             (packed, with `graded_frames` and memory).
@@ -92,6 +93,7 @@ class DataSetup:
     max_stride: int = 1
     flip: bool = False
     recolour: float = 0.0
+    paint: float = 0.0
     remind: float = 0.0
     augment: bool = False
     workers: int = 2
@@ -101,7 +103,7 @@ class DataSetup:
         for name in ("frames", "clips", "expressions", "max_stride"):
             value = getattr(self, name)
             _check(value >= 1, f"data.{name}: expected >= 1, got {value}")
-        for name in ("recolour", "remind"):
+        for name in ("recolour", "paint", "remind"):
             share = getattr(self, name)
             _check(0 <= share <= 1, f"data.{name}: expected a share in 0..1, got {share}")
         for kind, weight in self.kind_weights.items():

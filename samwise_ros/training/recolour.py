@@ -1,10 +1,16 @@
 """The same clip in other colours: picture, facts and sentences are changed alike.
 
-Two thousand clips show few pairs of colour and class, and a small network learns those by heart
-("purple" and "ball", each known, but never seen together, were called absent). Giving every colour
-of a clip another one keeps every sentence true and every near miss a near miss, so that a clip
-shows new pairs each time it is drawn. Colours beyond the simulator's own make the pairs too many to
-learn one by one. Pairs held out for the test split are never made.
+Two thousand clips show few pairs of colour and class, and a small network learns those by heart: of a
+red mug, never met, it said that there was neither a red mug nor a mug. Three remedies:
+
+* `recolour` gives every colour of a clip another one. All sentences stay true and all near misses
+  near misses; eight more colours than the simulator has make the pairs too many to learn one by one.
+* `paint_freely` gives every object a colour without a name, and keeps the sentences that name none,
+  so that shapes have to be told apart in any colour.
+* `open_sentences` drops what would teach that a pair held out for the test split cannot be: that what is
+  red is no mug.
+
+Pairs held out for the test split are never made.
 """
 
 from __future__ import annotations
@@ -41,6 +47,7 @@ LOOK_ALIKES = frozenset(frozenset(pair) for pair in (
     ("magenta", "red"), ("lime", "green"), ("lime", "yellow"), ("beige", "white"),
     ("beige", "yellow"), ("turquoise", "green"), ("pink", "beige")))
 TRIES = 30
+FREE = 0.25  # least distance of a colour without a name to those of the simulator, RGB 0..1
 
 _COLOUR_WORD = re.compile(rf"\b({'|'.join(COLOURS)})\b")
 _CLASS_OF = {word: name for table in (NOUNS, PLURALS) for name, group in table.items()
@@ -81,6 +88,48 @@ def recolour(clip: ClipContent, rng: np.random.Generator) -> ClipContent:
     return clip
 
 
+def paint_freely(clip: ClipContent, rng: np.random.Generator) -> ClipContent:
+    """The clip in colours without names; the clip itself where every sentence names a colour.
+
+    Facts then have None for a colour.
+    """
+    sentences = [entry for entry in clip.sentences if not _COLOUR_WORD.search(entry[0].lower())]
+    if not sentences:
+        return clip
+    frames = clip.frames.copy()
+    shared = {colour: _free_colour(rng) for colour in {e["colour"] for e in clip.objects}}
+    for number, entry in enumerate(clip.objects, start=1):
+        fresh = shared[entry["colour"]] if rng.random() < 0.5 else _free_colour(rng)
+        paint(frames, clip.numbers == number, np.array(PALETTE[entry["colour"]]), fresh)
+    objects = [{**entry, "colour": None} for entry in clip.objects]
+    return ClipContent(frames, clip.numbers, objects, sentences)
+
+
+def _free_colour(rng: np.random.Generator) -> np.ndarray:
+    named = np.array(list(COLOURS.values()))
+    while True:
+        colour = rng.uniform(0.03, 1.0, 3)
+        if np.linalg.norm(named - colour, axis=1).min() >= FREE:
+            return colour
+
+
+def open_sentences(objects: Sequence[Mapping[str, Any]],
+                   sentences: Sequence[Sentence]) -> Sequence[Sentence]:
+    """Those that name no class in view of something that has the colour held out for it.
+
+    All of them where none would be left.
+    """
+    held = {name for colour, name in HELD_OUT_PAIRS
+            if colour in {entry.get("colour") for entry in objects}}
+    kept = [entry for entry in sentences if not held & classes_named(entry[0].lower())]
+    return kept or sentences
+
+
+def classes_named(text: str) -> set[str]:
+    """Classes whose nouns occur in a sentence in lower case."""
+    return {_CLASS_OF[word] for word in _NOUN.findall(text)}
+
+
 def _allowed(names: Mapping[str, str], objects: Sequence[Mapping[str, Any]]) -> bool:
     chosen = set(names.values())
     if any(pair <= chosen for pair in LOOK_ALIKES):
@@ -110,7 +159,7 @@ def rename(text: str, names: Mapping[str, str]) -> str:
 def names_held_out(text: str) -> bool:
     """Whether colour and class of a held-out pair both occur, wherever in the sentence."""
     colours = set(_COLOUR_WORD.findall(text))
-    classes = {_CLASS_OF[word] for word in _NOUN.findall(text)}
+    classes = classes_named(text)
     return any(colour in colours and name in classes for colour, name in HELD_OUT_PAIRS)
 
 

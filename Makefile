@@ -74,7 +74,7 @@ lint: setup
 # Data of each kind: clips and frames a seed; then stage after stage.
 SAMWISE := $(VENV)/bin/samwise
 PACK := $(SAMWISE) convert-data pack --height 128 --width 192 --out
-NANO_STAGES := 0_images 1_stills 2_motion_labels 3_clips 4_memory 5_mixed 6_cme
+NANO_STAGES := 0_images 1_stills 2_motion_labels 3_clips 4_memory 5_mixed 6_pairs 7_shapes 8_remind 9_cme
 nano: setup
 	for seed in 0 1; do $(SAMWISE) simulate --split train --seed $$seed --clips 3000 --frames 1 --out data/stills_$$seed; done
 	$(SAMWISE) simulate --split train --seed 10 --clips 2000 --frames 12 --out data/clips_10

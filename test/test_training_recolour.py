@@ -6,11 +6,19 @@ import torch
 from training_builders import write_packed
 
 from samwise_ros.config import model_config
-from samwise_ros.model.checkpoint import build_model
+from samwise_ros.model.checkpoint import build_model, load_model
 from samwise_ros.sim.assets import COLOURS
 from samwise_ros.sim.content import HELD_OUT_PAIRS
 from samwise_ros.training.auxiliary import AuxiliaryHeads
-from samwise_ros.training.batches import REMINDERS, PackedBatches, Vocabulary, draw_reminded
+from samwise_ros.training.batches import (
+    REMINDERS,
+    SURE,
+    GivenMemory,
+    PackedBatches,
+    Vocabulary,
+    draw_misled,
+    draw_reminded,
+)
 from samwise_ros.training.config import DataSetup
 from samwise_ros.training.recolour import (
     FREE,
@@ -24,7 +32,7 @@ from samwise_ros.training.recolour import (
     recolour,
     rename,
 )
-from samwise_ros.training.rollout import SURE, GivenMemory
+from samwise_ros.training.rollout import rollout
 
 
 def shaded(colour: str, light: np.ndarray) -> np.ndarray:
@@ -114,9 +122,46 @@ def test_reminded_rows_have_a_past_and_a_sentence_that_tells_nothing(tmp_path) -
     setup = DataSetup(roots=(str(write_packed(tmp_path / "clips")),), frames=3, clips=3,
                       expressions=4, remind=1.0)
     batch = PackedBatches(setup, 0).batch(0)
-    assert batch.reminded.any() and not batch.reminded.all()
-    for text, row in zip(batch.expressions, batch.reminded, strict=True):
+    assert batch.given.rows.any() and not batch.given.rows.all()
+    assert torch.equal(batch.given.masks, batch.masks)
+    for text, row in zip(batch.expressions, batch.given.rows, strict=True):
         assert (text in REMINDERS) == bool(row)
+
+
+def test_misled_rows_keep_their_sentence_and_remember_something_else() -> None:
+    numbers = np.zeros((3, 8, 8), np.uint8)
+    numbers[:, :4, :4], numbers[:, 4:, 4:] = 1, 2
+    masks = np.stack([numbers == 1, numbers == 3, numbers > 0])  # one; absent; all there is
+    rows, others = draw_misled(masks, numbers, 1.0, np.random.default_rng(0))
+    assert rows.tolist() == [True, False, False]
+    assert np.array_equal(others[0], numbers == 2) and not others[1:].any()
+    assert not draw_misled(masks, numbers, 0.0, np.random.default_rng(0))[0].any()
+
+
+def test_the_cme_is_judged_on_the_last_frames_of_a_rollout() -> None:
+    model = build_model(model_config("nano", cme={"enabled": True}), 0).eval()
+    tokens = load_model("nano", device="cpu").tokenizer(["the mug", "the red ball"])
+    pixels, _ = model.pair_frames(torch.rand(1, 7, 3, 64, 64))
+    with torch.no_grad():
+        out, plain = (rollout(model, pixels, tokens, torch.zeros(2, dtype=torch.long), 2,
+                              run_cme=run) for run in (True, False))
+    assert [record.frame for record in out.cme] == [5, 6] and plain.cme == ()
+    assert torch.allclose(out.low_res, plain.low_res, atol=1e-4)
+    assert not torch.equal(out.cme[0].free, out.cme[0].with_memory)
+
+
+def test_what_is_remembered_of_earlier_frames_can_be_given() -> None:
+    model = build_model(model_config("nano"), 0).eval()
+    tokens = load_model("nano", device="cpu").tokenizer(["the mug", "the red ball"])
+    pixels, _ = model.pair_frames(torch.rand(1, 3, 3, 64, 64))
+    masks = torch.zeros(2, 3, 64, 64, dtype=torch.bool)
+    masks[:, :, :20] = True
+    given = GivenMemory(torch.tensor([True, False]), masks)
+    with torch.no_grad():
+        out, plain = (rollout(model, pixels, tokens, torch.zeros(2, dtype=torch.long), 1, memory)
+                      for memory in (given, None))
+    assert not torch.equal(out.low_res[0], plain.low_res[0])
+    assert torch.allclose(out.low_res[1], plain.low_res[1], atol=1e-5)
 
 
 def test_given_memory_replaces_the_answers_of_its_rows_only() -> None:

@@ -47,7 +47,7 @@ def local_correlation(now: Tensor, then: Tensor, radius: int) -> Tensor:
     Returns:
         [M, (2 radius + 1)^2, h, w] products over the channels; zero beyond the border.
     """
-    height, width = now.shape[-2:]
+    height = now.shape[2]
     side = 2 * radius + 1
     rows = now.permute(0, 2, 3, 1)
     around = F.pad(then, (radius, radius, radius, radius)).transpose(1, 2).contiguous()

@@ -184,8 +184,7 @@ class SamwiseModel(nn.Module):
                 eligible = torch.zeros(len(tokens.ids), dtype=torch.bool, device=pixels.device)
             out = self.segment_frame(features, bank, eligible, hide_absent=False)
             if out.free is not None:
-                records.append(CmeRecord(t, out.cme_logits, out.high_res,
-                                         self.upsample(out.free.low_res), out.free.object_score))
+                records.append(self.cme_record(t, out))
             if t + 1 < pixels.shape[1]:
                 memory = self.encode_memory(features.vision, out.memorised)
                 bank = bank.append(memory, out.prediction.pointer, self.config.memory)
@@ -240,6 +239,11 @@ class SamwiseModel(nn.Module):
                                   self.config.cme.switch_mode)
         memorised = torch.where(switched[:, None, None], replaced, high_res)
         return Segmentation(prediction, passes[1], high_res, memorised, logits, switched)
+
+    def cme_record(self, frame: int, found: Segmentation) -> CmeRecord:
+        """What the CME's loss needs of a frame on which both passes ran."""
+        return CmeRecord(frame, found.cme_logits, found.high_res,
+                         self.upsample(found.free.low_res), found.free.object_score)
 
     def encode_memory(self, vision: Tensor, memorised: Tensor) -> Tensor:
         """Spatial memory [N, h*w, Cm] of a frame (B.4).

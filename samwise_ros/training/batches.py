@@ -28,6 +28,8 @@ STILL = "still"
 NO_COLOUR = -100  # what torch's cross-entropy ignores
 MIN_VISIBLE = 12  # pixels at the packed size; fewer are neither visible nor absent
 
+SURE = 10.0  # logit of a given mask, and minus it outside
+
 # Sentences that tell nothing, for rows that have to look into their memory.
 REMINDERS = ("it", "that one", "the same one", "the same object", "the same thing as before",
              "the one from before", "keep following it", "stay with it")
@@ -71,6 +73,24 @@ class SceneLabels:
 
 
 @dataclass(frozen=True)
+class GivenMemory:
+    """Rows that remember other masks than their own answers: the truth, or another object.
+
+    Attributes:
+        rows: bool [N].
+        masks: bool [N, T, H, W].
+    """
+
+    rows: Tensor
+    masks: Tensor
+
+    def replace(self, memorised: Tensor, frame: int) -> Tensor:
+        """[N, H, W] mask logits to memorise, the given masks in the given rows."""
+        masks = torch.where(self.masks[:, frame], SURE, -SURE).to(memorised)
+        return torch.where(self.rows[:, None, None], masks, memorised)
+
+
+@dataclass(frozen=True)
 class TrainBatch:
     """B clips and N expressions about them.
 
@@ -82,8 +102,8 @@ class TrainBatch:
         labels: Facts for the auxiliary heads, or None.
         kinds: N kinds of expression, or empty.
         valid: (height, width) of `pixels` without padding; None: there is none.
-        reminded: bool [N], rows whose sentence tells nothing and whose memory is given instead
-            (`rollout`); None: no row.
+        given: What some rows remember of earlier frames instead of their own answers (`rollout`);
+            None: no row does.
     """
 
     pixels: Tensor
@@ -93,7 +113,7 @@ class TrainBatch:
     labels: SceneLabels | None = None
     kinds: tuple[str, ...] = ()
     valid: tuple[int, int] | None = None
-    reminded: Tensor | None = None
+    given: GivenMemory | None = None
 
     @property
     def area(self) -> Tensor:
@@ -112,9 +132,11 @@ class TrainBatch:
         if labels is not None:
             labels = SceneLabels(labels.numbers.to(device), labels.classes.to(device),
                                  labels.colours.to(device), labels.tags.to(device))
-        reminded = None if self.reminded is None else self.reminded.to(device)
+        given = self.given
+        if given is not None:
+            given = GivenMemory(given.rows.to(device), given.masks.to(device))
         return TrainBatch(self.pixels.to(device), self.expressions, self.clip_of_row.to(device),
-                          self.masks.to(device), labels, self.kinds, self.valid, reminded)
+                          self.masks.to(device), labels, self.kinds, self.valid, given)
 
 
 def swap_sides(text: str) -> str:
@@ -205,15 +227,18 @@ class PackedBatches:
             texts = [swap_sides(text) for text in texts]
             flipped = True
         masks = np.stack([np.isin(numbers, answer) for _, _, answer in chosen])
-        reminded = None
+        given = None
         if self.setup.remind > 0:
-            reminded = draw_reminded(masks, self.setup.remind, rng)
+            rows = draw_reminded(masks, self.setup.remind, rng)
             texts = [str(rng.choice(REMINDERS)) if row else text
-                     for row, text in zip(reminded, texts, strict=True)]
-            reminded = torch.from_numpy(reminded)
+                     for row, text in zip(rows, texts, strict=True)]
+            given = GivenMemory(torch.from_numpy(rows), torch.from_numpy(masks))
+        elif self.setup.mislead > 0:
+            given = GivenMemory(*map(torch.from_numpy, draw_misled(
+                masks, numbers, self.setup.mislead, rng)))
         return TrainBatch(_pixels(frames), tuple(texts), torch.zeros(len(texts), dtype=torch.long),
                           torch.from_numpy(masks), self._labels(seen.objects, numbers, flipped),
-                          tuple(str(kind) for _, kind, _ in chosen), None, reminded)
+                          tuple(str(kind) for _, kind, _ in chosen), None, given)
 
     def _in_other_colours(self, clip: ClipContent, rng: np.random.Generator) -> ClipContent:
         chance = rng.random()
@@ -279,6 +304,28 @@ def draw_reminded(masks: np.ndarray, share: float, rng: np.random.Generator) -> 
     return seen & (rng.random(len(masks)) < share)
 
 
+def draw_misled(masks: np.ndarray, numbers: np.ndarray, share: float,
+                rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that remember another object than the one that is meant, as after locking on to it.
+
+    Args:
+        masks: bool [N, T, H, W], the answers. numbers: uint8 [T, H, W], 1-based objects.
+        share: Of the rows whose target is in view on the last frame, while another object was
+            before.
+
+    Returns:
+        bool [N], and bool [N, T, H, W] the masks of the other object.
+    """
+    rows, others = np.zeros(len(masks), bool), np.zeros_like(masks)
+    seen = [number for number in np.unique(numbers) if number > 0
+            and ((numbers[:-1] == number).sum((1, 2)) >= MIN_VISIBLE).any()]
+    for row, mask in enumerate(masks):
+        free = [number for number in seen if not mask[numbers == number].any()]
+        if free and mask[-1].sum() >= MIN_VISIBLE and rng.random() < share:
+            rows[row], others[row] = True, numbers == rng.choice(free)
+    return rows, others
+
+
 def join_clips(clips: Sequence[TrainBatch]) -> TrainBatch:
     """Batches of one clip each -> one batch."""
     rows = torch.cat([torch.full((len(clip.expressions),), index, dtype=torch.long)
@@ -289,13 +336,14 @@ def join_clips(clips: Sequence[TrainBatch]) -> TrainBatch:
                              _padded([clip.labels.classes for clip in clips]),
                              _padded([clip.labels.colours for clip in clips]),
                              _padded([clip.labels.tags for clip in clips]))
-    reminded = None
-    if all(clip.reminded is not None for clip in clips):
-        reminded = torch.cat([clip.reminded for clip in clips])
+    given = None
+    if all(clip.given is not None for clip in clips):
+        given = GivenMemory(torch.cat([clip.given.rows for clip in clips]),
+                            torch.cat([clip.given.masks for clip in clips]))
     return TrainBatch(torch.cat([clip.pixels for clip in clips]),
                       tuple(text for clip in clips for text in clip.expressions), rows,
                       torch.cat([clip.masks for clip in clips]), labels,
-                      tuple(kind for clip in clips for kind in clip.kinds), None, reminded)
+                      tuple(kind for clip in clips for kind in clip.kinds), None, given)
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:

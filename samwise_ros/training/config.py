@@ -79,6 +79,8 @@ class DataSetup:
         remind: Share of rows with a past whose sentence is replaced by one that tells nothing, and
             whose memory of earlier frames is the truth: what SAM 2's memory is trained with
             (packed, with `graded_frames` and memory).
+        mislead: Share of rows that remember another object instead, as after locking on to it: what
+            the CME is for (packed, with `graded_frames` and memory, not with `remind`).
         augment: Photometric distortion and random sizes of the published option.
         workers: Loader processes (not for packed data).
     """
@@ -95,6 +97,7 @@ class DataSetup:
     recolour: float = 0.0
     paint: float = 0.0
     remind: float = 0.0
+    mislead: float = 0.0
     augment: bool = False
     workers: int = 2
 
@@ -103,7 +106,9 @@ class DataSetup:
         for name in ("frames", "clips", "expressions", "max_stride"):
             value = getattr(self, name)
             _check(value >= 1, f"data.{name}: expected >= 1, got {value}")
-        for name in ("recolour", "paint", "remind"):
+        _check(self.remind == 0 or self.mislead == 0,
+               "data: expected remind or mislead, not both")
+        for name in ("recolour", "paint", "remind", "mislead"):
             share = getattr(self, name)
             _check(0 <= share <= 1, f"data.{name}: expected a share in 0..1, got {share}")
         for kind, weight in self.kind_weights.items():
@@ -187,7 +192,7 @@ class TrainConfig:
         stop: End the stage after so many steps; the schedule still spans `steps`.
         causal: Encode frame by frame with past context only, as stream mode does.
         graded_frames: Learn from the last so many frames of each clip only, the others fill context
-            and memory (causal training without CME); 0: from all.
+            and memory (causal training); 0: from all.
         image_only: Train what comes before the first fusion, with the auxiliary heads alone.
         log_every, save_every, val_every: In optimiser steps; val_every 0: never.
         precision: Lightning precision, "32-true" or "bf16-mixed".
@@ -220,12 +225,12 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _check(self.data.kind != "packed" or self.steps is not None,
                "steps: packed data has no epochs, give a number of steps")
-        _check(self.graded_frames == 0 or (self.causal and self.loss.cme == 0 and
+        _check(self.graded_frames == 0 or (self.causal and
                                            1 <= self.graded_frames <= self.data.frames),
-               "graded_frames: needs causal: true and loss.cme: 0, and at most data.frames, got "
+               "graded_frames: needs causal: true, and at most data.frames, got "
                f"{self.graded_frames}")
-        _check(self.data.remind == 0 or self.graded_frames > 0,
-               "data.remind: needs graded_frames, so that there is a past to remember")
+        _check(self.data.remind + self.data.mislead == 0 or self.graded_frames > 0,
+               "data.remind, data.mislead: need graded_frames, so that there is a past to remember")
         _check(self.steps is None or self.steps >= 1, f"steps: expected >= 1, got {self.steps}")
 
 

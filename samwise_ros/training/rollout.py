@@ -6,8 +6,6 @@ past to look at, not a gradient through all of it: early frames only fill contex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -15,45 +13,28 @@ from samwise_ros.model.fused_encoder import CausalContext, extend_context
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import ClipOutput, SamwiseModel
 from samwise_ros.model.text_encoder import Tokens
-
-SURE = 10.0  # logit of a given mask, and minus it outside
-
-
-@dataclass(frozen=True)
-class GivenMemory:
-    """Rows that remember the truth instead of their own answers.
-
-    Attributes:
-        rows: bool [N].
-        masks: bool [N, T, S_h, S_w].
-    """
-
-    rows: Tensor
-    masks: Tensor
-
-    def replace(self, memorised: Tensor, frame: int) -> Tensor:
-        """[N, S_h, S_w] mask logits to memorise, the truth in the given rows."""
-        truth = torch.where(self.masks[:, frame], SURE, -SURE).to(memorised)
-        return torch.where(self.rows[:, None, None], truth, memorised)
+from samwise_ros.training.batches import GivenMemory
 
 
 def rollout(model: SamwiseModel, pixels: Tensor, tokens: Tokens, clip_of_row: Tensor,
-            graded: int, given: GivenMemory | None = None) -> ClipOutput:
+            graded: int, given: GivenMemory | None = None, run_cme: bool = False) -> ClipOutput:
     """Outputs of the last `graded` frames, computed as stream mode does.
 
     The expression-independent part has gradients on all frames (its cost is shared by the rows),
-    the rest on the last `graded` ones. The CME does not run.
+    the rest on the last `graded` ones.
 
     Args:
         model: In training mode.
         pixels: [B, T, 3, S_h, S_w]. tokens: N expressions. clip_of_row: int64 [N].
         graded: 1..T.
         given: What some rows remember instead.
+        run_cme: Evaluate the CME on those of the last frames that would be eligible.
     """
     frames = pixels.shape[1]
     remembers = model.config.memory.num_spatial > 0
     text, encoder = model.encode_text(tokens), model.encoder
-    bank, low_res, scores, vision = MemoryBank(), [], [], []
+    bank, records, low_res, scores, vision = MemoryBank(), [], [], [], []
+    run_cme = run_cme and model.config.cme.enabled
     context = CausalContext(None, (None,) * (len(model.cmt_adapters) - 1))
     for t in range(frames):
         learnt = t >= frames - graded
@@ -65,7 +46,12 @@ def rollout(model: SamwiseModel, pixels: Tensor, tokens: Tokens, clip_of_row: Te
             if not (learnt or remembers):
                 continue
             features = encoded.frame(0)
-            out = model.segment_frame(features, bank, None, hide_absent=False)
+            eligible = None
+            if run_cme and learnt and t > model.config.cme.decision_window:
+                eligible = torch.zeros(len(tokens.ids), dtype=torch.bool, device=pixels.device)
+            out = model.segment_frame(features, bank, eligible, hide_absent=False)
+            if out.free is not None:
+                records.append(model.cme_record(t, out))
             if remembers and t + 1 < frames:
                 memorised = out.memorised if given is None else given.replace(out.memorised, t)
                 memory = model.encode_memory(features.vision, memorised)
@@ -74,4 +60,5 @@ def rollout(model: SamwiseModel, pixels: Tensor, tokens: Tokens, clip_of_row: Te
             low_res.append(out.prediction.low_res)
             scores.append(out.prediction.object_score)
             vision.append(features.vision)
-    return ClipOutput(torch.stack(low_res, 1), torch.stack(scores, 1), (), torch.stack(vision, 1))
+    return ClipOutput(torch.stack(low_res, 1), torch.stack(scores, 1), tuple(records),
+                      torch.stack(vision, 1))

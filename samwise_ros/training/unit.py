@@ -20,7 +20,7 @@ from samwise_ros.training.losses import (
     frame_losses,
     score_loss,
 )
-from samwise_ros.training.rollout import GivenMemory, rollout
+from samwise_ros.training.rollout import rollout
 
 
 class LossUnit(nn.Module):
@@ -61,11 +61,8 @@ class LossUnit(nn.Module):
 
     def _run(self, batch: TrainBatch, tokens: Tokens) -> ClipOutput:
         if self.config.graded_frames > 0:
-            given = None
-            if batch.reminded is not None:
-                given = GivenMemory(batch.reminded, batch.masks)
             return rollout(self.model, batch.pixels, tokens, batch.clip_of_row,
-                           self.config.graded_frames, given)
+                           self.config.graded_frames, batch.given, self.setup.cme > 0)
         return self.model(batch.pixels, tokens, batch.clip_of_row, causal=self.config.causal,
                           run_cme=self.setup.cme > 0)
 

@@ -8,13 +8,13 @@ import numpy as np
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from samwise_ros.ros.conversions import rgb_to_msg
+from samwise_ros.ros.shutdown import until_shutdown
 from samwise_ros.streaming.video_io import FrameSource
 from samwise_ros.structures import ConfigError, SamwiseError
 
@@ -128,16 +128,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `ros2 run samwise_ros samwise_camera`; 1 when the video can't be played."""
     rclpy.init(args=arguments)
     try:
-        camera = VideoCamera()
-        while rclpy.ok() and not camera.finished:
-            rclpy.spin_once(camera, timeout_sec=1.0)
-        camera.flush()
-        camera.get_logger().info(f"sent {camera.sent} frames")
+        with until_shutdown():
+            camera = VideoCamera()
+            while rclpy.ok() and not camera.finished:
+                rclpy.spin_once(camera, timeout_sec=1.0)
+            camera.flush()
+            camera.get_logger().info(f"sent {camera.sent} frames")
     except SamwiseError as error:
         rclpy.logging.get_logger("camera").error(str(error))
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     finally:
         rclpy.try_shutdown()
     return 0

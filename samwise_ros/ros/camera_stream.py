@@ -179,6 +179,8 @@ class CameraStream:
 
     def _failed(self, error: Exception) -> None:
         """Name the failure; the session is as it was before the frame."""
+        if not self._node.context.ok():  # told to end, so the answer could not be published
+            return
         if isinstance(error, DeviceError):  # comes once, and diagnostics repeat it
             self._node.get_logger().error(f"no more answers: {error}")
             return

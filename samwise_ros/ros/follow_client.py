@@ -115,7 +115,8 @@ class FollowClient(Node):
         """Have one object followed for some simulated seconds. Raises SamwiseError on silence."""
         before = self.poses
         self.command(expression, timeout)
-        self._wait(lambda: self.poses > before + 1, timeout, f"no pose came for {expression!r}")
+        self._wait(lambda: self.poses > before + 1 and bool(self.truths), timeout,
+                   f"no pose came for {expression!r}, or no truth")
         first, poses = len(self.truths) - 1, self.poses
         self._wanted_number, self._overlaps = index + 1, []
         self._wait(lambda: self.truths[-1].stamp - self.truths[first].stamp > seconds, timeout,

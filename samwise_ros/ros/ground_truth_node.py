@@ -14,7 +14,6 @@ from collections.abc import Sequence
 import numpy as np
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
@@ -22,6 +21,7 @@ from std_msgs.msg import Header, String
 from samwise_ros.ros.depth_sync import StampedBuffer
 from samwise_ros.ros.image_codec import image_to_rgb
 from samwise_ros.ros.outputs import OutputSettings, ResultPublisher
+from samwise_ros.ros.shutdown import until_shutdown
 from samwise_ros.structures import Box, FrameResult, TargetResult, TargetState
 
 _RELEASE = ("", "stop", "clear")
@@ -99,9 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point."""
     rclpy.init(args=arguments)
     try:
-        rclpy.spin(GroundTruthNode())
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        with until_shutdown():
+            rclpy.spin(GroundTruthNode())
     finally:
         rclpy.try_shutdown()
     return 0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidHandle
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 
@@ -26,6 +26,7 @@ from samwise_ros.ros.engine import Engine, ModelEngine
 from samwise_ros.ros.health import HealthReporter
 from samwise_ros.ros.parameter_server import declare_parameters, read_parameters
 from samwise_ros.ros.parameters import NodeParameters
+from samwise_ros.ros.shutdown import until_shutdown
 from samwise_ros.structures import SamwiseError
 
 EngineFactory = Callable[[NodeParameters], Engine]
@@ -171,15 +172,15 @@ def run(node: SamwiseNode) -> None:
     executor = MultiThreadedExecutor(num_threads=2)
     executor.add_node(node)
     try:
-        while rclpy.ok():
-            try:
-                executor.spin()
-            except InvalidHandle:
-                # One thread has removed a subscription (deactivate) while the other was gathering
-                # what to wait for; rclpy does not expect that of a subscription's events.
-                continue
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        with until_shutdown():
+            while rclpy.ok():
+                try:
+                    executor.spin()
+                except InvalidHandle:
+                    # One thread has removed a subscription (deactivate) while the other was
+                    # gathering what to wait for; rclpy does not expect that of a subscription's
+                    # events.
+                    continue
     finally:
         node.close()
         executor.shutdown()

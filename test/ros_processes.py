@@ -39,6 +39,8 @@ _domains = itertools.count(os.getpid())
 _locks: list[int] = []  # held until this process ends
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PROFILE_VARIABLE = ("FASTRTPS" if os.environ.get("ROS_DISTRO") == "humble" else "FASTDDS"
+                     ) + "_DEFAULT_PROFILES_FILE"
 _PATIENCE = 5.0  # seconds for a process to end by itself
 TIMEOUT = 60.0  # a busy machine is slow, a broken node is not worth a quick answer
 
@@ -72,11 +74,13 @@ def touched_memory(size: int) -> mmap.mmap:
 
 
 def _die_with_parent() -> None:
-    """Have the kernel kill this child when the test run is killed; its fixtures can't then.
+    """Have the kernel kill this child when the test run is killed, and let it be interrupted.
 
-    Runs between fork and exec, where only one system call is made: safe beside threads.
+    The fixtures of a killed run can't end it. Runs between fork and exec, where only two system
+    calls are made: safe beside threads.
     """
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _LIBC.signal(signal.SIGINT, 0)  # SIG_DFL: a test run in the background has it ignored
 
 
 def _python_path() -> str:
@@ -96,7 +100,7 @@ class RosProcess:
                 env=os.environ | {
                     "ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1",
                     "ROS_LOG_DIR": str(log.parent),
-                    "FASTDDS_DEFAULT_PROFILES_FILE": str(ROOT / "config" / "fastdds.xml"),
+                    _PROFILE_VARIABLE: str(ROOT / "config" / "fastdds.xml"),
                     "PYTHONPATH": _python_path()} | environment)
 
     @property
@@ -323,9 +327,13 @@ class StandIn:
     def start(self, *arguments: str, **environment: str) -> tuple[RosProcess, Client]:
         """A node process with a client."""
         process = self.run(["test/ros_standin_node.py", *arguments], "node", **environment)
+        return process, self.client()
+
+    def client(self) -> Client:
+        """Another client."""
         client = Client(self.domain)
         self._opened.append(client.close)
-        return process, client
+        return client
 
     def run(self, arguments: list[str], name: str, **environment: str) -> RosProcess:
         """Any other Python process in the same domain."""

@@ -260,7 +260,8 @@ def test_foundation_pose_is_loaded_with_our_mask(tmp_path):
     client = Client(domain)
     try:
         wait_until_active(client)
-        client.ask(np.zeros((48, 64, 3), np.uint8))
+        assert client.parameter("empty_masks") is False
+        client.send_until(lambda: client.targets, np.zeros((48, 64, 3), np.uint8), "an answer")
         client.wait(written.exists, "FoundationPose is loaded")
         request = json.loads(written.read_text())
         assert request["plugin"].endswith("FoundationPoseNode")

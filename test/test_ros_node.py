@@ -17,7 +17,8 @@ from ros_processes import Client, frame_with_square, mask_array
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from samwise_ros.ros.conversions import Status, TargetArray
+from samwise_ros.ros.command_server import missing_services
+from samwise_ros.ros.conversions import Status, TargetArray, missing_messages
 from samwise_ros.ros.lifecycle import LifecycleError
 
 needs_own_messages = pytest.mark.skipif(
@@ -48,6 +49,46 @@ def test_answers_carry_the_header_and_size_of_their_image_and_the_command_number
         50, 30, 150, 60)
     assert (first.centroid_x, first.centroid_y) == (124.5, 59.5)
     assert first.score == pytest.approx(1 / (1 + np.exp(-2.0)))
+
+
+@needs_own_messages
+def test_the_first_frame_after_a_command_answers_it_and_is_published(standin):
+    process, client = standin.start("--ros-args", "-p", "image_qos:=reliable")
+    client.lifecycle.run("up")
+    client.ask(frame_with_square())
+    client.settle(frame_with_square())
+    client.command("the red square")
+    client.wait(lambda: "command 1: 'the red square'" in process.text, "the command is taken")
+    header = client.send(frame_with_square())
+    client.wait(lambda: client.masks and client.targets, "an answer")
+    assert client.masks[0].header == client.targets[0].header == header
+    assert client.targets[0].targets[0].command == 1
+    np.testing.assert_array_equal(mask_array(client.masks[0]), frame_with_square()[..., 0])
+
+
+@needs_own_messages
+@pytest.mark.parametrize("release", ["stop", "", "clear", "remove:target"])
+def test_a_released_target_leaves_empty_masks_and_arrays(standin, release):
+    process = standin.run(["test/ros_fuzz_node.py", "--ros-args", "-p", "image_qos:=reliable"],
+                          "node")  # with the real grammar
+    client = standin.client()
+    client.lifecycle.run("up")
+    client.command("the red square")
+    client.send_until(lambda: client.masks and any(client.masks[-1].data), frame_with_square(),
+                      "the target is there")
+    client.command(release)
+    client.send_until(lambda: client.targets and not client.targets[-1].targets,
+                      frame_with_square(), "it is released")
+    assert not mask_array(client.ask(frame_with_square())).any() and process.alive
+
+
+def test_the_log_says_what_is_missing_here(standin):
+    process, client = standin.start()
+    client.lifecycle.run("configure")
+    for missing in (*missing_messages(), *missing_services()):
+        assert missing in process.text
+    client.lifecycle.run("activate")
+    client.ask(frame_with_square())  # and the rest works
 
 
 def test_without_a_target_the_mask_is_empty_but_still_sent(standin):

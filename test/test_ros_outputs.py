@@ -64,6 +64,14 @@ class Scripted(Client):
         for heard in received:
             heard.clear()
 
+    def meet_targets(self) -> None:
+        """Send images until masks and targets come."""
+        deadline = time.monotonic() + TIMEOUT
+        while not (self.masks and self.targets):
+            assert time.monotonic() < deadline, "results do not come"
+            self.show(square(), CUP)
+            self.spin(0.1)
+
     def of(self, header: Header, *received: list) -> list:
         """Wait for the results that have this header, one of each list."""
         self.wait(lambda: all(any(result.header == header for result in heard)
@@ -166,6 +174,18 @@ def test_without_targets_mask_and_arrays_are_empty_but_sent(scripted):
     mask, targets, labels = scripted.of(header, scripted.masks, scripted.targets, label_masks)
     assert not any(mask.data) and not any(labels.data)
     assert (targets.height, targets.width) == (HEIGHT, WIDTH) and not targets.targets
+
+
+@needs_own_messages
+@pytest.mark.parametrize("scripted", [{"empty_masks": False}], indirect=True)
+def test_masks_without_a_target_can_be_left_out(scripted):
+    scripted.meet_targets()
+    headers = [scripted.show(square(0), CUP), scripted.show(square(), CUP),
+               scripted.show(square(0))]
+    scripted.of(headers[-1], scripted.targets)
+    (mask,) = scripted.of(headers[1], scripted.masks)
+    assert any(mask.data)
+    assert not [mask for mask in scripted.masks if mask.header in (headers[0], headers[2])]
 
 
 class Depth:

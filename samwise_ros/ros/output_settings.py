@@ -17,6 +17,7 @@ class OutputSettings:
         depth_slop: Seconds by which the stamps of image and depth may differ; 0: not at all.
         predict: Whether ~/predicted_pose is published.
         overlay_rate: Overlays per second at most; 0: none.
+        empty_masks: Whether ~/mask is published for frames without the primary target, too.
         history: Messages of each topic that are kept until every subscriber has them.
         thresholds: When a target counts as there.
         localization: How a target's depth is taken.
@@ -27,6 +28,7 @@ class OutputSettings:
     depth_slop: float = 0.0
     predict: bool = False
     overlay_rate: float = 10.0
+    empty_masks: bool = True
     history: int = 5
     thresholds: TrackSettings = field(default_factory=TrackSettings)
     localization: LocalizationSettings = field(default_factory=LocalizationSettings)

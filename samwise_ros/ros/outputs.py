@@ -2,7 +2,7 @@
 
 | topic below `prefix` | for each answered frame |
 |---|---|
-| mask | primary target, mono8 0/255; all zero when it is absent |
+| mask | primary target, mono8 0/255; all zero when it is absent (`empty_masks` off: silent) |
 | targets | all, with states |
 | label_info, label_mask | all in one picture of numbers, and what the numbers mean |
 | detections | the present ones |
@@ -70,6 +70,7 @@ class ResultPublisher:
     def __init__(self, node: Node, settings: OutputSettings, prefix: str = "~") -> None:
         self._node = node
         self._threshold = settings.thresholds.enter_score
+        self._empty_masks = settings.empty_masks
         self._trackers = TargetTrackers(settings.thresholds)
         self.labels: dict[str, int] = {}  # number of each target on the last frame
         self._labels = LabelMap()
@@ -137,7 +138,8 @@ class ResultPublisher:
         labels = self._labels.update([target.target_id for target in result.targets])
         self.labels = labels
         result = present_only(result, states)
-        self._send("mask", lambda: mask_to_msg(primary_mask(result), header))
+        if self._empty_masks or (result.targets and result.targets[0].area):
+            self._send("mask", lambda: mask_to_msg(primary_mask(result), header))
         self._send("targets", lambda: targets_to_msg(result, states, labels, header))
         self._publish_label_info(result, labels, header)
         self._send("label_mask", lambda: labels_to_msg(paint_labels(result, labels), header))

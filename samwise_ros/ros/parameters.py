@@ -92,6 +92,9 @@ class NodeParameters:
     overlay_rate: float = _parameter(
         OutputSettings.overlay_rate, "Overlay pictures per second at most; 0: none.",
         limits=(0.0, 1000.0), live=True)
+    empty_masks: bool = _parameter(
+        OutputSettings.empty_masks, "Publish ~/mask for frames without the primary target, too, all "
+        "zero. FoundationPose logs an error for each of those.")
     target_frame: str = _parameter(
         OutputSettings.target_frame, "Frame of reference of the 3D outputs, by tf2; empty: the "
         "camera's.")
@@ -112,7 +115,7 @@ class NodeParameters:
         """Those that concern the outputs of a camera. Raises ConfigError."""
         return OutputSettings(
             target_frame=self.target_frame, rectified=self.rectified, depth_slop=self.depth_slop,
-            predict=self.predict, overlay_rate=self.overlay_rate,
+            predict=self.predict, overlay_rate=self.overlay_rate, empty_masks=self.empty_masks,
             # A recording may be answered faster than a subscriber takes the answers.
             history=self.queue_size if self.process_all else OutputSettings.history,
             thresholds=TrackSettings(

@@ -12,6 +12,7 @@ from samwise_ros.config import build_config
 from samwise_ros.model.checkpoint import load_model
 from samwise_ros.structures import CheckpointError, ConfigError, SamwiseError
 from samwise_ros.training.batches import join_clips
+from samwise_ros.training.calibration import score_by_shift
 from samwise_ros.training.checkpointing import best_weights, read_state
 from samwise_ros.training.config import TrainConfig, load_config
 from samwise_ros.training.export import export_checkpoint, slim_checkpoint
@@ -143,6 +144,26 @@ def test_a_slim_checkpoint_and_an_exported_folder_hold_the_weights(packed: Path,
         for other in (again.model.state_dict(), exported.state_dict()):
             torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-6)
     assert load_heads(again.heads, str(small))
+
+
+def test_the_score_shift_of_a_recipe_is_part_of_the_exported_weights(packed: Path,
+                                                                    tmp_path: Path) -> None:
+    run(trainer(packed, tmp_path / "run", steps=1, score_shift=-1.5))
+    last = tmp_path / "run" / LAST
+    name = "sam.sam_mask_decoder.pred_obj_score_head.layers.2.bias"
+    trained = best_weights(read_state(last))[name]
+    exported = load_model(export_checkpoint(last, tmp_path / "folder", dtype="fp32"), device="cpu")
+    torch.testing.assert_close(exported.state_dict()[name], trained - 1.5)
+
+
+def test_calibration_tells_what_is_called_absent_under_each_shift(packed: Path,
+                                                                  tmp_path: Path) -> None:
+    stage = trainer(packed, tmp_path / "run", steps=1)
+    run(stage)
+    table = dict(score_by_shift(tmp_path / "run" / LAST, stage.batches.packs, 2, 8,
+                                (100.0, -100.0)))
+    assert table[100.0]["absent"].j == 0 and table[-100.0]["absent"].j == 1
+    assert table[-100.0]["colour"].j == 0  # nothing is found any more
 
 
 def test_validation_reports_kinds_beside_chance(packed: Path, tmp_path: Path) -> None:

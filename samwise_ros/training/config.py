@@ -196,6 +196,7 @@ class TrainConfig:
         image_only: Train what comes before the first fusion, with the auxiliary heads alone.
         log_every, save_every, val_every: In optimiser steps; val_every 0: never.
         precision: Lightning precision, "32-true" or "bf16-mixed".
+        score_shift: Added to the object score of exported weights (`training.calibration`).
         tf32: Allow TF32 on Ampere and newer, as the published runs did.
         threads: CPU threads of torch; 0: as torch chooses.
     """
@@ -217,6 +218,7 @@ class TrainConfig:
     save_every: int = 500
     val_every: int = 0
     val_expressions: int = 240
+    score_shift: float = 0.0
     precision: str = "32-true"
     tf32: bool = True
     devices: int = 1

@@ -10,12 +10,15 @@ from torch import Tensor
 
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.checkpoint import build_model, load_strict, save_model, tokenizer_for
+from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.training.checkpointing import best_weights, read_state
 
 
 def export_checkpoint(checkpoint: Path | str, folder: Path | str, *, dtype: str = "fp16",
                       tokenizer: Path | str | None = None, **changes: Any) -> Path:
     """Write the averaged weights (the plain ones where nothing was averaged) as a model folder.
+
+    The recipe's `score_shift` is part of the weights then.
 
     Args:
         checkpoint: Written by `samwise train`.
@@ -31,9 +34,17 @@ def export_checkpoint(checkpoint: Path | str, folder: Path | str, *, dtype: str 
     config = ModelConfig.from_dict(state["model_config"]).replace(**changes)
     model = build_model(config)
     load_strict(model, best_weights(state), str(checkpoint), changes)
+    shift_score(model, state["config"].get("score_shift", 0.0))
     model.tokenizer = tokenizer_for(config, tokenizer)
     stage = state["config"]["name"]
     return save_model(model, folder, dtype=dtype, source=f"samwise train, {stage}")
+
+
+def shift_score(model: SamwiseModel, shift: float) -> None:
+    """Add to the object score logit: below zero, more is called absent."""
+    if shift:
+        with torch.no_grad():
+            model.sam.sam_mask_decoder.pred_obj_score_head.layers[-1].bias += shift
 
 
 def slim_checkpoint(checkpoint: Path | str, out: Path | str) -> Path:

@@ -1,0 +1,64 @@
+"""Where "absent" begins: what a shift of the object score costs and gains on validation clips.
+
+    python -m samwise_ros.training.calibration runs/nano_9_cme/last.pt data/packed/clips_val
+
+Training weighs what is there against what is not by how often each is asked. The table shows other
+weights of the two; the chosen shift goes into the recipe (`score_shift`) and from there into the
+exported weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from samwise_ros.config import ModelConfig
+from samwise_ros.data.packed import PackedClips
+from samwise_ros.model.checkpoint import build_model, load_strict, tokenizer_for
+from samwise_ros.training.checkpointing import best_weights, read_state
+from samwise_ros.training.export import shift_score
+from samwise_ros.training.validation import KindScore, QuickValidation
+
+SHIFTS = (0.0, -0.5, -1.0, -1.5)
+
+
+def score_by_shift(checkpoint: Path, packs: Sequence[PackedClips], frames: int, expressions: int,
+                   shifts: Sequence[float] = SHIFTS) -> Iterator[tuple[float, dict[str, KindScore]]]:
+    """(shift, scores by kind) of a training checkpoint, in stream mode.
+
+    Args:
+        checkpoint: Written by `samwise train`.
+        packs: Validation data.
+        frames: Frames from the start of each clip.
+        expressions: Stop after about this many.
+        shifts: Added to the object score logit.
+    """
+    state = read_state(checkpoint)
+    config = ModelConfig.from_dict(state["model_config"])
+    validation = QuickValidation(list(packs), frames, expressions)
+    for shift in shifts:
+        model = build_model(config)
+        load_strict(model, best_weights(state), str(checkpoint), {})
+        model.tokenizer = tokenizer_for(config, None)
+        shift_score(model, shift)
+        yield shift, validation.score(model.eval())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a row per shift."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("packs", type=PackedClips, nargs="+", help="packed validation clips")
+    parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--expressions", type=int, default=400)
+    options = parser.parse_args(arguments)
+    for shift, scores in score_by_shift(options.checkpoint, options.packs, options.frames,
+                                        options.expressions):
+        row = "  ".join(f"{kind} {score.j:.3f}" for kind, score in scores.items())
+        print(f"{shift:+.2f}  {row}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

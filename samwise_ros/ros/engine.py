@@ -120,3 +120,4 @@ class ModelEngine:
         session.submit("the warm-up target")
         for _ in range(_WARM_UP_FRAMES):
             session.step(np.zeros((*_WARM_UP_SIZE, 3), np.uint8))
+        self.free_memory()  # what loading left behind, which no frame will fill

@@ -12,11 +12,9 @@ from samwise_ros.structures import DataError
 from samwise_ros.training.batches import (
     PackedBatches,
     Vocabulary,
-    draw_expressions,
-    draw_frames,
-    swap_sides,
 )
 from samwise_ros.training.config import DataSetup
+from samwise_ros.training.draws import draw_expressions, draw_frames, swap_sides
 from samwise_ros.training.scene_geometry import displacements, ways_to_middle
 
 EXPRESSIONS = [("the red one", "colour", (1,)), ("the blue one", "colour", (2,)),

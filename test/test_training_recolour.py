@@ -11,15 +11,13 @@ from samwise_ros.sim.assets import COLOURS
 from samwise_ros.sim.content import HELD_OUT_PAIRS
 from samwise_ros.training.auxiliary import AuxiliaryHeads
 from samwise_ros.training.batches import (
-    REMINDERS,
     SURE,
     GivenMemory,
     PackedBatches,
     Vocabulary,
-    draw_misled,
-    draw_reminded,
 )
 from samwise_ros.training.config import DataSetup
+from samwise_ros.training.draws import REMINDERS, draw_misled, draw_reminded
 from samwise_ros.training.recolour import (
     FREE,
     LOOK_ALIKES,

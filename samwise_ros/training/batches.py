@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +15,15 @@ from samwise_ros.data.transforms import normalise, normalise_caption
 from samwise_ros.sim.content import HELD_OUT_PAIRS
 from samwise_ros.structures import DataError
 from samwise_ros.training.config import DataSetup
+from samwise_ros.training.draws import (
+    REMINDERS,
+    SIDES,
+    draw_expressions,
+    draw_frames,
+    draw_misled,
+    draw_reminded,
+    swap_sides,
+)
 from samwise_ros.training.recolour import (
     PALETTE,
     ClipContent,
@@ -26,16 +34,8 @@ from samwise_ros.training.recolour import (
 
 STILL = "still"
 NO_COLOUR = -100  # what torch's cross-entropy ignores
-MIN_VISIBLE = 12  # pixels at the packed size; fewer are neither visible nor absent
 
 SURE = 10.0  # logit of a given mask, and minus it outside
-
-# Sentences that tell nothing, for rows that have to look into their memory.
-REMINDERS = ("it", "that one", "the same one", "the same object", "the same thing as before",
-             "the one from before", "keep following it", "stay with it")
-
-_SIDES = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
-_SIDE_WORDS = re.compile(r"\b(leftmost|rightmost|left|right)\b")
 
 
 @dataclass(frozen=True)
@@ -139,11 +139,6 @@ class TrainBatch:
                           self.masks.to(device), labels, self.kinds, self.valid, given)
 
 
-def swap_sides(text: str) -> str:
-    """The sentence that is true of the mirrored picture."""
-    return _SIDE_WORDS.sub(lambda match: _SIDES[match.group()], text)
-
-
 class PackedBatches:
     """Draws batches from packed simulated clips; a still is a clip in which nothing moves.
 
@@ -172,7 +167,7 @@ class PackedBatches:
             (self.classes.index(name) + 1, self.colours.index(colour) + 1)
             for colour, name in HELD_OUT_PAIRS if name in self.classes and colour in self.colours))
         tags = {tag for entry in facts for tag in entry.get("tags", ())}
-        self.tags = sorted(tags | {_SIDES.get(tag, tag) for tag in tags})
+        self.tags = sorted(tags | {SIDES.get(tag, tag) for tag in tags})
 
     def __len__(self) -> int:
         return len(self._index)
@@ -256,74 +251,9 @@ class PackedBatches:
         tags = torch.zeros(1, len(facts) + 1, len(self.tags))
         for row, entry in enumerate(facts, start=1):
             for tag in entry.get("tags", ()):
-                tags[0, row, self.tags.index(_SIDES.get(tag, tag) if flipped else tag)] = 1
+                tags[0, row, self.tags.index(SIDES.get(tag, tag) if flipped else tag)] = 1
         return SceneLabels(torch.from_numpy(numbers)[None], torch.tensor([classes]),
                            torch.tensor([colours]), tags)
-
-
-def draw_frames(length: int, frames: int, max_stride: int, rng: np.random.Generator) -> np.ndarray:
-    """Indices of T equally spaced frames, 1..max_stride apart as far as the clip allows.
-
-    A still is repeated.
-    """
-    if length == 1:
-        return np.zeros(frames, dtype=int)
-    limit = max_stride if frames == 1 else min(max_stride, (length - 1) // (frames - 1))
-    stride = int(rng.integers(1, max(1, limit) + 1))
-    start = int(rng.integers(0, length - (frames - 1) * stride))
-    return start + stride * np.arange(frames)
-
-
-def draw_expressions(expressions: Sequence[tuple[str, str | None, tuple[int, ...]]], count: int,
-                     kind_weights: Mapping[str, float], rng: np.random.Generator,
-                     ) -> list[tuple[str, str | None, tuple[int, ...]]]:
-    """`count` different expressions; a kind's weight is shared by its expressions in the clip.
-
-    Kinds that `kind_weights` does not name weigh 1 (all do when it is empty). A clip with fewer
-    usable expressions gives some twice.
-    """
-    kinds = [kind for _, kind, _ in expressions]
-    weights = np.array([kind_weights.get(str(kind), 1.0 if not kind_weights else 0.0)
-                        / kinds.count(kind) for kind in kinds])
-    usable = np.flatnonzero(weights > 0)
-    if usable.size == 0:
-        usable, weights = np.arange(len(expressions)), np.ones(len(expressions))
-    share = weights[usable] / weights[usable].sum()
-    order = list(rng.choice(usable, min(count, usable.size), replace=False, p=share))
-    order += list(rng.choice(usable, count - len(order), p=share))
-    return [expressions[int(i)] for i in order]
-
-
-def draw_reminded(masks: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Rows that learn from their memory alone: bool [N], a share of those with a past to remember.
-
-    Args:
-        masks: bool [N, T, H, W].
-    """
-    seen = (masks[:, :-1].sum((2, 3)) >= MIN_VISIBLE).any(1)
-    return seen & (rng.random(len(masks)) < share)
-
-
-def draw_misled(masks: np.ndarray, numbers: np.ndarray, share: float,
-                rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that remember another object than the one that is meant, as after locking on to it.
-
-    Args:
-        masks: bool [N, T, H, W], the answers. numbers: uint8 [T, H, W], 1-based objects.
-        share: Of the rows whose target is in view on the last frame, while another object was
-            before.
-
-    Returns:
-        bool [N], and bool [N, T, H, W] the masks of the other object.
-    """
-    rows, others = np.zeros(len(masks), bool), np.zeros_like(masks)
-    seen = [number for number in np.unique(numbers) if number > 0
-            and ((numbers[:-1] == number).sum((1, 2)) >= MIN_VISIBLE).any()]
-    for row, mask in enumerate(masks):
-        free = [number for number in seen if not mask[numbers == number].any()]
-        if free and mask[-1].sum() >= MIN_VISIBLE and rng.random() < share:
-            rows[row], others[row] = True, numbers == rng.choice(free)
-    return rows, others
 
 
 def join_clips(clips: Sequence[TrainBatch]) -> TrainBatch:

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from samwise_ros.model.samwise import ClipOutput, SamwiseModel
 from samwise_ros.model.text_encoder import Tokens
 from samwise_ros.training.auxiliary import AuxiliaryHeads
-from samwise_ros.training.batches import MIN_VISIBLE, TrainBatch
+from samwise_ros.training.batches import TrainBatch
 from samwise_ros.training.cme_labels import cme_loss
 from samwise_ros.training.config import TrainConfig
+from samwise_ros.training.draws import MIN_VISIBLE
 from samwise_ros.training.losses import (
     dice_loss,
     fit_logits,

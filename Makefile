@@ -89,8 +89,11 @@ nano: setup
 	$(PACK) data/packed/clips_val data/clips_val
 	for stage in $(NANO_STAGES); do \
 	  resume=; test ! -f runs/nano_$$stage/last.pt || resume=--resume; \
-	  $(SAMWISE) train config/train/nano_$$stage.yaml $$resume --export runs/nano; \
+	  $(SAMWISE) train config/train/nano_$$stage.yaml $$resume; \
 	done
+	# shipped with the CME switched off: docs/nano.md, The CME probe
+	$(VENV)/bin/python -c "from samwise_ros.training.export import export_checkpoint as export; \
+	  export('runs/nano_9_cme/last.pt', 'runs/nano', cme={'enabled': False})"
 
 clean:
 	rm -rf demo_out build install log .pytest_cache .ruff_cache

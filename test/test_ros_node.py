@@ -1,7 +1,10 @@
 """The node over real DDS, in its own process, around a stand-in for the model."""
 
+import os
 import re
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
 
-from ros_processes import Client, frame_with_square, mask_array
+from ros_processes import Client, frame_with_square, mask_array, new_domain
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -286,3 +289,54 @@ def test_ctrl_c_ends_the_node_cleanly_while_a_frame_is_in_work(standin):
     client.spin(0.2)
     assert process.interrupt() == 0
     assert "Traceback" not in process.text
+
+
+LET_GO = """
+import gc, threading, weakref
+import rclpy
+from rclpy.executors import MultiThreadedExecutor
+from ros_processes import frame_with_square
+from ros_standin_node import RedEngine
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from samwise_ros.ros.conversions import rgb_to_msg
+from samwise_ros.ros.node import SamwiseNode
+
+held = weakref.WeakSet()
+
+class Engine(RedEngine):
+    def new_session(self):
+        session = super().new_session()
+        held.add(session)
+        return session
+
+rclpy.init()
+node, other = SamwiseNode(Engine), rclpy.create_node("other")
+executor = MultiThreadedExecutor(2)
+executor.add_node(node)
+threading.Thread(target=executor.spin, daemon=True).start()
+node.trigger_configure(), node.trigger_activate()
+answered = threading.Event()
+node.streams[""].add_listener(lambda result, states: answered.set())
+images = other.create_publisher(Image, "image", 1)
+node.streams[""].submit("the red square")
+for _ in range(200):
+    header = Header(stamp=other.get_clock().now().to_msg(), frame_id="camera")
+    images.publish(rgb_to_msg(frame_with_square(), header))
+    if answered.wait(0.1):
+        break
+print("answered", answered.is_set(), "held", len(held))
+node.trigger_deactivate(), node.trigger_cleanup()
+gc.collect()
+print("held", len(held), flush=True)
+import os; os._exit(0)
+"""
+
+
+def test_cleanup_lets_go_of_every_session_and_so_of_the_model():
+    run = subprocess.run(
+        [sys.executable, "-c", LET_GO], check=False, capture_output=True, text=True, timeout=90,
+        env=os.environ | {"ROS_DOMAIN_ID": str(new_domain()), "PYTHONPATH": os.pathsep.join(
+            [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])})
+    assert "answered True held 1" in run.stdout, run.stdout + run.stderr
+    assert run.stdout.rstrip().endswith("held 0"), run.stdout

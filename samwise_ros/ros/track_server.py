@@ -7,6 +7,7 @@ cancelled, is dropped.
 """
 
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -54,7 +55,8 @@ class TrackServer:
         self._lock = threading.Lock()
         self._running: dict[bytes, _Running] = {}
         self._ending: dict[bytes, _Running] = {}
-        self._heard: CameraStream | None = None  # whose numbers these are
+        # Whose numbers these are. Weak: a stream that is gone would keep its model in memory.
+        self._heard: Callable[[], CameraStream | None] = lambda: None
         self._settled = 0  # commands up to this number have been carried out
         self._accepted = 0  # the newest command at the end of the last frame
         self._server = ActionServer(
@@ -71,8 +73,8 @@ class TrackServer:
               states: Mapping[str, TrackState]) -> None:
         """Take in an answered frame."""
         with self._lock:
-            if stream is not self._heard:
-                self._heard, self._accepted = stream, 0
+            if stream is not self._heard():
+                self._heard, self._accepted = weakref.ref(stream), 0
             self._settled, self._accepted = self._accepted, stream.command
             for running in list(self._running.values()):
                 if running.stream is not stream:

@@ -33,7 +33,7 @@ def standin(tmp_path: Path) -> Iterator[object]:
 
     scene = StandIn(tmp_path)
     yield scene
-    scene.close()
+    scene.leave()
 
 
 @pytest.fixture

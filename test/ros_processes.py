@@ -36,7 +36,7 @@ from samwise_ros.ros.lifecycle import LifecycleClient
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # don't meet real robots
 _domains = itertools.count(os.getpid())
-_locks: list[int] = []  # held until this process ends
+_locks: dict[int, int] = {}  # by domain, held until it is left or this process ends
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PROFILE_VARIABLE = ("FASTRTPS" if os.environ.get("ROS_DISTRO") == "humble" else "FASTDDS"
@@ -56,9 +56,14 @@ def new_domain() -> int:
         except BlockingIOError:
             os.close(lock)
             continue
-        _locks.append(lock)
+        _locks[domain] = lock
         return domain
     raise AssertionError("all ROS domains from 1 to 100 are in use on this machine")
+
+
+def leave_domain(domain: int) -> None:
+    """Let others use a domain of `new_domain` in which nothing runs any more."""
+    os.close(_locks.pop(domain))
 
 
 def touched_memory(size: int) -> mmap.mmap:
@@ -345,6 +350,11 @@ class StandIn:
         """End everything."""
         while self._opened:
             self._opened.pop()()
+
+    def leave(self) -> None:
+        """End everything, for good: the domain is free for others."""
+        self.close()
+        leave_domain(self.domain)
 
 
 def frame_with_square(height: int = 240, width: int = 321) -> np.ndarray:

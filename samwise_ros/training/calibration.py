@@ -15,9 +15,8 @@ from pathlib import Path
 
 from samwise_ros.config import ModelConfig
 from samwise_ros.data.packed import PackedClips
-from samwise_ros.model.checkpoint import build_model, load_strict, tokenizer_for
-from samwise_ros.training.checkpointing import best_weights, read_state
-from samwise_ros.training.export import shift_score
+from samwise_ros.training.checkpointing import read_state
+from samwise_ros.training.export import shift_score, trained_model
 from samwise_ros.training.validation import KindScore, QuickValidation
 
 SHIFTS = (0.0, -0.5, -1.0, -1.5)
@@ -38,9 +37,7 @@ def score_by_shift(checkpoint: Path, packs: Sequence[PackedClips], frames: int, 
     config = ModelConfig.from_dict(state["model_config"])
     validation = QuickValidation(list(packs), frames, expressions)
     for shift in shifts:
-        model = build_model(config)
-        load_strict(model, best_weights(state), str(checkpoint), {})
-        model.tokenizer = tokenizer_for(config, None)
+        model = trained_model(state, str(checkpoint), config, {})
         shift_score(model, shift)
         yield shift, validation.score(model.eval())
 

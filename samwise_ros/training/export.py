@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,27 @@ def export_checkpoint(checkpoint: Path | str, folder: Path | str, *, dtype: str 
     """
     state = read_state(Path(checkpoint))
     config = ModelConfig.from_dict(state["model_config"]).replace(**changes)
-    model = build_model(config)
-    load_strict(model, best_weights(state), str(checkpoint), changes)
+    model = trained_model(state, str(checkpoint), config, changes, tokenizer)
     shift_score(model, state["config"].get("score_shift", 0.0))
-    model.tokenizer = tokenizer_for(config, tokenizer)
     stage = state["config"]["name"]
     return save_model(model, folder, dtype=dtype, source=f"samwise train, {stage}")
+
+
+def trained_model(state: dict[str, Any], source: str, config: ModelConfig,
+                  changes: Mapping[str, Any], tokenizer: Path | str | None = None) -> SamwiseModel:
+    """The network of a training checkpoint with the weights to ship and its tokeniser.
+
+    Args:
+        state: From `read_state`. source: Names it in messages.
+        config: Of the network, with its `changes`.
+        tokenizer: Folder of the tokeniser; default: the packaged one.
+
+    Raises CheckpointError for weights that do not fit.
+    """
+    model = build_model(config)
+    load_strict(model, best_weights(state), source, changes)
+    model.tokenizer = tokenizer_for(config, tokenizer)
+    return model
 
 
 def shift_score(model: SamwiseModel, shift: float) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidHandle
-from rclpy.executors import MultiThreadedExecutor
+from samwise_ros.ros.executor import PatientExecutor
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 
@@ -169,7 +169,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
 
 def run(node: SamwiseNode) -> None:
     """Spin until shut down. Two threads: one may be busy with a transition."""
-    executor = MultiThreadedExecutor(num_threads=2)
+    executor = PatientExecutor(num_threads=2)
     executor.add_node(node)
     try:
         with until_shutdown():

@@ -294,12 +294,12 @@ def test_ctrl_c_ends_the_node_cleanly_while_a_frame_is_in_work(standin):
 LET_GO = """
 import gc, threading, time, weakref
 import rclpy
-from rclpy.executors import MultiThreadedExecutor
 from ros_processes import frame_with_square
 from ros_standin_node import RedEngine
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from samwise_ros.ros.conversions import rgb_to_msg
+from samwise_ros.ros.executor import PatientExecutor
 from samwise_ros.ros.node import SamwiseNode
 
 held = weakref.WeakSet()
@@ -312,7 +312,7 @@ class Engine(RedEngine):
 
 rclpy.init()
 node, other = SamwiseNode(Engine), rclpy.create_node("other")
-executor = MultiThreadedExecutor(2)
+executor = PatientExecutor(2)
 executor.add_node(node)
 threading.Thread(target=executor.spin, daemon=True).start()
 node.trigger_configure(), node.trigger_activate()

@@ -91,7 +91,12 @@ class CommandingClient(Node):
 
 
 class DemoClient(CommandingClient):
-    """Has one sentence answered on every frame of a video."""
+    """Has one sentence answered on every frame of a video.
+
+    Attributes:
+        answers: What was received, in order.
+        images_seen: How many images the camera sent.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +104,7 @@ class DemoClient(CommandingClient):
         self._images: dict[int, Image] = {}
         self._image_order: deque[int] = deque()
         self._last_image = time.monotonic()
-        self._images_seen = 0
+        self.images_seen = 0
         self.create_subscription(Image, f"{TARGET}/mask", self._on_mask, QOS)
 
     def ask(self, text: str, timeout: float) -> None:
@@ -111,13 +116,13 @@ class DemoClient(CommandingClient):
     def watch(self, timeout: float) -> None:
         """Receive until the camera has been silent for a while."""
         self.create_subscription(Image, "image", self._on_image, QOS)
-        self.wait(lambda: self._images_seen > 0, timeout, "no image came from the camera")
+        self.wait(lambda: self.images_seen > 0, timeout, "no image came from the camera")
         self.wait(lambda: time.monotonic() - self._last_image > _IDLE, timeout,
                   "the camera does not come to an end")
 
     def _on_image(self, image: Image) -> None:
         self._last_image = time.monotonic()
-        self._images_seen += 1
+        self.images_seen += 1
         stamp = stamp_of(image.header)
         self._images[stamp] = image
         self._image_order.append(stamp)
@@ -150,15 +155,24 @@ def latency_report(latencies: Sequence[float]) -> dict[str, float]:
     return {"latency_ms_p50": round(float(p50), 2), "latency_ms_p95": round(float(p95), 2)}
 
 
-def summarise(answers: Sequence[Answer], drops: int) -> dict[str, float | int | None]:
-    """Figures of the report. Raises DemoError when nothing was answered."""
+def summarise(answers: Sequence[Answer], images: int) -> dict[str, float | int | None]:
+    """Figures of the report.
+
+    Args:
+        answers: What was received.
+        images: How many the camera sent. What the node counts as dropped would miss those that the
+            middleware replaced by newer ones while the node was too busy to fetch them.
+
+    Raises:
+        DemoError: Nothing was answered.
+    """
     if not answers:
         raise DemoError("no mask was received")
     return {
         "frames": len(answers),
         "jf": None,  # the video has no ground truth
         **latency_report([answer.latency for answer in answers]),
-        "drops": drops,
+        "drops": images - len(answers),
         "frames_with_mask": sum(bool(answer.mask.any()) for answer in answers),
     }
 
@@ -194,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         client.ask(options.expression, options.timeout)
         client.watch(options.timeout)
         health = client.fresh_health(options.timeout)
-        report = summarise(client.answers, int(health["dropped"])) | {"model": health["model"]}
+        report = summarise(client.answers, client.images_seen) | {"model": health["model"]}
         write_pictures(client.answers, options.expression, options.rate, options.out)
         (options.out / "client.json").write_text(json.dumps(report))
     except SamwiseError as error:

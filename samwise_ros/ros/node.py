@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidHandle
-from samwise_ros.ros.executor import PatientExecutor
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 
@@ -23,6 +22,7 @@ from samwise_ros.ros.command_input import CommandInput
 from samwise_ros.ros.command_server import CommandServer
 from samwise_ros.ros.conversions import missing_messages
 from samwise_ros.ros.engine import Engine, ModelEngine
+from samwise_ros.ros.executor import PatientExecutor
 from samwise_ros.ros.health import HealthReporter
 from samwise_ros.ros.parameter_server import declare_parameters, read_parameters
 from samwise_ros.ros.parameters import NodeParameters

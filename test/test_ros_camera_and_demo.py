@@ -16,7 +16,8 @@ from sensor_msgs.msg import Image
 
 from samwise_ros.ros import demo
 from samwise_ros.ros.camera import CameraParameters
-from samwise_ros.ros.demo_client import Answer, DemoError, summarise
+from samwise_ros.ros.client import DemoError
+from samwise_ros.ros.demo_client import Answer, summarise
 from samwise_ros.ros.demo_video import demo_frames
 from samwise_ros.ros.image_codec import image_to_rgb
 from samwise_ros.ros.process_group import ProcessGroup

@@ -14,7 +14,7 @@ from ros_processes import Client, RosProcess, new_domain
 from sensor_msgs.msg import CameraInfo, Image
 
 from samwise_ros.ros import demo
-from samwise_ros.ros.demo_client import mono_to_array, stamp_of
+from samwise_ros.ros.client import mono_to_array, stamp_of
 from samwise_ros.ros.demo_judge import Question, judge, question_report
 from samwise_ros.ros.image_codec import image_to_rgb
 from samwise_ros.sim.demo_scene import choose_expressions, choose_scene, demo_plan

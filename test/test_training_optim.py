@@ -1,11 +1,13 @@
 """What is trained, how fast, and how weights are averaged."""
 
 import pytest
-from model_builders import MICRO
+import torch
+from model_builders import MICRO, make_model, pixels_of
 from torch import nn
 
 from samwise_ros.config import model_config
 from samwise_ros.model.checkpoint import build_model
+from samwise_ros.model.text_encoder import Tokens
 from samwise_ros.structures import ConfigError
 from samwise_ros.training.config import OptimSetup
 from samwise_ros.training.optim import (
@@ -47,6 +49,21 @@ def test_frozen_parts_are_taken_out_of_the_trained_set() -> None:
     freeze_rest(model, "cme")
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
     assert trained and all(name.startswith("conditional_memory_encoder") for name in trained)
+
+
+@torch.no_grad()
+def test_training_the_memory_leaves_the_pass_without_memory_as_it_is() -> None:
+    model = make_model(MICRO)
+    ids = torch.tensor([[0, 30, 40, 2]])
+    tokens = Tokens(ids, torch.ones_like(ids, dtype=torch.bool))
+    pixels = pixels_of(MICRO, 3)
+    before = model(pixels, tokens, causal=True, run_cme=False).low_res
+    freeze_rest(model, "memory")
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.mul_(1.5)
+    after = model(pixels, tokens, causal=True, run_cme=False).low_res
+    assert torch.equal(before[:, 0], after[:, 0]) and not torch.allclose(before[:, 1], after[:, 1])
 
 
 def test_nothing_left_to_train_is_an_error() -> None:

@@ -17,7 +17,7 @@ from samwise_ros.training.batches import (
     Vocabulary,
 )
 from samwise_ros.training.config import DataSetup
-from samwise_ros.training.draws import REMINDERS, draw_misled, draw_reminded
+from samwise_ros.training.draws import REMINDERS, draw_misled, draw_reminded, draw_reminders
 from samwise_ros.training.recolour import (
     FREE,
     LOOK_ALIKES,
@@ -124,6 +124,18 @@ def test_reminded_rows_have_a_past_and_a_sentence_that_tells_nothing(tmp_path) -
     assert torch.equal(batch.given.masks, batch.masks)
     for text, row in zip(batch.expressions, batch.given.rows, strict=True):
         assert (text in REMINDERS) == bool(row)
+
+
+def test_distracted_rows_are_asked_for_something_else() -> None:
+    masks = np.zeros((4, 2, 8, 8), bool)
+    masks[0, :, :4], masks[1, :, 4:], masks[2, :, 2:6] = True, True, True  # row 3: absent
+    texts, rows = ["top", "bottom", "middle", "none"], np.array([True, False, True, False])
+    for seed in range(20):
+        drawn = draw_reminders(texts, masks, rows, 1.0, np.random.default_rng(seed))
+        assert drawn[0] == "bottom" and drawn[1] == "bottom" and drawn[3] == "none"
+        assert drawn[2] in REMINDERS  # the middle lies on both
+    plain = draw_reminders(texts, masks, rows, 0.0, np.random.default_rng(0))
+    assert plain[0] in REMINDERS and plain[1] == "bottom"
 
 
 def test_misled_rows_keep_their_sentence_and_remember_something_else() -> None:

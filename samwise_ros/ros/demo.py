@@ -119,7 +119,7 @@ def run_video(options: argparse.Namespace) -> dict:
 
 
 def _start_node(group: ProcessGroup, parameters: list[str]) -> None:
-    # Reliable, so that not even the first image is lost: see QOS in demo_client.
+    # Reliable, so that not even the first image is lost: see QOS in client.py.
     group.start("node", "samwise_ros.ros.node", "--ros-args", "-r", "image:=/camera/image_raw",
                 "-p", "image_qos:=reliable", *parameters)
 

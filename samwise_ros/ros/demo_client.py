@@ -7,36 +7,31 @@ import argparse
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from rclpy.time import Time
 from sensor_msgs.msg import Image
-from std_msgs.msg import Header, String
 
+from samwise_ros.ros.client import (
+    QOS,
+    TARGET,
+    CommandingClient,
+    DemoError,
+    latency_report,
+    mono_to_array,
+    run_client,
+    stamp_of,
+)
 from samwise_ros.ros.image_codec import image_to_rgb
 from samwise_ros.ros.lifecycle import LifecycleClient
 from samwise_ros.streaming.video_io import ContactSheet, VideoWriter, paint_masks, write_png
-from samwise_ros.structures import SamwiseError
 
-TARGET = "/samwise"
-# Reliable: what a camera sends after it has found a subscriber is sent again until it arrives,
-# even if the subscriber has yet to find the camera. Best effort loses the first images then.
-QOS = QoSProfile(depth=10)
 _KEPT_IMAGES = 60  # that wait for their mask
 _KEPT_PAIRS = 400  # for the overlay; 0.5 GB of 854x480
 _IDLE = 3.0  # seconds without an image that mean the camera has finished
-
-
-class DemoError(SamwiseError):
-    """The demo did not get what it waited for."""
 
 
 @dataclass(frozen=True)
@@ -46,48 +41,6 @@ class Answer:
     latency: float
     rgb: np.ndarray | None
     mask: np.ndarray
-
-
-class CommandingClient(Node):
-    """Gives commands to the node and listens to its diagnostics.
-
-    Attributes:
-        health: The node's newest diagnostics by key.
-        health_stamp: When they were sent [ns].
-    """
-
-    def __init__(self) -> None:
-        super().__init__("demo_client")
-        self.health: dict[str, str] = {}
-        self.health_stamp = 0
-        self._command = self.create_publisher(String, "command", 10)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-
-    def command(self, text: str, timeout: float) -> None:
-        """Publish a command once the node listens. Raises DemoError when it does not."""
-        self.wait(lambda: self._command.get_subscription_count() > 0, timeout,
-                  "nobody listens to commands")
-        self._command.publish(String(data=text))
-
-    def fresh_health(self, timeout: float) -> dict[str, str]:
-        """Diagnostics sent from now on. Raises DemoError when none come."""
-        now = self.get_clock().now().nanoseconds
-        self.wait(lambda: self.health_stamp > now, timeout, "the node's diagnostics do not come")
-        return self.health
-
-    def wait(self, condition: Callable[[], bool], timeout: float, otherwise: str) -> None:
-        """Spin until the condition holds. Raises DemoError after `timeout` seconds."""
-        deadline = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > deadline:
-                raise DemoError(f"{otherwise} (waited {timeout:.0f} s)")
-            rclpy.spin_once(self, timeout_sec=0.1)
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name.startswith(f"{TARGET}:"):
-                self.health = {item.key: item.value for item in status.values}
-                self.health_stamp = stamp_of(message.header)
 
 
 class DemoClient(CommandingClient):
@@ -139,22 +92,6 @@ class DemoClient(CommandingClient):
             latency, None if image is None else image_to_rgb(image), mono_to_array(message)))
 
 
-def stamp_of(header: Header) -> int:
-    """A header's stamp in nanoseconds."""
-    return Time.from_msg(header.stamp).nanoseconds
-
-
-def mono_to_array(message: Image) -> np.ndarray:
-    """Our own mono8 images (rows without padding) -> uint8 [H, W]."""
-    return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width)
-
-
-def latency_report(latencies: Sequence[float]) -> dict[str, float]:
-    """Median and 95th percentile of seconds, as milliseconds under the report's names."""
-    p50, p95 = np.percentile(np.asarray(latencies) * 1e3, (50, 95))
-    return {"latency_ms_p50": round(float(p50), 2), "latency_ms_p95": round(float(p95), 2)}
-
-
 def summarise(answers: Sequence[Answer], images: int) -> dict[str, float | int | None]:
     """Figures of the report.
 
@@ -198,26 +135,21 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _run(client: DemoClient, options: argparse.Namespace) -> None:
+    LifecycleClient(client, TARGET).run("up", options.timeout)
+    client.ask(options.expression, options.timeout)
+    client.watch(options.timeout)
+    health = client.fresh_health(options.timeout)
+    report = summarise(client.answers, client.images_seen) | {"model": health["model"]}
+    write_pictures(client.answers, options.expression, options.rate, options.out)
+    (options.out / "client.json").write_text(json.dumps(report))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Bring the node up, command, receive, write `client.json` and pictures; 1 on failure."""
     options = _options(arguments)
-    rclpy.init(args=["--ros-args", "-r", "image:=/camera/image_raw"])
-    client = DemoClient()
-    try:
-        LifecycleClient(client, TARGET).run("up", options.timeout)
-        client.ask(options.expression, options.timeout)
-        client.watch(options.timeout)
-        health = client.fresh_health(options.timeout)
-        report = summarise(client.answers, client.images_seen) | {"model": health["model"]}
-        write_pictures(client.answers, options.expression, options.rate, options.out)
-        (options.out / "client.json").write_text(json.dumps(report))
-    except SamwiseError as error:
-        print(f"demo client: {error}")
-        return 1
-    finally:
-        client.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run_client("demo client", DemoClient, lambda client: _run(client, options),
+                      ["image:=/camera/image_raw"])
 
 
 if __name__ == "__main__":

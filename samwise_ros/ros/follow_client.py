@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from samwise_ros.evaluation.metrics import region_similarity
-from samwise_ros.ros.demo_client import mono_to_array
+from samwise_ros.ros.client import TARGET, mono_to_array
 from samwise_ros.ros.depth_sync import StampedBuffer
 from samwise_ros.ros.image_codec import image_to_rgb
 from samwise_ros.sim.assets import COLOURS
@@ -29,7 +29,6 @@ from samwise_ros.sim.follow_scene import follow_scene, object_names, radius
 from samwise_ros.streaming.video_io import ContactSheet, VideoWriter, paint_masks, write_png
 from samwise_ros.structures import SamwiseError
 
-TARGET = "/samwise"
 _SETTLE = 0.5  # share of a phase after which the distance is judged
 _STANDSTILL = 3.0  # simulated seconds that are watched after "stop"
 _MAP = ((-2.0, 2.4), (-1.8, 3.2))  # [m] x and y of the drawn floor

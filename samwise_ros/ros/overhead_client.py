@@ -14,6 +14,7 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
+from samwise_ros.ros.client import run_client
 from samwise_ros.ros.conversions import TargetArray
 from samwise_ros.structures import SamwiseError
 
@@ -43,7 +44,7 @@ class OverheadClient(Node):
         deadline = time.monotonic() + _TIMEOUT
         while not self._camera.get_subscription_count():
             if time.monotonic() > deadline:
-                raise SamwiseError("overhead: the node does not find the camera")
+                raise SamwiseError("the node does not find the camera")
             rclpy.spin_once(self, timeout_sec=0.05)
 
     def ask(self, image: Image) -> None:
@@ -54,7 +55,7 @@ class OverheadClient(Node):
         while self._answered != image.header.stamp:
             if time.monotonic() > deadline:
                 raise SamwiseError(
-                    f"overhead: no answer to a {image.encoding} image in {_TIMEOUT:.0f} s")
+                    f"no answer to a {image.encoding} image in {_TIMEOUT:.0f} s")
             rclpy.spin_once(self, timeout_sec=0.05)
         self._rest(time.monotonic() + _PAUSE)
 
@@ -76,6 +77,14 @@ def noise(encoding: str, size: tuple[int, int]) -> Image:
     return image
 
 
+def _run(client: OverheadClient, options: argparse.Namespace) -> None:
+    client.wait_for_node()
+    for encoding in options.encodings:
+        image = noise(encoding, tuple(options.size))
+        for _ in range(options.frames):
+            client.ask(image)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Send all images; 1 when one was not answered."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -84,21 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, nargs=2, required=True, metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("encodings", nargs="+", choices=BYTES_PER_PIXEL)
     options = parser.parse_args(arguments)
-    rclpy.init(args=[])
-    client = OverheadClient(options.name)
-    try:
-        client.wait_for_node()
-        for encoding in options.encodings:
-            image = noise(encoding, tuple(options.size))
-            for _ in range(options.frames):
-                client.ask(image)
-    except SamwiseError as error:
-        print(error)
-        return 1
-    finally:
-        client.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run_client("overhead", lambda: OverheadClient(options.name),
+                      lambda client: _run(client, options))
 
 
 if __name__ == "__main__":

@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import rclpy
 from sensor_msgs.msg import Image
 
-from samwise_ros.ros.conversions import TargetArray
-from samwise_ros.ros.demo_client import (
+from samwise_ros.ros.client import (
     QOS,
     TARGET,
     CommandingClient,
     latency_report,
     mono_to_array,
+    run_client,
     stamp_of,
 )
+from samwise_ros.ros.conversions import TargetArray
 from samwise_ros.ros.demo_judge import (
     JudgedFrame,
     Question,
@@ -35,7 +35,6 @@ from samwise_ros.ros.demo_judge import (
 )
 from samwise_ros.ros.image_codec import image_to_rgb
 from samwise_ros.ros.lifecycle import LifecycleClient
-from samwise_ros.structures import SamwiseError
 
 _KEPT_STAMPS = 60  # frames of which a part is still to come
 
@@ -140,27 +139,21 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _run(client: SimDemoClient, options: argparse.Namespace) -> None:
+    questions = [Question(**item) for item in json.loads(options.questions.read_text())]
+    LifecycleClient(client, TARGET).run("up", options.timeout)
+    frames = [client.ask(question, options.frames, options.timeout) for question in questions]
+    report = summarise(questions, frames, client.fresh_health(options.timeout))
+    write_overlay(options.out / "overlay.mp4", questions, frames, options.rate)
+    write_sheet(options.out / "contact_sheet.png", questions, frames)
+    (options.out / "client.json").write_text(json.dumps(report))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Bring the node up, command, receive, write `client.json` and pictures; 1 on failure."""
     options = _options(arguments)
-    questions = [Question(**item) for item in json.loads(options.questions.read_text())]
-    rclpy.init(args=["--ros-args", "-r", "image:=/camera/image_raw",
-                     "-r", "instance:=/camera/instance"])
-    client = SimDemoClient()
-    try:
-        LifecycleClient(client, TARGET).run("up", options.timeout)
-        frames = [client.ask(question, options.frames, options.timeout) for question in questions]
-        report = summarise(questions, frames, client.fresh_health(options.timeout))
-        write_overlay(options.out / "overlay.mp4", questions, frames, options.rate)
-        write_sheet(options.out / "contact_sheet.png", questions, frames)
-        (options.out / "client.json").write_text(json.dumps(report))
-    except SamwiseError as error:
-        print(f"demo client: {error}")
-        return 1
-    finally:
-        client.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run_client("demo client", SimDemoClient, lambda client: _run(client, options),
+                      ["image:=/camera/image_raw", "instance:=/camera/instance"])
 
 
 if __name__ == "__main__":

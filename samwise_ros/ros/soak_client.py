@@ -16,7 +16,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CompressedImage, Image
 
-from samwise_ros.ros.demo_client import QOS, TARGET, CommandingClient, stamp_of
+from samwise_ros.ros.client import QOS, TARGET, CommandingClient, run_client, stamp_of
 from samwise_ros.ros.lifecycle import LifecycleClient
 from samwise_ros.ros.soak_report import (
     Sample,
@@ -25,7 +25,6 @@ from samwise_ros.ros.soak_report import (
     percentiles_ms,
     summarise,
 )
-from samwise_ros.structures import SamwiseError
 
 _ROUND_TRIPS = (("deactivate", "activate"), ("deactivate", "cleanup", "configure", "activate"))
 
@@ -182,25 +181,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _run(client: SoakClient, options: argparse.Namespace) -> None:
+    commands = json.loads(options.commands.read_text())
+    client.lifecycle.run("up", options.timeout)
+    samples = Soak(client, options, commands).run()
+    report = {"model": client.health["model"]} | summarise(samples)
+    (options.out / "client.json").write_text(json.dumps(report))
+    draw(samples, options.out / "soak.png")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Bring the node up, run, write `client.json`, `soak.csv` and `soak.png`; 1 on failure."""
     options = _options(arguments)
-    commands = json.loads(options.commands.read_text())
-    rclpy.init()
-    client = SoakClient()
-    try:
-        client.lifecycle.run("up", options.timeout)
-        samples = Soak(client, options, commands).run()
-        report = {"model": client.health["model"]} | summarise(samples)
-        (options.out / "client.json").write_text(json.dumps(report))
-        draw(samples, options.out / "soak.png")
-    except (SamwiseError, OSError) as error:
-        print(f"soak client: {error}")
-        return 1
-    finally:
-        client.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run_client("soak client", SoakClient, lambda client: _run(client, options))
 
 
 if __name__ == "__main__":

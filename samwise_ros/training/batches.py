@@ -16,12 +16,12 @@ from samwise_ros.sim.content import HELD_OUT_PAIRS
 from samwise_ros.structures import DataError
 from samwise_ros.training.config import DataSetup
 from samwise_ros.training.draws import (
-    REMINDERS,
     SIDES,
     draw_expressions,
     draw_frames,
     draw_misled,
     draw_reminded,
+    draw_reminders,
     swap_sides,
 )
 from samwise_ros.training.recolour import (
@@ -225,8 +225,7 @@ class PackedBatches:
         given = None
         if self.setup.remind > 0:
             rows = draw_reminded(masks, self.setup.remind, rng)
-            texts = [str(rng.choice(REMINDERS)) if row else text
-                     for row, text in zip(rows, texts, strict=True)]
+            texts = draw_reminders(texts, masks, rows, self.setup.distract, rng)
             given = GivenMemory(torch.from_numpy(rows), torch.from_numpy(masks))
         elif self.setup.mislead > 0:
             given = GivenMemory(*map(torch.from_numpy, draw_misled(

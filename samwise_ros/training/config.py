@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
 from samwise_ros.config import build_config
 from samwise_ros.structures import ConfigError
 
-Trainable = Literal["adapters", "all", "cme"]
+Trainable = Literal["adapters", "all", "memory", "cme"]
 
 
 def _check(condition: bool, message: str) -> None:
@@ -34,7 +34,8 @@ class ModelSetup:
         sam2, roberta: Weights of the frozen parts of official sizes (file and folder).
         allow_ris: `init` comes from RIS pre-training: its missing HSA is seeded, its missing
             object-score head taken from `sam2`.
-        trainable: "adapters": the published set (adapters, CME, text projection); "all"; "cme".
+        trainable: "adapters": the published set (adapters, CME, text projection); "all"; "memory":
+            memory encoder and attention, object pointer; "cme".
         frozen: Parameters with one of these in their name are not trained after all.
         dropout: False switches the dropout of all parts off (small models that are not frozen).
         freeze_batchnorm: Keep BatchNorm's running statistics (clips: few, correlated frames).
@@ -55,8 +56,9 @@ class ModelSetup:
     tokenizer: str | None = None
 
     def __post_init__(self) -> None:
-        _check(self.trainable in ("adapters", "all", "cme"),
-               f"model.trainable: expected adapters, all or cme, got {self.trainable!r}")
+        _check(self.trainable in get_args(Trainable),
+               f"model.trainable: expected one of {', '.join(get_args(Trainable))}, got "
+               f"{self.trainable!r}")
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class DataSetup:
         remind: Share of rows with a past whose sentence is replaced by one that tells nothing, and
             whose memory of earlier frames is the truth: what SAM 2's memory is trained with
             (packed, with `graded_frames` and memory).
+        distract: Share of those rows that get another row's sentence instead, so that memory is
+            believed even against the sentence.
         mislead: Share of rows that remember another object instead, as after locking on to it: what
             the CME is for (packed, with `graded_frames` and memory, not with `remind`).
         augment: Photometric distortion and random sizes of the published option.
@@ -97,6 +101,7 @@ class DataSetup:
     recolour: float = 0.0
     paint: float = 0.0
     remind: float = 0.0
+    distract: float = 0.0
     mislead: float = 0.0
     augment: bool = False
     workers: int = 2
@@ -108,7 +113,7 @@ class DataSetup:
             _check(value >= 1, f"data.{name}: expected >= 1, got {value}")
         _check(self.remind == 0 or self.mislead == 0,
                "data: expected remind or mislead, not both")
-        for name in ("recolour", "paint", "remind", "mislead"):
+        for name in ("recolour", "paint", "remind", "distract", "mislead"):
             share = getattr(self, name)
             _check(0 <= share <= 1, f"data.{name}: expected a share in 0..1, got {share}")
         for kind, weight in self.kind_weights.items():

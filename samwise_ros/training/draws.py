@@ -67,6 +67,24 @@ def draw_reminded(masks: np.ndarray, share: float, rng: np.random.Generator) -> 
     return seen & (rng.random(len(masks)) < share)
 
 
+def draw_reminders(texts: Sequence[str], masks: np.ndarray, rows: np.ndarray, distract: float,
+                   rng: np.random.Generator) -> list[str]:
+    """The sentences, those of reminded rows replaced by ones that say nothing or another thing.
+
+    Args:
+        texts: N sentences. masks: bool [N, T, H, W] their answers. rows: bool [N], the reminded.
+        distract: Share of the reminded rows that get a sentence with another answer, if the clip
+            has one.
+    """
+    drawn = list(texts)
+    for row in np.flatnonzero(rows):
+        others = [text for text, mask in zip(texts, masks, strict=True)
+                  if mask.any() and not (mask & masks[row]).any()]
+        distracted = rng.random() < distract and others
+        drawn[row] = str(rng.choice(others if distracted else REMINDERS))
+    return drawn
+
+
 def draw_misled(masks: np.ndarray, numbers: np.ndarray, share: float,
                 rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rows that remember another object than the one that is meant, as after locking on to it.

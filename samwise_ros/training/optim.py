@@ -13,14 +13,19 @@ from samwise_ros.training.config import OptimSetup, Trainable
 
 # Parameters whose name contains one of these are trained by the published recipes (F.1).
 PUBLISHED_NAMES = ("adapter", "conditional_memory_encoder", "project_text")
+_SETS: dict[Trainable, tuple[str, ...]] = {
+    "adapters": PUBLISHED_NAMES,
+    "memory": ("memory_attention", "sam.memory_encoder", "maskmem_tpos_enc", "obj_ptr_proj"),
+    "cme": ("conditional_memory_encoder",),
+}
 
 
 def trainable_names(model: nn.Module, trainable: Trainable) -> list[str]:
     """Names of the parameters that a recipe trains."""
     if trainable == "all":
         return [name for name, _ in model.named_parameters()]
-    wanted = PUBLISHED_NAMES if trainable == "adapters" else ("conditional_memory_encoder",)
-    return [name for name, _ in model.named_parameters() if any(part in name for part in wanted)]
+    return [name for name, _ in model.named_parameters()
+            if any(part in name for part in _SETS[trainable])]
 
 
 def freeze_rest(model: nn.Module, trainable: Trainable, frozen: Sequence[str] = ()) -> int:

@@ -3,12 +3,20 @@
 import math
 import threading
 import time
+import weakref
 
 import pytest
 
 from samwise_ros.ros.mailbox import Backlog, Mailbox
 from samwise_ros.ros.monitor import StreamMonitor
-from samwise_ros.ros.worker import FrameWorker, Lane
+from samwise_ros.ros.worker import FrameWorker, Lane, ModelThread
+
+
+@pytest.fixture
+def thread():
+    opened = ModelThread()
+    yield opened
+    opened.close()
 
 
 def test_only_the_newest_item_is_kept_and_the_rest_counted():
@@ -44,7 +52,27 @@ def test_closing_wakes_the_taker_and_refuses_more():
     assert mailbox.take(0.01) is None and mailbox.closed
 
 
-def test_the_worker_goes_on_after_a_failure_and_stops_when_told():
+def test_the_model_s_thread_is_one_keeps_order_and_forgets_what_it_ran(thread):
+    class Model:
+        def run(self) -> int:
+            return threading.get_ident()
+
+    def fail() -> None:
+        raise ValueError("no such weights")
+
+    model = Model()
+    held = weakref.ref(model)
+    idents = [thread.submit(model.run) for _ in range(3)]
+    failed = thread.submit(fail)
+    del model
+    assert len({ident.result(5.0) for ident in idents} | {threading.get_ident()}) == 2
+    with pytest.raises(ValueError, match="no such weights"):
+        failed.result(5.0)
+    thread.submit(int).result(5.0)
+    assert held() is None
+
+
+def test_the_worker_goes_on_after_a_failure_and_stops_when_told(thread):
     changed = threading.Condition()
     mailbox, seen, failures, done = Mailbox(changed), [], [], threading.Event()
 
@@ -54,7 +82,7 @@ def test_the_worker_goes_on_after_a_failure_and_stops_when_told():
         if item == "bad":
             raise ValueError("bad item")
 
-    worker = FrameWorker([Lane(mailbox, answer, failures.append)], changed)
+    worker = FrameWorker([Lane(mailbox, answer, failures.append)], changed, thread)
     worker.start()
     for item in ("bad", "good"):
         done.clear()
@@ -64,11 +92,11 @@ def test_the_worker_goes_on_after_a_failure_and_stops_when_told():
     assert seen == ["bad", "good"] and [str(error) for error in failures] == ["bad item"]
 
 
-def test_stopping_a_worker_that_hangs_returns_false_in_time():
+def test_stopping_a_worker_that_hangs_returns_false_in_time(thread):
     changed, release, started = threading.Condition(), threading.Event(), threading.Event()
     mailbox = Mailbox(changed)
     worker = FrameWorker(
-        [Lane(mailbox, lambda item: (started.set(), release.wait(30)), print)], changed)
+        [Lane(mailbox, lambda item: (started.set(), release.wait(30)), print)], changed, thread)
     worker.start()
     mailbox.put("slow")
     assert started.wait(5.0)
@@ -77,7 +105,7 @@ def test_stopping_a_worker_that_hangs_returns_false_in_time():
     assert worker.stop(5.0)
 
 
-def test_lanes_are_served_in_turns_however_full_they_are():
+def test_lanes_are_served_in_turns_however_full_they_are(thread):
     changed, seen, done = threading.Condition(), [], threading.Event()
 
     def answer(item: str) -> None:
@@ -91,7 +119,7 @@ def test_lanes_are_served_in_turns_however_full_they_are():
     for number in range(2):
         lanes[2].mailbox.put(f"c{number}")
     lanes[1].mailbox.put("b0")
-    worker = FrameWorker(lanes, changed)
+    worker = FrameWorker(lanes, changed, thread)
     worker.start()
     lanes[0].mailbox.put("end")
     assert done.wait(5.0) and worker.stop(5.0)

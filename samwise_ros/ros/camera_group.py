@@ -1,4 +1,4 @@
-"""All cameras of the node on one model: one worker thread serves them in turns."""
+"""All cameras of the node on one model: one thread serves them in turns."""
 
 import threading
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from samwise_ros.ros.camera_stream import CameraStream, StreamSettings
 from samwise_ros.ros.engine import Engine
 from samwise_ros.ros.faults import DeviceGuard
 from samwise_ros.ros.parameters import NodeParameters
-from samwise_ros.ros.worker import FrameWorker
+from samwise_ros.ros.worker import FrameWorker, ModelThread
 
 _STOP_TIMEOUT = 10.0  # seconds for the frame in work
 _LOG_PERIOD = 1.0  # seconds between two lines from one place
 
 
 class CameraGroup:
-    """The streams of all cameras, and the thread that steps their sessions.
+    """The streams of all cameras, whose sessions one thread steps.
 
     One thread, because one model answers one frame at a time: more would only take memory and make
     every camera wait for every other.
@@ -27,14 +27,16 @@ class CameraGroup:
         engine: Hands out a session for each camera.
         names: Of the cameras; one empty name stands for a single camera on `image`.
         settings: How each is served.
+        thread: Where the sessions are stepped.
 
     Attributes:
         guard: Says what is wrong with the model's device.
     """
 
     def __init__(self, node: LifecycleNodeMixin, engine: Engine, names: tuple[str, ...],
-                 settings: StreamSettings) -> None:
+                 settings: StreamSettings, thread: ModelThread) -> None:
         self._node = node
+        self._thread = thread
         self._worker: FrameWorker | None = None
         self._streams: dict[str, CameraStream] = {}
         self.guard = DeviceGuard(engine, lambda line: node.get_logger().warning(
@@ -56,7 +58,7 @@ class CameraGroup:
         """Subscribe and answer."""
         changed = threading.Condition()
         lanes = [stream.start(changed) for stream in self._streams.values()]
-        self._worker = FrameWorker(lanes, changed)
+        self._worker = FrameWorker(lanes, changed, self._thread)
         self._worker.start()
 
     def stop(self) -> None:

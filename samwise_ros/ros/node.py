@@ -27,6 +27,7 @@ from samwise_ros.ros.health import HealthReporter
 from samwise_ros.ros.parameter_server import declare_parameters, read_parameters
 from samwise_ros.ros.parameters import NodeParameters
 from samwise_ros.ros.shutdown import until_shutdown
+from samwise_ros.ros.worker import ModelThread
 from samwise_ros.structures import SamwiseError
 
 EngineFactory = Callable[[NodeParameters], Engine]
@@ -46,6 +47,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         # rclpy's LifecycleNode would do.
         LifecycleNodeMixin.__init__(self, callback_group=MutuallyExclusiveCallbackGroup())
         self._engine_factory = engine_factory
+        self._thread = ModelThread()
         self._engine: Engine | None = None
         self._group: CameraGroup | None = None
         self._active = False
@@ -72,9 +74,10 @@ class SamwiseNode(LifecycleNodeMixin, Node):
             parameters = read_parameters(self)
             self._listen(parameters.cameras)
             self.get_logger().info(f"loading model {parameters.model!r}")
-            self._engine = self._engine_factory(parameters)
+            self._engine = self._thread.submit(
+                lambda: self._engine_factory(parameters)).result()
             self._group = CameraGroup(self, self._engine, parameters.cameras,
-                                      stream_settings(parameters))
+                                      stream_settings(parameters), self._thread)
             self._parameters_changed(read_parameters(self))  # live ones, while the model loaded
             self._server.attach()
             self._commands.attach(self.streams, parameters.expression)
@@ -105,7 +108,6 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         """Unsubscribe; model, targets and commands stay."""
         self._active = False
         self._group.stop()
-        # The worker's thread has ended, and the next one would lay out its memory anew.
         self._attempt("deactivate", self._engine.free_memory)
         return super().on_deactivate(state)
 
@@ -127,6 +129,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
     def close(self) -> None:
         """Stop the worker and destroy the node."""
         self._release()
+        self._thread.close()
         self._server.destroy()
         self.destroy_node()
 

@@ -222,17 +222,26 @@ class PackedBatches:
             texts = [swap_sides(text) for text in texts]
             flipped = True
         masks = np.stack([np.isin(numbers, answer) for _, _, answer in chosen])
-        given = None
-        if self.setup.remind > 0:
-            rows = draw_reminded(masks, self.setup.remind, rng)
-            texts = draw_reminders(texts, masks, rows, self.setup.distract, rng)
-            given = GivenMemory(torch.from_numpy(rows), torch.from_numpy(masks))
-        elif self.setup.mislead > 0:
-            given = GivenMemory(*map(torch.from_numpy, draw_misled(
-                masks, numbers, self.setup.mislead, rng)))
+        texts, given = self._given(texts, [str(kind) for _, kind, _ in chosen], masks, numbers, rng)
         return TrainBatch(_pixels(frames), tuple(texts), torch.zeros(len(texts), dtype=torch.long),
                           torch.from_numpy(masks), self._labels(seen.objects, numbers, flipped),
                           tuple(str(kind) for _, kind, _ in chosen), None, given)
+
+    def _given(self, texts: list[str], kinds: Sequence[str], masks: np.ndarray,
+               numbers: np.ndarray, rng: np.random.Generator,
+               ) -> tuple[list[str], GivenMemory | None]:
+        """The sentences, some replaced, and what rows remember instead of their own answers."""
+        setup, given = self.setup, None
+        if setup.remind + setup.hold > 0:
+            rows = draw_reminded(masks, setup.remind, rng)
+            texts = draw_reminders(texts, masks, rows, setup.distract, rng)
+            moving = np.array([kind == "motion" for kind in kinds])
+            rows |= draw_reminded(masks, setup.hold, rng) & moving
+            given = GivenMemory(torch.from_numpy(rows), torch.from_numpy(masks))
+        elif setup.mislead > 0:
+            given = GivenMemory(*map(torch.from_numpy, draw_misled(
+                masks, numbers, setup.mislead, rng)))
+        return texts, given
 
     def _in_other_colours(self, clip: ClipContent, rng: np.random.Generator) -> ClipContent:
         chance = rng.random()

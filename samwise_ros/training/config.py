@@ -83,6 +83,8 @@ class DataSetup:
             (packed, with `graded_frames` and memory).
         distract: Share of those rows that get another row's sentence instead, so that memory is
             believed even against the sentence.
+        hold: Share of rows about motion that keep their sentence while their memory of earlier frames
+            is the truth: once a motion is over, memory alone knows who made it.
         mislead: Share of rows that remember another object instead, as after locking on to it: what
             the CME is for (packed, with `graded_frames` and memory, not with `remind`).
         augment: Photometric distortion and random sizes of the published option.
@@ -102,6 +104,7 @@ class DataSetup:
     paint: float = 0.0
     remind: float = 0.0
     distract: float = 0.0
+    hold: float = 0.0
     mislead: float = 0.0
     augment: bool = False
     workers: int = 2
@@ -111,9 +114,9 @@ class DataSetup:
         for name in ("frames", "clips", "expressions", "max_stride"):
             value = getattr(self, name)
             _check(value >= 1, f"data.{name}: expected >= 1, got {value}")
-        _check(self.remind == 0 or self.mislead == 0,
-               "data: expected remind or mislead, not both")
-        for name in ("recolour", "paint", "remind", "distract", "mislead"):
+        _check(self.remind + self.hold == 0 or self.mislead == 0,
+               "data: expected remind and hold, or mislead, not both")
+        for name in ("recolour", "paint", "remind", "distract", "hold", "mislead"):
             share = getattr(self, name)
             _check(0 <= share <= 1, f"data.{name}: expected a share in 0..1, got {share}")
         for kind, weight in self.kind_weights.items():
@@ -236,8 +239,9 @@ class TrainConfig:
                                            1 <= self.graded_frames <= self.data.frames),
                "graded_frames: needs causal: true, and at most data.frames, got "
                f"{self.graded_frames}")
-        _check(self.data.remind + self.data.mislead == 0 or self.graded_frames > 0,
-               "data.remind, data.mislead: need graded_frames, so that there is a past to remember")
+        _check(self.data.remind + self.data.hold + self.data.mislead == 0
+               or self.graded_frames > 0,
+               "data.remind, data.hold, data.mislead: need graded_frames, so that there is a past to remember")
         _check(self.steps is None or self.steps >= 1, f"steps: expected >= 1, got {self.steps}")
 
 

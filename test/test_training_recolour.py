@@ -17,7 +17,12 @@ from samwise_ros.training.batches import (
     Vocabulary,
 )
 from samwise_ros.training.config import DataSetup
-from samwise_ros.training.draws import REMINDERS, draw_misled, draw_reminded, draw_reminders
+from samwise_ros.training.draws import (
+    REMINDERS,
+    draw_misled,
+    draw_reminded,
+    draw_reminders,
+)
 from samwise_ros.training.recolour import (
     FREE,
     LOOK_ALIKES,
@@ -124,6 +129,18 @@ def test_reminded_rows_have_a_past_and_a_sentence_that_tells_nothing(tmp_path) -
     assert torch.equal(batch.given.masks, batch.masks)
     for text, row in zip(batch.expressions, batch.given.rows, strict=True):
         assert (text in REMINDERS) == bool(row)
+
+
+def test_rows_about_motion_hold_on_to_the_truth_and_keep_their_sentence(tmp_path) -> None:
+    root = write_packed(tmp_path / "clips")
+    index = (root / "index.json").read_text()
+    (root / "index.json").write_text(index.replace('"the red one", "colour"',
+                                                   '"the one that slides", "motion"'))
+    plain, held = (PackedBatches(DataSetup(roots=(str(root),), frames=3, clips=1, expressions=4,
+                                           hold=share), 0).batch(0) for share in (0.0, 1.0))
+    assert plain.given is None and held.expressions == plain.expressions
+    assert held.given.rows.tolist() == [kind == "motion" for kind in held.kinds]
+    assert held.given.rows.any() and torch.equal(held.given.masks, held.masks)
 
 
 def test_distracted_rows_are_asked_for_something_else() -> None:

@@ -235,8 +235,9 @@ class PackedBatches:
         if setup.remind + setup.hold > 0:
             rows = draw_reminded(masks, setup.remind, rng)
             texts = draw_reminders(texts, masks, rows, setup.distract, rng)
-            moving = np.array([kind == "motion" for kind in kinds])
-            rows |= draw_reminded(masks, setup.hold, rng) & moving
+            if setup.hold > 0:  # recipes without it draw as they always did
+                moving = np.array([kind == "motion" for kind in kinds])
+                rows |= draw_reminded(masks, setup.hold, rng) & moving
             given = GivenMemory(torch.from_numpy(rows), torch.from_numpy(masks))
         elif setup.mislead > 0:
             given = GivenMemory(*map(torch.from_numpy, draw_misled(

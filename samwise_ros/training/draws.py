@@ -80,7 +80,7 @@ def draw_reminders(texts: Sequence[str], masks: np.ndarray, rows: np.ndarray, di
     for row in np.flatnonzero(rows):
         others = [text for text, mask in zip(texts, masks, strict=True)
                   if mask.any() and not (mask & masks[row]).any()]
-        distracted = rng.random() < distract and others
+        distracted = distract > 0 and rng.random() < distract and others
         drawn[row] = str(rng.choice(others if distracted else REMINDERS))
     return drawn
 

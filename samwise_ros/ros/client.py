@@ -24,7 +24,16 @@ Client = TypeVar("Client", bound=Node)
 
 
 class DemoError(SamwiseError):
-    """The demo did not get what it waited for."""
+    """A client did not get what it waited for."""
+
+
+def spin_until(node: Node, condition: Callable[[], bool], timeout: float, otherwise: str) -> None:
+    """Spin until the condition holds. Raises DemoError after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise DemoError(f"{otherwise} (waited {timeout:.0f} s)")
+        rclpy.spin_once(node, timeout_sec=0.1)
 
 
 class CommandingClient(Node):
@@ -35,8 +44,8 @@ class CommandingClient(Node):
         health_stamp: When they were sent [ns].
     """
 
-    def __init__(self) -> None:
-        super().__init__("demo_client")
+    def __init__(self, name: str = "demo_client") -> None:
+        super().__init__(name)
         self.health: dict[str, str] = {}
         self.health_stamp = 0
         self._command = self.create_publisher(String, "command", 10)
@@ -56,11 +65,7 @@ class CommandingClient(Node):
 
     def wait(self, condition: Callable[[], bool], timeout: float, otherwise: str) -> None:
         """Spin until the condition holds. Raises DemoError after `timeout` seconds."""
-        deadline = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > deadline:
-                raise DemoError(f"{otherwise} (waited {timeout:.0f} s)")
-            rclpy.spin_once(self, timeout_sec=0.1)
+        spin_until(self, condition, timeout, otherwise)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

@@ -6,8 +6,7 @@ Started by `samwise_ros.ros.follow_demo`. Times are simulated ones, from the tru
 import argparse
 import json
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,12 +15,10 @@ import cv2
 import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseArray, PoseStamped, Twist
-from rclpy.node import Node
 from sensor_msgs.msg import Image
-from std_msgs.msg import String
 
 from samwise_ros.evaluation.metrics import region_similarity
-from samwise_ros.ros.client import TARGET, mono_to_array
+from samwise_ros.ros.client import TARGET, CommandingClient, mono_to_array, stamp_of
 from samwise_ros.ros.depth_sync import StampedBuffer
 from samwise_ros.ros.image_codec import image_to_rgb
 from samwise_ros.sim.assets import COLOURS
@@ -78,7 +75,7 @@ class PhaseReport:
     mask_j: float
 
 
-class FollowClient(Node):
+class FollowClient(CommandingClient):
     """Listens to everything; draws each frame whose mask has come."""
 
     def __init__(self, video: VideoWriter, sheet: ContactSheet, wanted: float) -> None:
@@ -94,32 +91,29 @@ class FollowClient(Node):
         self._instances: StampedBuffer[Image] = StampedBuffer(20)
         self._wanted_number = 0  # of the object that is followed
         self._overlaps: list[float] = []
-        self._command = self.create_publisher(String, "command", 10)
         self.create_subscription(PoseArray, "ground_truth", self._on_truth, 20)
         for topic, buffer in (("image", self._images), ("instance", self._instances)):
             self.create_subscription(
-                Image, topic, lambda image, buffer=buffer: buffer.put(_stamp(image), image), 5)
+                Image, topic, lambda image, buffer=buffer: buffer.put(stamp_of(image.header), image), 5)
         self.create_subscription(Image, f"{TARGET}/mask", self._on_mask, 5)
         self.create_subscription(PoseStamped, f"{TARGET}/target_pose", self._on_pose, 1)
         self.create_subscription(Twist, "cmd_vel", self._on_velocity, 1)
 
     def command(self, text: str, timeout: float) -> None:
-        """Publish a command once the segmentation node listens."""
-        self._wait(lambda: self._command.get_subscription_count() > 0, timeout,
-                   "nobody listens to commands")
+        """Publish a command once the segmentation node listens, and caption pictures with it."""
+        super().command(text, timeout)
         self.expression = text
-        self._command.publish(String(data=text))
 
     def follow(self, expression: str, index: int, seconds: float, timeout: float) -> PhaseReport:
         """Have one object followed for some simulated seconds. Raises SamwiseError on silence."""
         before = self.poses
         self.command(expression, timeout)
-        self._wait(lambda: self.poses > before + 1 and bool(self.truths), timeout,
-                   f"no pose came for {expression!r}, or no truth")
+        self.wait(lambda: self.poses > before + 1 and bool(self.truths), timeout,
+                  f"no pose came for {expression!r}, or no truth")
         first, poses = len(self.truths) - 1, self.poses
         self._wanted_number, self._overlaps = index + 1, []
-        self._wait(lambda: self.truths[-1].stamp - self.truths[first].stamp > seconds, timeout,
-                   "the simulation does not go on")
+        self.wait(lambda: self.truths[-1].stamp - self.truths[first].stamp > seconds, timeout,
+                  "the simulation does not go on")
         near = [truth.distance(index) - radius(self._plan, index) for truth in self.truths[first:]]
         judged = self.truths[first + round(_SETTLE * len(near)):]
         errors = np.abs(near[-len(judged):] - np.float64(self._wanted))
@@ -132,23 +126,16 @@ class FollowClient(Node):
         """Release the target; metres that the base goes on in the simulated seconds after."""
         self.command("stop", timeout)
         start = self.truths[-1]
-        self._wait(lambda: self.truths[-1].stamp - start.stamp > _STANDSTILL, timeout,
-                   "the simulation does not go on")
+        self.wait(lambda: self.truths[-1].stamp - start.stamp > _STANDSTILL, timeout,
+                  "the simulation does not go on")
         half = next(truth for truth in self.truths if truth.stamp - start.stamp > _STANDSTILL / 2)
         return math.dist(half.base, self.truths[-1].base)
-
-    def _wait(self, condition: Callable[[], bool], timeout: float, otherwise: str) -> None:
-        deadline = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > deadline:
-                raise SamwiseError(f"{otherwise} (waited {timeout:.0f} s)")
-            rclpy.spin_once(self, timeout_sec=0.1)
 
     def _on_truth(self, message: PoseArray) -> None:
         base, *objects = message.poses
         yaw = 2 * math.atan2(base.orientation.z, base.orientation.w)
         self.truths.append(Truth(
-            _stamp(message) * 1e-9, (base.position.x, base.position.y, yaw),
+            stamp_of(message.header) * 1e-9, (base.position.x, base.position.y, yaw),
             tuple((item.position.x, item.position.y) for item in objects)))
 
     def _on_pose(self, message: PoseStamped) -> None:
@@ -159,8 +146,8 @@ class FollowClient(Node):
 
     def _on_mask(self, message: Image) -> None:
         try:
-            image = image_to_rgb(self._images.pop(_stamp(message)))
-            instances = mono_to_array(self._instances.pop(_stamp(message)))
+            image = image_to_rgb(self._images.pop(stamp_of(message.header)))
+            instances = mono_to_array(self._instances.pop(stamp_of(message.header)))
         except KeyError:
             return
         if not self.truths:
@@ -196,11 +183,6 @@ def draw_map(truths: Sequence[Truth], plan: object, height: int) -> np.ndarray:
     cv2.circle(picture, pixel(x, y), 9, (60, 60, 60), -1, cv2.LINE_AA)
     cv2.line(picture, pixel(x, y), nose, (60, 60, 60), 3, cv2.LINE_AA)
     return picture
-
-
-def _stamp(message: object) -> int:
-    """Nanoseconds of a message's header."""
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -14,9 +14,8 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
-from samwise_ros.ros.client import run_client
+from samwise_ros.ros.client import run_client, spin_until
 from samwise_ros.ros.conversions import TargetArray
-from samwise_ros.structures import SamwiseError
 
 BYTES_PER_PIXEL = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "mono16": 2,
                    "rgb16": 6, "bayer_rggb8": 1, "uyvy": 2, "yuyv": 2}
@@ -40,23 +39,16 @@ class OverheadClient(Node):
             self.create_subscription(TargetArray, f"/{name}/targets", lambda message: None, 1)
 
     def wait_for_node(self) -> None:
-        """Until it listens. Raises SamwiseError when it doesn't in time."""
-        deadline = time.monotonic() + _TIMEOUT
-        while not self._camera.get_subscription_count():
-            if time.monotonic() > deadline:
-                raise SamwiseError("the node does not find the camera")
-            rclpy.spin_once(self, timeout_sec=0.05)
+        """Until it listens. Raises DemoError when it doesn't in time."""
+        spin_until(self, lambda: self._camera.get_subscription_count() > 0, _TIMEOUT,
+                   "the node does not find the camera")
 
     def ask(self, image: Image) -> None:
-        """Send an image and wait for its mask. Raises SamwiseError when none comes in time."""
+        """Send an image and wait for its mask. Raises DemoError when none comes in time."""
         image.header.stamp = self.get_clock().now().to_msg()
         self._camera.publish(image)
-        deadline = time.monotonic() + _TIMEOUT
-        while self._answered != image.header.stamp:
-            if time.monotonic() > deadline:
-                raise SamwiseError(
-                    f"no answer to a {image.encoding} image in {_TIMEOUT:.0f} s")
-            rclpy.spin_once(self, timeout_sec=0.05)
+        spin_until(self, lambda: self._answered == image.header.stamp, _TIMEOUT,
+                   f"no answer to a {image.encoding} image")
         self._rest(time.monotonic() + _PAUSE)
 
     def _rest(self, until: float) -> None:

@@ -105,11 +105,17 @@ class FollowClient(CommandingClient):
         self.expression = text
 
     def follow(self, expression: str, index: int, seconds: float, timeout: float) -> PhaseReport:
-        """Have one object followed for some simulated seconds. Raises SamwiseError on silence."""
+        """Have one object followed for some simulated seconds. Raises SamwiseError on silence.
+
+        The phase begins when the base moves: only then have all processes found each other.
+        """
         before = self.poses
         self.command(expression, timeout)
-        self.wait(lambda: self.poses > before + 1 and bool(self.truths), timeout,
-                  f"no pose came for {expression!r}, or no truth")
+        self.wait(lambda: bool(self.truths), timeout, "no truth comes from the simulation")
+        start = self.truths[-1].base
+        self.wait(lambda: self.poses > before + 1, timeout, f"no pose came for {expression!r}")
+        self.wait(lambda: self.truths[-1].base != start, timeout,
+                  f"the base does not move for {expression!r}")
         first, poses = len(self.truths) - 1, self.poses
         self._wanted_number, self._overlaps = index + 1, []
         self.wait(lambda: self.truths[-1].stamp - self.truths[first].stamp > seconds, timeout,

@@ -18,6 +18,7 @@ Fit = Literal["pad", "rectangle"]
 TimeCode = Literal["sliding", "aligned"]
 Stem = Literal["patch", "conv"]
 
+_NUMBERS = {int: (int,), int | None: (int,), float: (int, float)}  # field -> what it accepts
 GRID = 64  # every model input side is a multiple of this: stride 32 times the last HSA patch side
 
 
@@ -275,11 +276,23 @@ def build_config(cls: type, values: Mapping[str, Any], path: str) -> Any:
         if dataclasses.is_dataclass(hints[name]) and not isinstance(value, hints[name]):
             _check(isinstance(value, Mapping), f"{path}: {name}: expected a group of settings")
             value = build_config(hints[name], value, f"{path}: {name}")
+        _check_number(value, hints[name], f"{path}: {name}")
         built[name] = tuple(value) if isinstance(value, list) else value
     try:
         return cls(**built)
     except (TypeError, IndexError) as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _check_number(value: Any, hint: Any, path: str) -> None:
+    """Refuse what is no number in a field for numbers."""
+    kinds = _NUMBERS.get(hint)
+    if kinds is None or (value is None and hint == int | None):
+        return
+    what = "number" if float in kinds else "whole number"
+    advice = ", a text; YAML reads 1e-3 as one: write 1.0e-3" if isinstance(value, str) else ""
+    _check(isinstance(value, kinds) and not isinstance(value, bool),
+           f"{path}: expected a {what}, got {value!r}{advice}")
 
 
 def _large_hiera() -> HieraConfig:

@@ -74,26 +74,32 @@ lint: setup
 # Data of each kind: clips and frames a seed; then stage after stage.
 SAMWISE := $(VENV)/bin/samwise
 PACK := $(SAMWISE) convert-data pack --height 128 --width 192 --out
-NANO_STAGES := 0_images 1_stills 2_motion_labels 3_clips 4_memory 5_mixed 6_pairs 7_shapes 8_remind 9_cme
+NANO_STAGES := 0_images 1_stills 2_motion_labels 3_clips 4_memory 5_mixed 6_pairs 7_shapes 8_remind 9_long 10_cme
 nano: setup
 	for seed in 0 1; do $(SAMWISE) simulate --split train --seed $$seed --clips 3000 --frames 1 --out data/stills_$$seed; done
 	$(SAMWISE) simulate --split train --seed 10 --clips 2000 --frames 12 --out data/clips_10
 	$(SAMWISE) simulate --split train --seed 11 --clips 800 --frames 16 --fps 14 --out data/clips_11
+	$(SAMWISE) simulate --split train --seed 12 --clips 310 --frames 24 --out data/clips_12
+	$(SAMWISE) simulate --split train --seed 13 --clips 700 --frames 24 --out data/clips_13
 	$(SAMWISE) simulate --split train --seed 20 --clips 250 --frames 16 --probe late_target --out data/probe_train
 	$(SAMWISE) simulate --split val --seed 100 --clips 100 --frames 1 --out data/stills_val
 	$(SAMWISE) simulate --split val --seed 110 --clips 60 --frames 12 --out data/clips_val
+	$(SAMWISE) simulate --split val --seed 111 --clips 40 --frames 24 --out data/clips_val24
 	$(PACK) data/packed/stills_train data/stills_0 data/stills_1
+	$(PACK) data/packed/stills_0 data/stills_0
 	$(PACK) data/packed/clips_train data/clips_10 data/clips_11
+	$(PACK) data/packed/clips_24 data/clips_12 data/clips_13
 	$(PACK) data/packed/probe_train data/probe_train
 	$(PACK) data/packed/stills_val data/stills_val
 	$(PACK) data/packed/clips_val data/clips_val
+	$(PACK) data/packed/clips_val24 data/clips_val24
 	for stage in $(NANO_STAGES); do \
 	  resume=; test ! -f runs/nano_$$stage/last.pt || resume=--resume; \
 	  $(SAMWISE) train config/train/nano_$$stage.yaml $$resume; \
 	done
 	# shipped with the CME switched off: docs/nano.md, The CME probe
 	$(VENV)/bin/python -c "from samwise_ros.training.export import export_checkpoint as export; \
-	  export('runs/nano_9_cme/last.pt', 'runs/nano', cme={'enabled': False})"
+	  export('runs/nano_10_cme/last.pt', 'runs/nano', cme={'enabled': False})"
 
 clean:
 	rm -rf demo_out build install log .pytest_cache .ruff_cache

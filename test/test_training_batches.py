@@ -67,6 +67,17 @@ def test_frames_are_equally_spaced_and_inside_the_clip() -> None:
     assert strides == {1, 2, 3}  # 4 would not fit
 
 
+def test_clips_from_their_start_begin_with_the_first_frame_and_end_anywhere(packed: Path) -> None:
+    batches = PackedBatches(setup(packed, frames=5, from_start=True), 0)
+    begins = {tuple(batches.packs[0].labels(clip)[0].reshape(-1).tolist()) for clip in range(4)}
+    lengths = set()
+    for step in range(40):
+        labels = batches.batch(step).labels
+        lengths.add(labels.numbers.shape[1])
+        assert {tuple(first.reshape(-1).tolist()) for first in labels.numbers[:, 0]} <= begins
+    assert lengths == {2, 3, 4, 5}
+
+
 def test_mirrored_sentences_swap_left_and_right_as_words_only() -> None:
     assert swap_sides("the leftmost mug left of the bright ball") == \
         "the rightmost mug right of the bright ball"

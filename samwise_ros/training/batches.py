@@ -35,6 +35,7 @@ from samwise_ros.training.recolour import (
 STILL = "still"
 NO_COLOUR = -100  # what torch's cross-entropy ignores
 
+MIN_FRAMES = 2  # of a clip that begins at its first frame and ends anywhere
 SURE = 10.0  # logit of a given mask, and minus it outside
 
 
@@ -187,7 +188,10 @@ class PackedBatches:
     def batch(self, step: int) -> TrainBatch:
         """The batch of one step."""
         rng = np.random.default_rng((self._seed, step))
-        drawn = [self._clip(*self._index[int(i)], rng)
+        frames = self.setup.frames
+        if self.setup.from_start:
+            frames = int(rng.integers(min(MIN_FRAMES, frames), frames + 1))
+        drawn = [self._clip(*self._index[int(i)], frames, rng)
                  for i in self._draw_clips(step, self.setup.clips)]
         return join_clips(drawn)
 
@@ -204,8 +208,10 @@ class PackedBatches:
             self._cached = (epoch, rng.permutation(len(self)))
         return self._cached[1]
 
-    def _clip(self, pack: PackedClips, clip: int, rng: np.random.Generator) -> TrainBatch:
-        indices = draw_frames(pack.length(clip), self.setup.frames, self.setup.max_stride, rng)
+    def _clip(self, pack: PackedClips, clip: int, frames: int, rng: np.random.Generator
+              ) -> TrainBatch:
+        indices = draw_frames(pack.length(clip), frames, self.setup.max_stride, rng,
+                              self.setup.from_start)
         seen = ClipContent(pack.frames(clip)[indices], pack.labels(clip)[indices],
                            pack.objects(clip), pack.expressions(clip))
         sentences = seen.sentences

@@ -75,6 +75,8 @@ class DataSetup:
         expressions: K, expressions per clip that share one encoding (packed only).
         kind_weights: How often each kind of expression is drawn (packed only).
         max_stride: Frames of a clip are 1..max_stride apart (packed only).
+        from_start: Clips begin at their first frame, as a session does, and end anywhere: a batch
+            has 2..`frames` frames. False: they begin anywhere and have `frames` (packed only).
         flip: Mirror half of the clips, swapping "left" and "right" (packed only).
         recolour: Share of clips that are drawn in other colours (`training.recolour`; packed only).
         paint: Share of clips that are drawn in colours without names (packed only).
@@ -99,6 +101,7 @@ class DataSetup:
     expressions: int = 1
     kind_weights: Mapping[str, float] = field(default_factory=dict)
     max_stride: int = 1
+    from_start: bool = False
     flip: bool = False
     recolour: float = 0.0
     paint: float = 0.0

@@ -24,16 +24,17 @@ def swap_sides(text: str) -> str:
     return _SIDE_WORDS.sub(lambda match: SIDES[match.group()], text)
 
 
-def draw_frames(length: int, frames: int, max_stride: int, rng: np.random.Generator) -> np.ndarray:
+def draw_frames(length: int, frames: int, max_stride: int, rng: np.random.Generator,
+                from_start: bool = False) -> np.ndarray:
     """Indices of T equally spaced frames, 1..max_stride apart as far as the clip allows.
 
-    A still is repeated.
+    A still is repeated. With `from_start` the first frame is the clip's first, otherwise any.
     """
     if length == 1:
         return np.zeros(frames, dtype=int)
     limit = max_stride if frames == 1 else min(max_stride, (length - 1) // (frames - 1))
     stride = int(rng.integers(1, max(1, limit) + 1))
-    start = int(rng.integers(0, length - (frames - 1) * stride))
+    start = 0 if from_start else int(rng.integers(0, length - (frames - 1) * stride))
     return start + stride * np.arange(frames)
 
 

@@ -74,7 +74,9 @@ lint: setup
 # Data of each kind: clips and frames a seed; then stage after stage.
 SAMWISE := $(VENV)/bin/samwise
 PACK := $(SAMWISE) convert-data pack --height 128 --width 192 --out
-NANO_STAGES := 0_images 1_stills 2_motion_labels 3_clips 4_memory 5_mixed 6_pairs 7_shapes 8_remind 9_long 10_cme
+NANO_STAGES := 0_images 1_stills 2_motion_labels 3_clips 4_memory 5_mixed 6_pairs 7_shapes 8_remind 9_long
+STAGE = resume=; test ! -f runs/nano_$$stage/last.pt || resume=--resume; \
+  $(SAMWISE) train config/train/nano_$$stage.yaml $$resume
 nano: setup
 	for seed in 0 1; do $(SAMWISE) simulate --split train --seed $$seed --clips 3000 --frames 1 --out data/stills_$$seed; done
 	$(SAMWISE) simulate --split train --seed 10 --clips 2000 --frames 12 --out data/clips_10
@@ -93,10 +95,10 @@ nano: setup
 	$(PACK) data/packed/stills_val data/stills_val
 	$(PACK) data/packed/clips_val data/clips_val
 	$(PACK) data/packed/clips_val24 data/clips_val24
-	for stage in $(NANO_STAGES); do \
-	  resume=; test ! -f runs/nano_$$stage/last.pt || resume=--resume; \
-	  $(SAMWISE) train config/train/nano_$$stage.yaml $$resume; \
-	done
+	for stage in $(NANO_STAGES); do $(STAGE); done
+	$(VENV)/bin/python -m samwise_ros.training.blend runs/nano_8_remind/last.pt runs/nano_9_long/last.pt \
+	  --share 0.75 --out runs/nano_9_long/blend.pt
+	stage=10_cme; $(STAGE)
 	# shipped with the CME switched off: docs/nano.md, The CME probe
 	$(VENV)/bin/python -c "from samwise_ros.training.export import export_checkpoint as export; \
 	  export('runs/nano_10_cme/last.pt', 'runs/nano', cme={'enabled': False})"

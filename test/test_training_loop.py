@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from samwise_ros.config import build_config
 from samwise_ros.model.checkpoint import load_model
 from samwise_ros.structures import CheckpointError, ConfigError, SamwiseError
+from samwise_ros.training import blend
 from samwise_ros.training.batches import join_clips
 from samwise_ros.training.calibration import score_by_shift
 from samwise_ros.training.checkpointing import best_weights, read_state
@@ -128,6 +129,36 @@ def test_a_stage_starts_from_the_averaged_weights_of_the_one_before(packed: Path
     second = trainer(packed, tmp_path / "second", model=model)
     for name, value in second.model.state_dict().items():
         assert torch.equal(value, state[name]), name
+
+
+def test_a_blend_lies_between_start_and_end_and_starts_a_stage(packed: Path, tmp_path: Path) -> None:
+    run(trainer(packed, tmp_path / "a", steps=1))
+    run(trainer(packed, tmp_path / "b", steps=3, optim={"lr": 1e-2}))
+    ends = [tmp_path / name / "last.pt" for name in ("a", "b")]
+    out = tmp_path / "blend.pt"
+    blend.main([str(ends[0]), str(ends[1]), "--share", "0.75", "--out", str(out)])
+    before, after, between = (best_weights(read_state(path)) for path in (*ends, out))
+    assert set(between) == set(after)
+    for name, value in between.items():
+        if value.is_floating_point():
+            expected = 0.25 * before[name] + 0.75 * after[name]
+            assert torch.allclose(value, expected, atol=1e-6), name
+    model = {**recipe(packed, tmp_path)["model"], "init": str(out)}
+    stage = trainer(packed, tmp_path / "next", steps=1, model=model)
+    for name, value in stage.model.state_dict().items():
+        assert torch.equal(value, between[name]), name
+
+
+def test_weights_of_different_networks_are_not_blended(packed: Path, tmp_path: Path) -> None:
+    run(trainer(packed, tmp_path, steps=1))
+    last = tmp_path / "last.pt"
+    state = read_state(last)
+    weights = best_weights(state)
+    weights["extra"] = torch.zeros(1)
+    torch.save(state, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="extra"):
+        blend.blend_checkpoints(last, tmp_path / "other.pt", 0.5, tmp_path / "out.pt")
+    assert not (tmp_path / "out.pt").exists()
 
 
 def test_a_slim_checkpoint_and_an_exported_folder_hold_the_weights(packed: Path,

@@ -1,6 +1,6 @@
 """Where "absent" begins: what a shift of the object score costs and gains on validation clips.
 
-    python -m samwise_ros.training.calibration runs/nano_9_cme/last.pt data/packed/clips_val
+    python -m samwise_ros.training.calibration runs/nano_10_cme/last.pt data/packed/clips_val24
 
 Training weighs what is there against what is not by how often each is asked. The table shows other
 weights of the two; the chosen shift goes into the recipe (`score_shift`) and from there into the
@@ -19,7 +19,7 @@ from samwise_ros.training.checkpointing import read_state
 from samwise_ros.training.export import shift_score, trained_model
 from samwise_ros.training.validation import KindScore, QuickValidation
 
-SHIFTS = (0.0, -0.5, -1.0, -1.5)
+SHIFTS = (0.0, -0.7, -1.4)
 
 
 def score_by_shift(checkpoint: Path, packs: Sequence[PackedClips], frames: int, expressions: int,

@@ -1,0 +1,63 @@
+"""Weights between those that a stage started from and those that it ended with.
+
+    python -m samwise_ros.training.blend runs/nano_8_remind/last.pt runs/nano_9_long/last.pt \\
+        --share 0.75 --out runs/nano_9_long/blend.pt
+
+A stage gains what it trains for and loses a little of what was there before; on the straight line
+between both ends there are weights with most of the one and most of the other (WiSE-FT, Wortsman et
+al., CVPR 2022). The share is chosen on validation clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from samwise_ros.structures import CheckpointError
+from samwise_ros.training.checkpointing import best_weights, read_state
+
+
+def blend_checkpoints(start: Path, end: Path, share: float, out: Path) -> Path:
+    """Write (1 - share) * start + share * end of the averaged weights.
+
+    Args:
+        start, end: Training checkpoints of one network.
+        share: 0..1.
+        out: Serves as `model.init` of a recipe and for `export_checkpoint`, not for `--resume`. The
+            auxiliary heads are those of `end`.
+
+    Raises CheckpointError for files that cannot be read or hold different parameters.
+    """
+    state = read_state(end)
+    before, after = best_weights(read_state(start)), best_weights(state)
+    different = sorted(set(before) ^ set(after)) + sorted(
+        name for name in set(before) & set(after) if before[name].shape != after[name].shape)
+    if different:
+        raise CheckpointError(f"{start} and {end} are not of one network: {different[0]} differs "
+                              f"({len(different)} in all)")
+    blended = {name: torch.lerp(before[name].float(), value.float(), share)
+               if value.is_floating_point() else value for name, value in after.items()}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({**state, "model": blended, "average": None, "optimizer": None, "random": None}, out)
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("start", type=Path, help="training checkpoint that the stage started from")
+    parser.add_argument("end", type=Path, help="its own checkpoint")
+    parser.add_argument("--share", type=float, required=True, help="of the end, 0..1")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    if not 0 <= options.share <= 1:
+        parser.error(f"--share: expected 0..1, got {options.share}")
+    print(blend_checkpoints(options.start, options.end, options.share, options.out))
+
+
+if __name__ == "__main__":
+    main()

@@ -104,4 +104,4 @@ nano: setup
 	  export('runs/nano_10_cme/last.pt', 'runs/nano', cme={'enabled': False})"
 
 clean:
-	rm -rf demo_out build install log .pytest_cache .ruff_cache
+	rm -rf demo_out follow_out build install log .pytest_cache .ruff_cache

@@ -1,5 +1,9 @@
 """Clips in other colours: picture, facts and sentences stay true of each other."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +40,26 @@ from samwise_ros.training.recolour import (
     rename,
 )
 from samwise_ros.training.rollout import rollout
+
+PAINT = """
+import numpy as np
+from samwise_ros.training.recolour import PALETTE, ClipContent, paint_freely
+colours = sorted(PALETTE)[:6]
+numbers = np.arange(1, 7, dtype=np.uint8).repeat(8).reshape(1, 6, 8)
+frames = np.stack([np.float32(PALETTE[colour]) * 255 for colour in colours]).astype(np.uint8)
+objects = [{"class": "ball", "colour": colour} for colour in colours]
+clip = ClipContent(frames.repeat(8, 0).reshape(1, 6, 8, 3), numbers, objects,
+                   [("the ball on the left", "relation", (1,))])
+print(paint_freely(clip, np.random.default_rng(0)).frames.tolist())
+"""
+
+
+def test_what_is_painted_depends_on_the_seed_alone_not_on_the_process() -> None:
+    runs = [subprocess.run([sys.executable, "-c", PAINT], capture_output=True, text=True, check=True,
+                           env={**os.environ, "PYTHONHASHSEED": seed}, timeout=120)
+            for seed in ("1", "2", "3")]
+    assert len({run.stdout for run in runs}) == 1
+    assert runs[0].stdout.startswith("[[[[")
 
 
 def shaded(colour: str, light: np.ndarray) -> np.ndarray:

@@ -97,7 +97,7 @@ def paint_freely(clip: ClipContent, rng: np.random.Generator) -> ClipContent:
     if not sentences:
         return clip
     frames = clip.frames.copy()
-    shared = {colour: _free_colour(rng) for colour in {e["colour"] for e in clip.objects}}
+    shared = {colour: _free_colour(rng) for colour in sorted({e["colour"] for e in clip.objects})}
     for number, entry in enumerate(clip.objects, start=1):
         fresh = shared[entry["colour"]] if rng.random() < 0.5 else _free_colour(rng)
         paint(frames, clip.numbers == number, np.array(PALETTE[entry["colour"]]), fresh)

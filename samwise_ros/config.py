@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Literal, get_type_hints
 
 from samwise_ros.structures import ConfigError
@@ -18,7 +19,7 @@ Fit = Literal["pad", "rectangle"]
 TimeCode = Literal["sliding", "aligned"]
 Stem = Literal["patch", "conv"]
 
-_NUMBERS = {int: (int,), int | None: (int,), float: (int, float)}  # field -> what it accepts
+_NUMBERS = {int: (int,), int | None: (int, NoneType), float: (int, float)}  # field -> values
 GRID = 64  # every model input side is a multiple of this: stride 32 times the last HSA patch side
 
 
@@ -287,7 +288,7 @@ def build_config(cls: type, values: Mapping[str, Any], path: str) -> Any:
 def _check_number(value: Any, hint: Any, path: str) -> None:
     """Refuse what is no number in a field for numbers."""
     kinds = _NUMBERS.get(hint)
-    if kinds is None or (value is None and hint == int | None):
+    if kinds is None:
         return
     what = "number" if float in kinds else "whole number"
     advice = ", a text; YAML reads 1e-3 as one: write 1.0e-3" if isinstance(value, str) else ""

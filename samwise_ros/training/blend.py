@@ -16,8 +16,9 @@ from pathlib import Path
 
 import torch
 
-from samwise_ros.structures import CheckpointError
-from samwise_ros.training.checkpointing import best_weights, read_state
+from samwise_ros.config import ModelConfig
+from samwise_ros.model.checkpoint_check import compare, mismatch_error, shapes_of
+from samwise_ros.training.checkpointing import best_weights, read_state, save_start
 
 
 def blend_checkpoints(start: Path, end: Path, share: float, out: Path) -> Path:
@@ -33,15 +34,14 @@ def blend_checkpoints(start: Path, end: Path, share: float, out: Path) -> Path:
     """
     state = read_state(end)
     before, after = best_weights(read_state(start)), best_weights(state)
-    different = sorted(set(before) ^ set(after)) + sorted(
-        name for name in set(before) & set(after) if before[name].shape != after[name].shape)
-    if different:
-        raise CheckpointError(f"{start} and {end} are not of one network: {different[0]} differs "
-                              f"({len(different)} in all)")
+    ours, expected = shapes_of(before), shapes_of(after)
+    difference = compare(ours, expected)
+    if difference:
+        config = ModelConfig.from_dict(state["model_config"])
+        raise mismatch_error(str(start), ours, expected, difference, config)
     blended = {name: torch.lerp(before[name].float(), value.float(), share)
                if value.is_floating_point() else value for name, value in after.items()}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({**state, "model": blended, "average": None, "optimizer": None, "random": None}, out)
+    save_start(out, state, blended, state["heads"])
     return out
 
 

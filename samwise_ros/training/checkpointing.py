@@ -66,6 +66,22 @@ def save_state(path: Path, config: TrainConfig, model: nn.Module, heads: nn.Modu
                                                  "updates": average.updates},
         "progress": dataclasses.asdict(progress), "random": random_state(),
     }
+    _write(path, state)
+
+
+def save_start(path: Path, state: dict[str, Any], weights: dict[str, Tensor],
+               heads: dict[str, Tensor] | None) -> None:
+    """Write what serves as `model.init` of a recipe and for export, but not for `--resume`.
+
+    Args:
+        state: From `read_state`; its configuration and progress are kept.
+        weights: In place of its averaged ones. heads: Auxiliary heads to go on with.
+    """
+    _write(path, {**state, "model": weights, "heads": heads, "average": None, "optimizer": None,
+                  "random": None})
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     torch.save(state, part)

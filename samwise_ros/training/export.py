@@ -12,7 +12,7 @@ from torch import Tensor
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.checkpoint import build_model, load_strict, save_model, tokenizer_for
 from samwise_ros.model.samwise import SamwiseModel
-from samwise_ros.training.checkpointing import best_weights, read_state
+from samwise_ros.training.checkpointing import best_weights, read_state, save_start
 
 
 def export_checkpoint(checkpoint: Path | str, folder: Path | str, *, dtype: str = "fp16",
@@ -71,10 +71,8 @@ def slim_checkpoint(checkpoint: Path | str, out: Path | str) -> Path:
     """
     state = read_state(Path(checkpoint))
     heads = state["heads"]
-    slim = {**state, "model": _halved(best_weights(state)), "average": None, "optimizer": None,
-            "random": None, "heads": None if heads is None else _halved(heads)}
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    torch.save(slim, out)
+    save_start(Path(out), state, _halved(best_weights(state)),
+               None if heads is None else _halved(heads))
     return Path(out)
 
 

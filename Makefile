@@ -75,6 +75,7 @@ lint: setup
 SAMWISE := $(VENV)/bin/samwise
 PACK := $(SAMWISE) convert-data pack --height 128 --width 192 --out
 NANO_STAGES := 0_images 1_stills 2_motion_labels 3_clips 4_memory 5_mixed 6_pairs 7_shapes 8_remind 9_long
+NANO_DATA := stills_0 stills_1 clips_10 clips_11 clips_12 clips_13 probe_train stills_val clips_val clips_val24
 STAGE = resume=; test ! -f runs/nano_$$stage/last.pt || resume=--resume; \
   $(SAMWISE) train config/train/nano_$$stage.yaml $$resume
 nano: setup
@@ -87,14 +88,7 @@ nano: setup
 	$(SAMWISE) simulate --split val --seed 100 --clips 100 --frames 1 --out data/stills_val
 	$(SAMWISE) simulate --split val --seed 110 --clips 60 --frames 12 --out data/clips_val
 	$(SAMWISE) simulate --split val --seed 111 --clips 40 --frames 24 --out data/clips_val24
-	$(PACK) data/packed/stills_train data/stills_0 data/stills_1
-	$(PACK) data/packed/stills_0 data/stills_0
-	$(PACK) data/packed/clips_train data/clips_10 data/clips_11
-	$(PACK) data/packed/clips_24 data/clips_12 data/clips_13
-	$(PACK) data/packed/probe_train data/probe_train
-	$(PACK) data/packed/stills_val data/stills_val
-	$(PACK) data/packed/clips_val data/clips_val
-	$(PACK) data/packed/clips_val24 data/clips_val24
+	for data in $(NANO_DATA); do $(PACK) data/packed/$$data data/$$data; done
 	for stage in $(NANO_STAGES); do $(STAGE); done
 	$(VENV)/bin/python -m samwise_ros.training.blend runs/nano_8_remind/last.pt runs/nano_9_long/last.pt \
 	  --share 0.75 --out runs/nano_9_long/blend.pt

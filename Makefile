@@ -63,7 +63,7 @@ $(STAMPS)/package: $(STAMPS)/requirements setup.py package.xml CMakeLists.txt \
 	touch $@
 
 demo: setup
-	$(VENV)/bin/python -m samwise_ros.ros.demo --out demo_out $(if $(DEMO_MODEL),--model '$(DEMO_MODEL)')
+	$(VENV)/bin/python -m samwise_ros.demos.demo --out demo_out $(if $(DEMO_MODEL),--model '$(DEMO_MODEL)')
 
 test: setup
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)

@@ -22,7 +22,7 @@ _PUBLIC = {
     "TargetState": "samwise_ros.structures",
     "load_model": "samwise_ros.model.checkpoint",
     "StreamingSession": "samwise_ros.streaming.session",
-    "ClipRunner": "samwise_ros.streaming.clip",
+    "ClipRunner": "samwise_ros.streaming.clip_runner",
 }
 
 __all__ = [

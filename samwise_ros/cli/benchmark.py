@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from samwise_ros.evaluation.benchmark import BenchmarkReport
+    from samwise_ros.evaluation.speed import BenchmarkReport
     from samwise_ros.model.samwise import SamwiseModel
 
 
@@ -39,7 +39,7 @@ def benchmark(
     import torch
 
     from samwise_ros.config import SessionConfig
-    from samwise_ros.evaluation.benchmark import run_benchmark
+    from samwise_ros.evaluation.speed import run_benchmark
     from samwise_ros.model.compilation import compile_parts
 
     if threads:

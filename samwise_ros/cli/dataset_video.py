@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from samwise_ros.data.mevis import MevisSource
-from samwise_ros.data.records import KINDS, VideoRecord
+from samwise_ros.data.reader import KINDS, VideoRecord
 
 _META = "meta_expressions.json"
 

@@ -63,7 +63,7 @@ def check_messages(packages: Sequence[tuple[str, str, str]] = MESSAGE_PACKAGES) 
 
 def check_topics(names: Sequence[str], seconds: float) -> list[Check]:
     """Watch topics of a running system; one line for each."""
-    from samwise_ros.ros.topic_probe import probe_topics
+    from samwise_ros.ros.health.topic_probe import probe_topics
 
     checks = []
     for report in probe_topics(names, seconds):

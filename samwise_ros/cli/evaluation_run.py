@@ -49,7 +49,7 @@ class EvaluationRun:
         """The model in the mode asked for."""
         from samwise_ros.config import SessionConfig
         from samwise_ros.evaluation.predictors import make_predictor
-        from samwise_ros.evaluation.sim import sim_predictor
+        from samwise_ros.evaluation.sim_scenes import sim_predictor
 
         make = sim_predictor if self.benchmark == "sim" else make_predictor
         return make(self.model, self.mode, SessionConfig(**self.session))
@@ -64,7 +64,7 @@ def _sim(run: EvaluationRun) -> dict[str, Any]:
         write_expression_csv,
         write_video_csv,
     )
-    from samwise_ros.evaluation.sim import evaluate_sim_into
+    from samwise_ros.evaluation.sim_scenes import evaluate_sim_into
 
     report = evaluate_sim_into(run.predictor(), run.mode, MevisSource(run.data), run.store(),
                                selection=run.selection, chunk=run.chunk, masks=run.masks)
@@ -80,7 +80,7 @@ def _sim(run: EvaluationRun) -> dict[str, Any]:
 def _recorded(run: EvaluationRun) -> dict[str, Any]:
     from samwise_ros.data.mevis import MevisSource
     from samwise_ros.data.ref_youtube_vos import RefYoutubeVosSource
-    from samwise_ros.evaluation.recorded import evaluate_recorded
+    from samwise_ros.evaluation.mevis_ytvos import evaluate_recorded
     from samwise_ros.evaluation.report import write_expression_csv, write_video_csv
 
     is_mevis = run.benchmark == "mevis"
@@ -108,7 +108,7 @@ def _ref_davis17(run: EvaluationRun) -> dict[str, Any]:
 
 def _refcoco(run: EvaluationRun) -> dict[str, Any]:
     from samwise_ros.data.refcoco import RefCocoSource
-    from samwise_ros.evaluation.refcoco import (
+    from samwise_ros.evaluation.refcoco_protocol import (
         ImageResult,
         OfficialImagePredictor,
         StreamImagePredictor,
@@ -139,7 +139,7 @@ def run_ablations(run: EvaluationRun, load: Callable[..., SamwiseModel],
     """
     from samwise_ros.data.mevis import MevisSource
     from samwise_ros.evaluation.ablations import evaluate_in_turns, markdown, variants
-    from samwise_ros.evaluation.sim import sim_report
+    from samwise_ros.evaluation.sim_scenes import sim_report
 
     command = _ablation_command(run, table)
     source = MevisSource(run.data)

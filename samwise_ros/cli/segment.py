@@ -143,7 +143,7 @@ def _stream_answers(model: SamwiseModel, source: FrameSource, expressions: list[
 def _clip_answers(model: SamwiseModel, source: FrameSource,
                   expressions: list[str]) -> Iterator[tuple[Frame, list[Answer]]]:
     """Answers of one run per expression, in step; each run reads the video for itself."""
-    from samwise_ros.streaming.clip import ClipRunner
+    from samwise_ros.streaming.clip_runner import ClipRunner
 
     model.tokenizer(expressions)  # raises for a bad one before any frame
     runs = [ClipRunner(model).run((frame.rgb for frame in source), text) for text in expressions]

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from samwise_ros.training.config import load_config
 from samwise_ros.training.export import export_checkpoint
 from samwise_ros.training.loop import LAST, Trainer
+from samwise_ros.training.recipe import load_config
 
 SHOWN = ("total", "dice", "score")
 

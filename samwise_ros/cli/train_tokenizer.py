@@ -41,7 +41,7 @@ def _sentences(sources: list[Path]) -> Iterator[str]:
         if not path.is_dir():
             yield from _lines(path)
     if folders:
-        from samwise_ros.training.phrases import training_phrases
+        from samwise_ros.training.tokenizer_phrases import training_phrases
 
         yield from training_phrases(folders)
 

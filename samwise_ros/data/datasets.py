@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from samwise_ros.data.files import check_same_size
-from samwise_ros.data.records import ExpressionRecord, VideoRecord, VideoSource
+from samwise_ros.data.reader import ExpressionRecord, VideoRecord, VideoSource
 from samwise_ros.data.sampling import SAMPLERS, SamplerName, clip_anchors
 from samwise_ros.data.transforms import ClipTransform, normalise_caption
 from samwise_ros.structures import DataError

@@ -22,7 +22,7 @@ from samwise_ros.data.files import (
     read_json,
     require_dir,
 )
-from samwise_ros.data.records import ExpressionRecord, VideoRecord, VideoSource
+from samwise_ros.data.reader import ExpressionRecord, VideoRecord, VideoSource
 from samwise_ros.structures import DataError
 
 REMEDY = ("Give the folder of one split of MeViS (for instance MeViS_release/train) or one made "

@@ -29,8 +29,8 @@ from rich.progress import Progress
 
 from samwise_ros.data.files import check_same_size, read_json
 from samwise_ros.data.mevis import MevisSource
-from samwise_ros.data.records import VideoRecord
-from samwise_ros.data.scene import SceneObject, scene_objects
+from samwise_ros.data.reader import VideoRecord
+from samwise_ros.data.scene_objects import SceneObject, scene_objects
 from samwise_ros.structures import DataError
 
 FORMAT = 1

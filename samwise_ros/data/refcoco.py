@@ -14,7 +14,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from samwise_ros.data.files import check_same_size, decode_rle, image_size, read_field, read_json
-from samwise_ros.data.records import ExpressionRecord, VideoRecord, VideoSource
+from samwise_ros.data.reader import ExpressionRecord, VideoRecord, VideoSource
 from samwise_ros.structures import DataError
 
 SPLITS = {

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from samwise_ros.data.records import VideoRecord
+from samwise_ros.data.reader import VideoRecord
 from samwise_ros.structures import ConfigError
 
 SamplerName = Literal["local", "global"]

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from samwise_ros.data.mevis import MevisSource
-from samwise_ros.data.records import ExpressionRecord, VideoRecord
-from samwise_ros.data.scene import scene_objects
+from samwise_ros.data.reader import ExpressionRecord, VideoRecord
+from samwise_ros.data.scene_objects import scene_objects
+from samwise_ros.evaluation.expression_scores import mean_scores
 from samwise_ros.evaluation.metrics import Scores, mask_scores
-from samwise_ros.evaluation.records import mean_scores
 
 COLOUR_WORDS = frozenset({
     "red", "orange", "yellow", "green", "blue", "purple", "violet", "pink", "brown", "black",

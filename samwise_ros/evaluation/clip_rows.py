@@ -1,6 +1,6 @@
 """The official clip protocol for several expressions in one batch.
 
-`streaming.clip.ClipRunner` is the published protocol, one expression at a time. Here the
+`streaming.clip_runner.ClipRunner` is the published protocol, one expression at a time. Here the
 expressions of a video are rows of one batch, so that what does not depend on the sentence is
 computed once. Results agree to rounding; memory use grows with the number of rows, which suits
 small models.

@@ -35,7 +35,7 @@ from samwise_ros.model.checkpoint_parts import with_token_types
 from samwise_ros.model.key_map import from_official, map_official, to_official
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
-from samwise_ros.streaming.clip import ClipRunner
+from samwise_ros.streaming.clip_runner import ClipRunner
 from samwise_ros.structures import DataError
 
 MIN_MASK_IOU = 0.999

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from samwise_ros.config import SessionConfig
-from samwise_ros.data.records import VideoRecord, VideoSource
+from samwise_ros.data.reader import VideoRecord, VideoSource
 from samwise_ros.model.samwise import SamwiseModel
-from samwise_ros.streaming.clip import ClipRunner
+from samwise_ros.streaming.clip_runner import ClipRunner
 from samwise_ros.streaming.image_ops import input_size, restore_logits
 from samwise_ros.streaming.session import StreamingSession
 from samwise_ros.structures import Command, CommandKind, ConfigError, TargetResult

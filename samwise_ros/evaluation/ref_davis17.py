@@ -13,9 +13,9 @@ from PIL import Image
 from rich.progress import Progress
 
 from samwise_ros.data.files import image_size, read_indexed
-from samwise_ros.data.records import VideoRecord
+from samwise_ros.data.reader import VideoRecord
 from samwise_ros.data.ref_youtube_vos import RefYoutubeVosSource
-from samwise_ros.evaluation.davis import (
+from samwise_ros.evaluation.davis_protocol import (
     ObjectScores,
     Statistics,
     frame_statistics,

@@ -12,9 +12,9 @@ from typing import Any
 
 from rich.table import Table
 
-from samwise_ros.evaluation.late_target import LateTargetReport
-from samwise_ros.evaluation.records import ExpressionResult, absent_accuracy, mean_scores
-from samwise_ros.evaluation.sim import KindScores, SimReport
+from samwise_ros.evaluation.expression_scores import ExpressionResult, absent_accuracy, mean_scores
+from samwise_ros.evaluation.late_target_scores import LateTargetReport
+from samwise_ros.evaluation.sim_scenes import KindScores, SimReport
 
 EXPRESSION_COLUMNS = ("video", "expression_id", "kind", "text", "frames", "j", "f", "jf",
                       "random_object_jf", "colour_guess_jf", "empty_frames", "switches",

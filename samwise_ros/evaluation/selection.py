@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samwise_ros.data.records import KINDS, VideoRecord
+from samwise_ros.data.reader import KINDS, VideoRecord
 from samwise_ros.structures import ConfigError
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from samwise_ros.evaluation.records import ExpressionResult
+from samwise_ros.evaluation.expression_scores import ExpressionResult
 from samwise_ros.structures import DataError
 
 

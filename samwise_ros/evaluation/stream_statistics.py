@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samwise_ros.evaluation.records import ExpressionResult, absent_accuracy
+from samwise_ros.evaluation.expression_scores import ExpressionResult, absent_accuracy
 
 CORRECT_J = 0.5  # a mask counts as correct from this overlap on
 

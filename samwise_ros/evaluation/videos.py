@@ -14,13 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from samwise_ros.data.files import check_same_size
 from samwise_ros.data.mevis import MevisSource
-from samwise_ros.data.records import ExpressionRecord, VideoRecord, VideoSource
-from samwise_ros.data.scene import scene_objects
+from samwise_ros.data.reader import ExpressionRecord, VideoRecord, VideoSource
+from samwise_ros.data.scene_objects import scene_objects
 from samwise_ros.evaluation.baselines import SceneBaselines
-from samwise_ros.evaluation.late_target import count_late_target
+from samwise_ros.evaluation.expression_scores import ExpressionResult, mean_scores
+from samwise_ros.evaluation.late_target_scores import count_late_target
 from samwise_ros.evaluation.metrics import Scores, mask_scores, region_similarity
 from samwise_ros.evaluation.predictors import Answer, FrameSequence, Predictor
-from samwise_ros.evaluation.records import ExpressionResult, mean_scores
 from samwise_ros.evaluation.store import ResultStore, mask_path, write_mask
 from samwise_ros.evaluation.stream_statistics import CORRECT_J, first_correct, reacquired
 

@@ -1,6 +1,6 @@
 """A simulated robot camera (PyBullet) and the data sets made with it."""
 
-from samwise_ros.sim.clip import SimClip, live_expressions, simulate_clip
+from samwise_ros.sim.clip_renderer import SimClip, live_expressions, simulate_clip
 from samwise_ros.sim.errors import SimulationError
 from samwise_ros.sim.expressions import KINDS, Expression
 from samwise_ros.sim.generate import DatasetRequest, generate

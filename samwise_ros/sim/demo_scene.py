@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import permutations, product
 
-from samwise_ros.sim.clip import EXPRESSION_STREAM, rehearse
+from samwise_ros.sim.clip_renderer import EXPRESSION_STREAM, rehearse
 from samwise_ros.sim.content import ObjectContent
 from samwise_ros.sim.errors import SimulationError
 from samwise_ros.sim.expressions import Expression, ExpressionWriter

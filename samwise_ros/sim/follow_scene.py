@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from samwise_ros.sim.assets import ASSETS, COLOURS
-from samwise_ros.sim.camera import CameraScript
+from samwise_ros.sim.camera_motion import CameraScript
 from samwise_ros.sim.content import ObjectContent, SurfaceContent
 from samwise_ros.sim.geometry import Intrinsics, Pose
 from samwise_ros.sim.motions import Circle, Span, Still, Travel

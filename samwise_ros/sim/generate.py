@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from samwise_ros.sim.clip import simulate_clip
+from samwise_ros.sim.clip_renderer import simulate_clip
 from samwise_ros.sim.errors import require_pybullet
-from samwise_ros.sim.late_target import FEWEST_FRAMES, simulate_late_target
+from samwise_ros.sim.late_target_scene import FEWEST_FRAMES, simulate_late_target
 from samwise_ros.sim.plan import SceneSettings
 from samwise_ros.sim.writer import clip_file, merge_clips, video_name, write_clip
 

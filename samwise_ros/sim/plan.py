@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from samwise_ros.sim.arm import ArmPlan
-from samwise_ros.sim.camera import CAMERA_KINDS, CameraScript, sample_camera
+from samwise_ros.sim.camera_motion import CAMERA_KINDS, CameraScript, sample_camera
 from samwise_ros.sim.choreography import add_idle_arm, choreograph
 from samwise_ros.sim.content import (
     PLACES,

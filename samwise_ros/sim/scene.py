@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import Self
 
-from samwise_ros.sim.camera import MobileBase
+from samwise_ros.sim.camera_motion import MobileBase
 from samwise_ros.sim.geometry import Intrinsics, Pose
 from samwise_ros.sim.plan import ScenePlan
 from samwise_ros.sim.world import World

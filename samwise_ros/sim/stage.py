@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from samwise_ros.sim import arm as arms
-from samwise_ros.sim.camera import CameraScript
+from samwise_ros.sim.camera_motion import CameraScript
 from samwise_ros.sim.content import ObjectContent
 from samwise_ros.sim.geometry import Intrinsics, Pose
 from samwise_ros.sim.layout import image_box, inside_share, radius

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco
 
-from samwise_ros.sim.clip import SimClip
+from samwise_ros.sim.clip_renderer import SimClip
 from samwise_ros.sim.errors import SimulationError
 
 JPEG_QUALITY = 95

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from samwise_ros.model.motion_branch import FEATURES
 from samwise_ros.model.samwise import ClipOutput, SamwiseModel
 from samwise_ros.training.batches import SceneLabels, TrainBatch, Vocabulary
-from samwise_ros.training.config import LossSetup
 from samwise_ros.training.losses import frame_losses
+from samwise_ros.training.recipe import LossSetup
 from samwise_ros.training.scene_geometry import (
     displacements,
     look_up,

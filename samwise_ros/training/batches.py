@@ -14,7 +14,6 @@ from samwise_ros.data.packed import PackedClips
 from samwise_ros.data.transforms import normalise, normalise_caption
 from samwise_ros.sim.content import HELD_OUT_PAIRS
 from samwise_ros.structures import DataError
-from samwise_ros.training.config import DataSetup
 from samwise_ros.training.draws import (
     SIDES,
     draw_expressions,
@@ -24,6 +23,7 @@ from samwise_ros.training.draws import (
     draw_reminders,
     swap_sides,
 )
+from samwise_ros.training.recipe import DataSetup
 from samwise_ros.training.recolour import (
     PALETTE,
     ClipContent,

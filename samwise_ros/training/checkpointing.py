@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from samwise_ros.structures import CheckpointError
-from samwise_ros.training.config import TrainConfig
 from samwise_ros.training.optim import WeightAverage
+from samwise_ros.training.recipe import TrainConfig
 
 FORMAT = 1
 

@@ -16,7 +16,7 @@ from samwise_ros.data.refcoco import RefCocoSource
 from samwise_ros.data.transforms import image_transform, video_transform
 from samwise_ros.structures import ConfigError, DataError
 from samwise_ros.training.batches import TrainBatch, Vocabulary
-from samwise_ros.training.config import DataSetup
+from samwise_ros.training.recipe import DataSetup
 
 
 def make_datasets(setup: DataSetup, image_size: int, seed: int) -> list[ClipDataset]:

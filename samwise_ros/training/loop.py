@@ -17,6 +17,7 @@ from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.structures import SamwiseError
 from samwise_ros.training.auxiliary import AuxiliaryHeads
 from samwise_ros.training.batches import TrainBatch
+from samwise_ros.training.build import load_heads, make_batches, make_model
 from samwise_ros.training.checkpointing import (
     Progress,
     best_weights,
@@ -24,7 +25,6 @@ from samwise_ros.training.checkpointing import (
     restore_state,
     save_state,
 )
-from samwise_ros.training.config import TrainConfig
 from samwise_ros.training.history import History
 from samwise_ros.training.optim import (
     WeightAverage,
@@ -34,7 +34,7 @@ from samwise_ros.training.optim import (
     set_train_mode,
 )
 from samwise_ros.training.pictures import write_sheet
-from samwise_ros.training.setup import load_heads, make_batches, make_model
+from samwise_ros.training.recipe import TrainConfig
 from samwise_ros.training.unit import LossUnit
 from samwise_ros.training.validation import QuickValidation, mean_j
 

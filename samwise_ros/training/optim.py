@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from samwise_ros.structures import ConfigError
-from samwise_ros.training.config import OptimSetup, Trainable
+from samwise_ros.training.recipe import OptimSetup, Trainable
 
 # Parameters whose name contains one of these are trained by the published recipes (F.1).
 PUBLISHED_NAMES = ("adapter", "conditional_memory_encoder", "project_text")

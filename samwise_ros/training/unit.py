@@ -12,7 +12,6 @@ from samwise_ros.model.text_encoder import Tokens
 from samwise_ros.training.auxiliary import AuxiliaryHeads
 from samwise_ros.training.batches import TrainBatch
 from samwise_ros.training.cme_labels import cme_loss
-from samwise_ros.training.config import TrainConfig
 from samwise_ros.training.draws import MIN_VISIBLE
 from samwise_ros.training.losses import (
     dice_loss,
@@ -21,6 +20,7 @@ from samwise_ros.training.losses import (
     frame_losses,
     score_loss,
 )
+from samwise_ros.training.recipe import TrainConfig
 from samwise_ros.training.rollout import rollout
 
 

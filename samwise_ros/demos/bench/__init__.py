@@ -1,0 +1,1 @@
+"""Measurements of the running node: `samwise bench node` and `samwise bench endurance`."""

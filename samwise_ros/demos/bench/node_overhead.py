@@ -1,0 +1,213 @@
+"""What the node itself costs per frame, beside the model: hand-over, decoding, publishing.
+
+    python -m samwise_ros.demos.bench.node_overhead [--frames 60] [--model-ms 50] [--encodings rgb8 bgr8]
+
+The real node in this process, with a model that only waits. A camera and a listener to the mask and
+the targets run in a process of their own, over DDS; one image is sent at a time. The way of the image
+to the node is not counted: every subscriber pays it.
+"""
+
+import argparse
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rclpy
+
+from samwise_ros.allocator import keep_freed_memory
+from samwise_ros.demos.bench.node_overhead_client import BYTES_PER_PIXEL
+from samwise_ros.ros.health.monitor import StreamMonitor
+from samwise_ros.ros.node.node import SamwiseNode, run
+from samwise_ros.structures import Box, FrameResult, SamwiseError, TargetResult, TargetState
+
+_NAME = "samwise_overhead"
+_WARM_UP = 5  # frames per encoding that don't count
+_SIZE = (720, 1280)
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Medians of one encoding, in milliseconds.
+
+    Attributes:
+        encoding: Of the images.
+        handover: From the image's arrival in the callback until the worker has it.
+        decoding: From there to the model.
+        publishing: From the model's answer until mask and targets are published.
+        total: Median of the sum of the three.
+        quick: 10th percentile of that sum: what is left on a busy machine when nobody interferes.
+        slow: 90th percentile.
+        cpu: Median of what the worker's thread computed for decoding and publishing; whatever else
+            runs on the machine, waiting for a core is not in it.
+        share: `total` as a part of the whole time from arrival to publication.
+    """
+
+    encoding: str
+    handover: float
+    decoding: float
+    publishing: float
+    total: float
+    quick: float
+    slow: float
+    cpu: float
+    share: float
+
+
+class _Times(StreamMonitor):
+    """Notes what happens to an image when: rows of times by the frame id of the image.
+
+    A row holds the arrival and three pairs of wall and thread time: the worker has it, the model
+    has it, the model's answer is there; then a last pair, the answer is published.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: dict[str, list[tuple[float, ...]]] = {}
+        self.frame_id = ""
+        self.arrived = 0.0
+        self.taken = self.begun = self.ended = (0.0, 0.0)
+
+    def image_received(self) -> None:
+        self.arrived = time.perf_counter()
+        super().image_received()
+
+    def frame_answered(self, latency: float) -> None:
+        answered = _now()
+        super().frame_answered(latency)
+        self.rows.setdefault(self.frame_id, []).append(
+            (self.arrived, *self.taken, *self.begun, *self.ended, *answered))
+
+
+def _now() -> tuple[float, float]:
+    """Wall time, and what this thread has computed."""
+    return time.perf_counter(), time.thread_time()
+
+
+class _WaitingModel:
+    """Engine and session in one: waits, then marks a rectangle of a quarter of the image."""
+
+    description = "a model that waits"
+    device_memory = None
+    targets = (("target", "the rectangle", 1),)
+
+    def __init__(self, seconds: float) -> None:
+        self.times = _Times()
+        self._seconds = seconds
+
+    def new_session(self) -> "_WaitingModel":
+        return self
+
+    def submit(self, command: str) -> int:
+        return 1
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+    def free_memory(self) -> None:
+        """Nothing is held."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def step(self, rgb: np.ndarray, stamp: Any = None) -> FrameResult:
+        self.times.begun = _now()
+        self.times.frame_id = stamp.frame_id
+        time.sleep(self._seconds)
+        height, width = rgb.shape[:2]
+        box = Box(width // 4, height // 4, width // 4 + width // 2, height // 4 + height // 2)
+        mask = np.zeros((height, width), bool)
+        mask[height // 4:height // 4 + height // 2, width // 4:width // 4 + width // 2] = True
+        target = TargetResult("target", "the rectangle", 1, TargetState.TRACKING, 2.0, mask, box,
+                              int(mask.sum()), False, 0, np.zeros((4, 4), np.float32))
+        self.times.ended = _now()
+        return FrameResult(0, stamp, (height, width), (target,))
+
+
+def measure(encodings: Sequence[str], frames: int, model_seconds: float) -> list[Overhead]:
+    """Start node, camera and listener, and measure each encoding.
+
+    Args:
+        encodings: Keys of `BYTES_PER_PIXEL`.
+        frames: That count, per encoding.
+        model_seconds: That the model takes.
+
+    Raises:
+        SamwiseError: An image was not answered in time.
+    """
+    # Names and topics of its own, so that neither a robot's node nor its cameras get in the way.
+    rclpy.init(args=["--ros-args", "-r", f"image:=/{_NAME}/image", "-r",
+                     f"command:=/{_NAME}/command", "-p", "image_qos:=reliable"])
+    model = _WaitingModel(model_seconds)
+    node = SamwiseNode(lambda parameters: model, _NAME)
+    node.trigger_configure()
+    node.trigger_activate()
+    (stream,) = node.streams.values()
+    _note_times(stream, model.times)
+    spinning = threading.Thread(target=run, args=(node,))
+    spinning.start()
+    try:
+        client = subprocess.run(
+            [sys.executable, "-m", "samwise_ros.demos.bench.node_overhead_client", "--name", _NAME, "--frames",
+             str(_WARM_UP + frames), "--size", *map(str, _SIZE), *encodings],
+            stdout=subprocess.PIPE, text=True, check=False)
+    finally:
+        rclpy.try_shutdown()
+        spinning.join()
+    if client.returncode:
+        raise SamwiseError(client.stdout.strip() or "overhead: the camera failed")
+    return [_summary(encoding, model.times.rows[encoding][_WARM_UP:]) for encoding in encodings]
+
+
+def _note_times(stream: Any, times: _Times) -> None:
+    decode = stream.input.decode
+
+    def noted(message: Any) -> np.ndarray:
+        times.taken = _now()
+        return decode(message)
+
+    stream.input.decode, stream.monitor = noted, times
+
+
+def _summary(encoding: str, rows: Sequence[tuple[float, ...]]) -> Overhead:
+    arrived, *pairs = 1e3 * np.array(rows).T
+    (taken, begun, ended, answered), cpu = pairs[::2], pairs[1::2]
+    parts = taken - arrived, begun - taken, answered - ended
+    total = sum(parts)
+    quick, median, slow = np.percentile(total, (10, 50, 90))
+    return Overhead(
+        encoding, *(float(np.median(part)) for part in parts), float(median), float(quick),
+        float(slow), float(np.median(cpu[1] - cpu[0] + cpu[3] - cpu[2])),
+        float(np.median(total / (answered - arrived))))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--frames", type=int, default=60, help="frames per encoding")
+    parser.add_argument("--model-ms", type=float, default=50.0, help="time that the model takes")
+    parser.add_argument("--encodings", nargs="+", choices=BYTES_PER_PIXEL, metavar="ENCODING",
+                        default=list(BYTES_PER_PIXEL), help=", ".join(BYTES_PER_PIXEL))
+    options = parser.parse_args(arguments)
+    keep_freed_memory()  # as the node's own entry point does
+    print("| encoding | hand-over [ms] | decoding [ms] | publishing [ms] | all three [ms] | "
+          "10th, 90th percentile [ms] | the worker's CPU [ms] | of the whole |\n"
+          "|---|---|---|---|---|---|---|---|")
+    try:
+        rows = measure(options.encodings, options.frames, options.model_ms / 1e3)
+    except SamwiseError as error:
+        print(error)
+        return 1
+    for row in rows:
+        print(f"| {row.encoding} | {row.handover:.2f} | {row.decoding:.2f} | {row.publishing:.2f} | "
+              f"{row.total:.2f} | {row.quick:.2f}, {row.slow:.2f} | {row.cpu:.2f} | "
+              f"{100 * row.share:.1f} % |")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,160 @@
+"""The client of the simulated demo: several commands one after the other, judged by the truth.
+
+    python -m samwise_ros.demos.sim_demo_client --questions scene.json --out DIR
+
+Masks count for the command whose number they carry (on ~/targets), from its first answer on.
+"""
+
+import argparse
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from sensor_msgs.msg import Image
+
+from samwise_ros.demos.client import (
+    QOS,
+    TARGET,
+    CommandingClient,
+    latency_report,
+    mono_to_array,
+    run_client,
+    stamp_of,
+)
+from samwise_ros.demos.demo_judge import (
+    JudgedFrame,
+    Question,
+    judge,
+    question_report,
+    write_overlay,
+    write_sheet,
+)
+from samwise_ros.ros.inputs.image_codec import image_to_rgb
+from samwise_ros.ros.outputs.conversions import TargetArray
+from samwise_ros.ros.services.lifecycle_client import LifecycleClient
+
+_KEPT_STAMPS = 60  # frames of which a part is still to come
+
+
+@dataclass
+class _Parts:
+    """What has come for one stamp."""
+
+    image: Image | None = None
+    instance: Image | None = None
+    mask: Image | None = None
+    latency: float = 0.0
+    command: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        return None not in (self.image, self.instance, self.mask, self.command)
+
+
+class SimDemoClient(CommandingClient):
+    """Gathers image, truth, mask and command number of each answered frame.
+
+    Attributes:
+        answers: Complete frames by command number; 0: before the first command.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: dict[int, list[_Parts]] = {}
+        self._asked = 0
+        self._waiting: OrderedDict[int, _Parts] = OrderedDict()
+        self.create_subscription(Image, f"{TARGET}/mask", self._on_mask, QOS)
+        if TargetArray is not None:
+            self.create_subscription(TargetArray, f"{TARGET}/targets", self._on_targets, QOS)
+        self.create_subscription(Image, "instance", lambda m: self._put(m, "instance"), QOS)
+        self.create_subscription(Image, "image", lambda m: self._put(m, "image"), QOS)
+
+    def ask(self, question: Question, frames: int, timeout: float) -> list[JudgedFrame]:
+        """Give a command and return the first frames that answer it. Raises DemoError."""
+        self._asked += 1
+        answers = self.answers.setdefault(self._asked, [])
+        self.command(question.expression, timeout)
+        self.wait(lambda: len(answers) >= frames, timeout,
+                  f"fewer than {frames} frames answered {question.expression!r}")
+        return [judge(part.latency, image_to_rgb(part.image), mono_to_array(part.mask) > 0,
+                      mono_to_array(part.instance), question) for part in answers[:frames]]
+
+    def _on_mask(self, mask: Image) -> None:
+        stamp = stamp_of(mask.header)
+        latency = (self.get_clock().now().nanoseconds - stamp) * 1e-9
+        command = None
+        if TargetArray is None:
+            # Without our messages the number is known once a second. An image taken after the
+            # node had the command cannot be answered for an older one.
+            current = stamp > self.health_stamp and self.health_stamp > 0
+            command = int(self.health["command"]) if current else 0
+        self._add(stamp, mask=mask, latency=latency, command=command)
+
+    def _on_targets(self, message: object) -> None:
+        self._add(stamp_of(message.header),
+                  command=message.targets[0].command if message.targets else 0)
+
+    def _put(self, image: Image, name: str) -> None:
+        self._add(stamp_of(image.header), **{name: image})
+
+    def _add(self, stamp: int, **parts: object) -> None:
+        waiting = self._waiting.setdefault(stamp, _Parts())
+        for name, part in parts.items():
+            if part is not None:
+                setattr(waiting, name, part)
+        if waiting.complete:
+            del self._waiting[stamp]
+            self.answers.setdefault(waiting.command, []).append(waiting)
+        while len(self._waiting) > _KEPT_STAMPS:
+            self._waiting.popitem(last=False)
+
+
+def summarise(questions: Sequence[Question], frames: Sequence[Sequence[JudgedFrame]],
+              health: dict[str, str]) -> dict:
+    """The report: means over all frames that count, then each command."""
+    commands = [question_report(*pair) for pair in zip(questions, frames, strict=True)]
+    everything = list(chain.from_iterable(frames))
+    return {
+        "frames": len(everything),
+        "jf": round(sum(frame.scores.jf for frame in everything) / len(everything), 4),
+        **latency_report([frame.latency for frame in everything]),
+        "drops": int(health["dropped"]),
+        "received": int(health["received"]),
+        "frames_with_mask": sum(bool(frame.mask.any()) for frame in everything),
+        "model": health["model"],
+        "commands": commands,
+    }
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="sim_demo_client", description=__doc__)
+    parser.add_argument("--questions", type=Path, required=True, help="JSON list of Question")
+    parser.add_argument("--frames", type=int, default=80, help="answered frames per command")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rate", type=float, default=10.0, help="of the overlay video")
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds per step")
+    return parser.parse_args(arguments)
+
+
+def _run(client: SimDemoClient, options: argparse.Namespace) -> None:
+    questions = [Question(**item) for item in json.loads(options.questions.read_text())]
+    LifecycleClient(client, TARGET).run("up", options.timeout)
+    frames = [client.ask(question, options.frames, options.timeout) for question in questions]
+    report = summarise(questions, frames, client.fresh_health(options.timeout))
+    write_overlay(options.out / "overlay.mp4", questions, frames, options.rate)
+    write_sheet(options.out / "contact_sheet.png", questions, frames)
+    (options.out / "client.json").write_text(json.dumps(report))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Bring the node up, command, receive, write `client.json` and pictures; 1 on failure."""
+    options = _options(arguments)
+    return run_client("demo client", SimDemoClient, lambda client: _run(client, options),
+                      ["image:=/camera/image_raw", "instance:=/camera/instance"])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,146 @@
+"""A video file played as a camera: for demos, tests and trying the node without hardware."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from samwise_ros.ros.node.shutdown import until_shutdown
+from samwise_ros.ros.outputs.conversions import rgb_to_msg
+from samwise_ros.streaming.video_io import FrameSource
+from samwise_ros.structures import ConfigError, SamwiseError
+
+_FROM_RGB = {"rgb8": None, "bgr8": cv2.COLOR_RGB2BGR, "mono8": cv2.COLOR_RGB2GRAY}
+_QOS = {
+    "sensor_data": QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT),
+    "reliable": QoSProfile(depth=5, reliability=QoSReliabilityPolicy.RELIABLE),
+}
+_FAREWELL = 30  # seconds for the last images to arrive, on a machine as busy as may be
+_DESCRIPTIONS = {
+    "video": "Path of a video file, of a folder of images, or of one image.",
+    "rate": "Frames per second; 0: the file's own.",
+    "loop": "Start again at the end; otherwise the camera exits.",
+    "frame_id": "frame_id of the images.",
+    "encoding": f"One of {', '.join(_FROM_RGB)}.",
+    "width": "Resize to this many pixels, keeping the aspect ratio; 0: don't.",
+    "qos": f"One of {', '.join(_QOS)}; reliable serves both kinds of subscribers.",
+    "wait_for_subscribers": "Play only once this many subscribers are there.",
+}
+
+
+@dataclass(frozen=True)
+class CameraParameters:
+    """Values of the camera's parameters; `_DESCRIPTIONS` says what they mean."""
+
+    video: str = ""
+    rate: float = 0.0
+    loop: bool = True
+    frame_id: str = "camera_optical_frame"
+    encoding: str = "bgr8"
+    width: int = 0
+    qos: str = "reliable"
+    wait_for_subscribers: int = 0
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("encoding", _FROM_RGB), ("qos", _QOS)):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ConfigError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
+        for name in ("rate", "width", "wait_for_subscribers"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}: expected >= 0, got {getattr(self, name)}")
+
+
+class VideoCamera(Node):
+    """Publishes `image_raw` at a steady rate, stamped with the time of sending.
+
+    Raises:
+        SamwiseError: A parameter is out of its range, or the video can't be read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("camera")
+        self._parameters = self._declare()
+        source = FrameSource(self._parameters.video)
+        self._frames = _play(source, self._parameters.loop)
+        self._publisher = self.create_publisher(Image, "image_raw", _QOS[self._parameters.qos])
+        self.sent = 0
+        self.finished = False
+        rate = self._parameters.rate or source.rate
+        self.create_timer(1.0 / rate, self._send_next)
+        self.get_logger().info(f"playing {source.name} at {rate:.1f} frames per second on "
+                               f"{self._publisher.topic_name}")
+
+    def flush(self) -> None:
+        """Wait until reliable subscribers have every image; what ends earlier takes some with it."""
+        for _ in range(_FAREWELL):  # one by one, so that Ctrl-C is heard
+            if not rclpy.ok() or self._publisher.wait_for_all_acked(Duration(seconds=1)):
+                return
+
+    def _declare(self) -> CameraParameters:
+        values = {}
+        for name, description in _DESCRIPTIONS.items():
+            default = getattr(CameraParameters, name)
+            descriptor = ParameterDescriptor(description=description, read_only=True)
+            values[name] = self.declare_parameter(name, default, descriptor).value
+        return CameraParameters(**values)
+
+    def _send_next(self) -> None:
+        if self._publisher.get_subscription_count() < self._parameters.wait_for_subscribers:
+            return
+        frame = next(self._frames, None)
+        if frame is None:
+            self.finished = True
+            return
+        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._parameters.frame_id)
+        self._publisher.publish(
+            rgb_to_msg(self._prepare(frame), header, self._parameters.encoding))
+        self.sent += 1
+
+    def _prepare(self, frame: np.ndarray) -> np.ndarray:
+        """uint8 RGB [H, W, 3] -> the wanted width and encoding."""
+        if self._parameters.width:
+            height = round(frame.shape[0] * self._parameters.width / frame.shape[1])
+            frame = cv2.resize(frame, (self._parameters.width, max(1, height)),
+                               interpolation=cv2.INTER_AREA)
+        code = _FROM_RGB[self._parameters.encoding]
+        return frame if code is None else cv2.cvtColor(frame, code)
+
+
+def _play(source: FrameSource, loop: bool) -> Iterator[np.ndarray]:
+    """uint8 RGB [H, W, 3] frames, once or again and again."""
+    while True:
+        for frame in source:
+            yield frame.rgb
+        if not loop:
+            return
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `ros2 run samwise_ros samwise_camera`; 1 when the video can't be played."""
+    rclpy.init(args=arguments)
+    try:
+        with until_shutdown():
+            camera = VideoCamera()
+            while rclpy.ok() and not camera.finished:
+                rclpy.spin_once(camera, timeout_sec=1.0)
+            camera.flush()
+            camera.get_logger().info(f"sent {camera.sent} frames")
+    except SamwiseError as error:
+        rclpy.logging.get_logger("camera").error(str(error))
+        return 1
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

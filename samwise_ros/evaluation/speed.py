@@ -1,0 +1,230 @@
+"""Speed of stream mode beside clip mode fp32, both from one run, interleaved, as medians.
+
+The memory of both is filled before measuring by repeating the first frame's memory, so that every
+measured frame pays for six spatial memories and fifteen pointers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import resource
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from samwise_ros.config import SessionConfig
+from samwise_ros.evaluation.speed_parts import (
+    added_share,
+    count_flops,
+    grid_cells,
+    measure_parts,
+    timed,
+)
+from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.streaming.clip_runner import ClipRunner, ClipState
+from samwise_ros.streaming.image_ops import input_size, prepare_frame, restore_logits
+from samwise_ros.streaming.session import StreamingSession
+
+_EXPRESSION = "the object that moves to the left"
+
+
+@dataclass(frozen=True)
+class BenchmarkReport:
+    """Figures of one run. Times are medians in milliseconds per frame.
+
+    Attributes:
+        machine: Processor, threads, device, torch version.
+        model: Size, input (height, width), fit, precision, weights.
+        stream_fps, reference_fps: Frames per second of stream mode and of clip mode fp32.
+        ratio: stream_fps / reference_fps.
+        stream_ms, reference_ms: The medians behind them.
+        parts_ms, parts_share: Time per part of a streaming frame; the rest is "other".
+        gflops: Per part, of a streaming frame, two per multiply-add; "total" included.
+        added_flops_share: FLOPs of CMT, CME and its memory-less decoder pass over plain SAM 2's.
+        peak_memory_bytes: Of the process (CPU) or of the allocator (CUDA).
+        session_bytes_mid, session_bytes_end: Bytes that the session keeps.
+        lookahead_frames: Later frames that an answer waits for: 0.
+        frames, targets: Measured frames per mode and targets of the session.
+    """
+
+    machine: dict[str, Any]
+    model: dict[str, Any]
+    stream_fps: float
+    reference_fps: float
+    ratio: float
+    stream_ms: float
+    reference_ms: float
+    parts_ms: dict[str, float]
+    parts_share: dict[str, float]
+    gflops: dict[str, float]
+    added_flops_share: float
+    peak_memory_bytes: int
+    session_bytes_mid: int
+    session_bytes_end: int
+    lookahead_frames: int
+    frames: int
+    targets: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary for JSON."""
+        return dataclasses.asdict(self)
+
+
+def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
+                  camera: tuple[int, int] = (480, 854), targets: int = 1, frames: int = 16,
+                  weights: str = "given", compiled: SamwiseModel | None = None,
+                  progress: Callable[[str], None] = lambda _: None) -> BenchmarkReport:
+    """Measure a model.
+
+    Args:
+        model: In eval mode, with a tokenizer.
+        config: Of the streaming session; clip mode always runs fp32.
+        camera: (H, W) of the synthetic camera frames.
+        targets: Targets of the session; clip mode runs one expression per target, as published.
+        frames: Measured frames per mode, rounded up to whole windows of eight.
+        weights: What to say about the weights.
+        compiled: The same model after `compile_parts`, which then runs stream mode; clip mode and
+            the count of FLOPs stay with `model`.
+        progress: Called with a line of text now and then.
+    """
+    window = model.config.cmt.clip_window
+    rounds = max(1, -(-frames // window))
+    images = _moving_noise(camera, window + 1)
+    plain_session = _filled_session(model, config, images[-1], targets)
+    session = plain_session
+    if compiled is not None:
+        progress("compiling")
+        session = _filled_session(compiled, config, images[-1], targets)
+    reference = _ReferenceRun(model, images[:window], targets)
+    progress("warming up")
+    session.step(images[0])
+    stream_times, reference_times, held = [], [], []
+    for index in range(rounds):
+        progress(f"round {index + 1} of {rounds}")
+        reference_times.append(timed(model, reference.window) / window)
+        for image in images[:window]:
+            stream_times.append(timed(model, lambda image=image: session.step(image)))
+        held.append(session.nbytes)
+    progress("parts")
+    parts = measure_parts(model, session, images)
+    flops = count_flops(plain_session, images[0])
+    stream, plain = statistics.median(stream_times), statistics.median(reference_times)
+    return BenchmarkReport(
+        machine=_machine(model), model=_describe(model, config, camera, weights) | {
+            "compiled": compiled is not None},
+        stream_fps=1 / stream, reference_fps=1 / plain, ratio=plain / stream,
+        stream_ms=1e3 * stream, reference_ms=1e3 * plain, parts_ms=_with_rest(parts),
+        parts_share=_shares(_with_rest(parts)), gflops=flops,
+        added_flops_share=added_share(flops, model, grid_cells(model, camera)),
+        peak_memory_bytes=_peak_memory(model), session_bytes_mid=held[(len(held) - 1) // 2],
+        session_bytes_end=held[-1], lookahead_frames=0, frames=rounds * window, targets=targets)
+
+
+def _moving_noise(camera: tuple[int, int], count: int) -> list[np.ndarray]:
+    """Frames of a smooth random texture that moves: content does not change the cost."""
+    noise = np.random.default_rng(0).integers(0, 255, (*camera, 3), dtype=np.uint8)
+    return [np.ascontiguousarray(np.roll(noise, 3 * i, axis=1)) for i in range(count)]
+
+
+def _filled_session(model: SamwiseModel, config: SessionConfig, image: np.ndarray,
+                    targets: int) -> StreamingSession:
+    """A session whose memory and context are full, from one frame repeated."""
+    session = StreamingSession(model, config)
+    for index in range(targets):
+        session.submit(f"add:t{index}: {_EXPRESSION}")
+    session.step(image)
+    limits = model.config.memory
+    for target in session._table.rows():
+        memory = target.memory
+        bank = memory.bank
+        if not bank.is_empty:
+            bank = MemoryBank(bank.spatial.repeat(1, limits.num_spatial, 1, 1),
+                              bank.pointers.repeat(1, limits.num_pointers, 1), 100)
+        context = tuple(None if c is None else c.repeat(1, config.context_frames, 1, 1, 1)
+                        for c in memory.context)
+        target.memory = dataclasses.replace(memory, bank=bank, context=context, age=100)
+    if session._shared is not None:
+        session._shared = session._shared.repeat(1, config.context_frames, 1, 1, 1)
+    return session
+
+
+class _ReferenceRun:
+    """Clip mode on one window with a full memory, fp32, one expression after the other."""
+
+    def __init__(self, model: SamwiseModel, images: list[np.ndarray], targets: int) -> None:
+        self.runner, self.images, self.targets = ClipRunner(model), images, targets
+        self.tokens = model.tokenizer([_EXPRESSION]).to(model.device)
+        self.padding = None
+        self.state = self._full_state()
+
+    def _full_state(self) -> ClipState:
+        config = self.runner.model.config
+        with torch.inference_mode():
+            pixels, size = prepare_frame(self.images[0], config, device=self.runner.model.device)
+            self.padding = self.runner.padded_stages(size)
+            window = self.runner.segment_window(pixels[None, None], self.tokens, ClipState())
+            bank = next(window)[1].bank
+            if not bank.is_empty:
+                bank = MemoryBank(bank.spatial.repeat(1, config.memory.num_spatial, 1, 1),
+                                  bank.pointers.repeat(1, config.memory.num_pointers, 1), 100)
+            return ClipState(bank, 0)
+
+    @torch.inference_mode()
+    def window(self) -> None:
+        """Preprocess, encode and segment a window, masks back at camera size, per target."""
+        model = self.runner.model
+        for _ in range(self.targets):
+            prepared = [prepare_frame(f, model.config, device=model.device) for f in self.images]
+            pixels = torch.stack([p for p, _ in prepared]).unsqueeze(0)
+            for segmentation, _ in self.runner.segment_window(
+                    pixels, self.tokens, self.state, self.padding):
+                (restore_logits(segmentation.high_res, prepared[0][1]) > 0).cpu()
+
+
+def _with_rest(parts: dict[str, float]) -> dict[str, float]:
+    rest = parts["total"] - sum(v for name, v in parts.items() if name != "total")
+    return {**{name: v for name, v in parts.items() if name != "total"}, "other": max(0.0, rest)}
+
+
+def _shares(parts: dict[str, float]) -> dict[str, float]:
+    total = sum(parts.values())
+    return {name: value / total for name, value in parts.items()}
+
+
+def _peak_memory(model: SamwiseModel) -> int:
+    if model.device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _machine(model: SamwiseModel) -> dict[str, Any]:
+    device = str(model.device)
+    if model.device.type == "cuda":
+        device = torch.cuda.get_device_name(model.device)
+    return {"processor": _processor(), "threads": torch.get_num_threads(), "device": device,
+            "torch": torch.__version__}
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _describe(model: SamwiseModel, config: SessionConfig, camera: tuple[int, int],
+              weights: str) -> dict[str, Any]:
+    size = input_size(camera, model.config.image_size, model.config.fit)
+    return {"name": model.config.name, "input": list(size.padded), "camera": list(camera),
+            "fit": model.config.fit, "precision": config.precision, "weights": weights,
+            "time_code": config.time_code, "context_frames": config.context_frames}

@@ -1,0 +1,1 @@
+"""A base that follows a target: from its pose to velocities. A node of its own."""

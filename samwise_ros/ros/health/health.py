@@ -1,0 +1,80 @@
+"""Publishes once a second how the node is doing."""
+
+from collections.abc import Callable, Mapping
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from samwise_ros.ros.health.diagnostics import (
+    CameraHealth,
+    NodeHealth,
+    health_to_diagnostics,
+    health_to_status,
+)
+from samwise_ros.ros.health.monitor import StreamMonitor, resident_memory
+from samwise_ros.ros.node.camera_group import CameraGroup
+from samwise_ros.ros.node.camera_stream import CameraStream
+from samwise_ros.ros.node.engine import Engine
+from samwise_ros.ros.outputs.conversions import Status
+from samwise_ros.ros.outputs.publishers import LATCHED_QOS
+
+_PERIOD = 1.0  # seconds
+_IDLE_LOG_PERIOD = 10.0
+
+
+class HealthReporter:
+    """Sends ~/status and /diagnostics, and names cameras that are silent in the log.
+
+    Args:
+        node: That has the publishers, always on, whatever its lifecycle state.
+        snapshot: Says what there is: engine and cameras (None while nothing is configured), and
+            whether the node is active.
+    """
+
+    def __init__(self, node: Node,
+                 snapshot: Callable[[], tuple[Engine | None, CameraGroup | None, bool]]) -> None:
+        self._node = node
+        self._snapshot = snapshot
+        self._unused = StreamMonitor()
+        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._status = (None if Status is None else
+                        node.create_publisher(Status, "~/status", LATCHED_QOS))
+        # Steady, because with use_sim_time and no clock nobody would learn what is missing.
+        node.create_timer(_PERIOD, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def publish(self) -> None:
+        """Send both messages."""
+        engine, group, active = self._snapshot()
+        streams = {} if group is None else group.streams
+        health = NodeHealth(
+            name=self._node.get_fully_qualified_name(),
+            model="" if engine is None else engine.description,
+            active=active,
+            idle_after=self._node.get_parameter("image_timeout").value,
+            cameras=self._cameras(streams),
+            fault="" if group is None else group.guard.fault,
+            retries=0 if group is None else group.guard.retries,
+            memory=resident_memory(),
+            device_memory=None if engine is None else engine.device_memory)
+        stamp = self._node.get_clock().now().to_msg()
+        self._diagnostics.publish(health_to_diagnostics(health, stamp))
+        if self._status is not None:
+            self._status.publish(health_to_status(health, stamp))
+        for camera in health.cameras:
+            if health.idle(camera) and camera.name in streams:
+                offered = streams[camera.name].input.describe_publishers()
+                self._node.get_logger().warning(f"{health.message(camera)}; {offered}",
+                                                throttle_duration_sec=_IDLE_LOG_PERIOD)
+
+    def _cameras(self, streams: Mapping[str, CameraStream]) -> tuple[CameraHealth, ...]:
+        if not streams:
+            topic = self._node.resolve_topic_name("image")
+            return (CameraHealth(topic=topic, stream=self._unused.report()),)
+        return tuple(
+            CameraHealth(
+                topic=stream.input.topic, stream=stream.monitor.report(), name=name,
+                command=stream.command, targets=tuple(t[0] for t in stream.session.targets),
+                enabled=stream.enabled, dropped=stream.dropped, waiting=stream.waiting,
+                output_error=stream.outputs.error)
+            for name, stream in streams.items())

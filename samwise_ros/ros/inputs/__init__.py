@@ -1,0 +1,1 @@
+"""What comes in: images, depth, camera_info, text commands and transforms."""

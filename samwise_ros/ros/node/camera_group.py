@@ -1,0 +1,90 @@
+"""All cameras of the node on one model: one thread serves them in turns."""
+
+import threading
+from collections.abc import Mapping
+
+from rclpy.lifecycle import LifecycleNodeMixin
+
+from samwise_ros.ros.inputs.camera_input import InputSettings
+from samwise_ros.ros.node.camera_stream import CameraStream, StreamSettings
+from samwise_ros.ros.node.engine import Engine
+from samwise_ros.ros.node.faults import DeviceGuard
+from samwise_ros.ros.node.parameters import NodeParameters
+from samwise_ros.ros.node.worker import FrameWorker, ModelThread
+
+_STOP_TIMEOUT = 10.0  # seconds for the frame in work
+_LOG_PERIOD = 1.0  # seconds between two lines from one place
+
+
+class CameraGroup:
+    """The streams of all cameras, whose sessions one thread steps.
+
+    One thread, because one model answers one frame at a time: more would only take memory and make
+    every camera wait for every other.
+
+    Args:
+        node: Everything is created on it.
+        engine: Hands out a session for each camera.
+        names: Of the cameras; one empty name stands for a single camera on `image`.
+        settings: How each is served.
+        thread: Where the sessions are stepped.
+
+    Attributes:
+        guard: Says what is wrong with the model's device.
+    """
+
+    def __init__(self, node: LifecycleNodeMixin, engine: Engine, names: tuple[str, ...],
+                 settings: StreamSettings, thread: ModelThread) -> None:
+        self._node = node
+        self._thread = thread
+        self._worker: FrameWorker | None = None
+        self._streams: dict[str, CameraStream] = {}
+        self.guard = DeviceGuard(engine, lambda line: node.get_logger().warning(
+            line, throttle_duration_sec=_LOG_PERIOD))
+        try:
+            for name in names:
+                self._streams[name] = CameraStream(
+                    node, name, engine.new_session(), self.guard, settings)
+        except BaseException:
+            self.destroy()
+            raise
+
+    @property
+    def streams(self) -> Mapping[str, CameraStream]:
+        """By camera name."""
+        return self._streams
+
+    def start(self) -> None:
+        """Subscribe and answer."""
+        changed = threading.Condition()
+        lanes = [stream.start(changed) for stream in self._streams.values()]
+        self._worker = FrameWorker(lanes, changed, self._thread)
+        self._worker.start()
+
+    def stop(self) -> None:
+        """Unsubscribe and wait for the frame in work."""
+        for stream in self._streams.values():
+            stream.input.stop()
+        if self._worker is not None and not self._worker.stop(_STOP_TIMEOUT):
+            self._node.get_logger().warning(
+                f"a frame is still in work after {_STOP_TIMEOUT:.0f} s; its answer is dropped")
+        self._worker = None
+        for stream in self._streams.values():
+            stream.stop()
+
+    def destroy(self) -> None:
+        """Stop and remove the publishers."""
+        self.stop()
+        for stream in self._streams.values():
+            stream.destroy()
+        self._streams = {}
+
+
+def stream_settings(parameters: NodeParameters) -> StreamSettings:
+    """What the parameters say about every camera."""
+    return StreamSettings(
+        input=InputSettings(parameters.image_transport, parameters.image_qos,
+                            keep_all=parameters.process_all),
+        outputs=parameters.outputs,
+        backlog=parameters.queue_size if parameters.process_all else 0,
+        reset_after_gap=parameters.reset_after_gap)

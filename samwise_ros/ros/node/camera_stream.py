@@ -1,0 +1,193 @@
+"""One camera of the node: its images, its session and its outputs."""
+
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNodeMixin
+from rclpy.time import Time
+
+from samwise_ros.ros.health.monitor import StreamMonitor
+from samwise_ros.ros.inputs.camera_input import CameraInput, InputSettings
+from samwise_ros.ros.node.engine import Session
+from samwise_ros.ros.node.faults import DeviceError, DeviceGuard
+from samwise_ros.ros.node.mailbox import Backlog, Mailbox
+from samwise_ros.ros.node.reset_policy import ResetPolicy
+from samwise_ros.ros.node.worker import Lane
+from samwise_ros.ros.outputs.output_settings import OutputSettings
+from samwise_ros.ros.outputs.outputs import ResultPublisher
+from samwise_ros.streaming.target_tracker import TrackState
+from samwise_ros.structures import FrameResult, SamwiseError
+
+Listener = Callable[[FrameResult, Mapping[str, TrackState]], None]
+
+_LOG_PERIOD = 1.0  # seconds between two lines from one place
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """How one camera is served.
+
+    Attributes:
+        input: How images are subscribed to.
+        outputs: What is published, and how.
+        backlog: 0: only the newest image waits. Otherwise every image is answered, in order, and up
+            to this many wait.
+        reset_after_gap: See `ResetPolicy`.
+    """
+
+    input: InputSettings
+    outputs: OutputSettings
+    backlog: int = 0
+    reset_after_gap: float = 0.0
+
+
+class CameraStream:
+    """Answers the images of one topic, each answer with the image's own header.
+
+    `submit`, `reset`, `enabled` and the listeners may be used from any thread.
+
+    Args:
+        node: The lifecycle node that everything is created on. Its publishers are silent while it
+            is not active.
+        name: Of the camera; its topics are below it. Empty for the only camera.
+        session: What is remembered for this camera; stepped in the worker's thread only.
+        guard: Steps the session.
+        settings: How.
+
+    Attributes:
+        monitor: Counts and latencies since `start`.
+        command: Number of the last accepted command.
+        enabled: Whether images are answered.
+    """
+
+    def __init__(self, node: LifecycleNodeMixin, name: str, session: Session, guard: DeviceGuard,
+                 settings: StreamSettings) -> None:
+        self.session = session
+        self.monitor = StreamMonitor()
+        self.command = 0
+        self.enabled = True
+        self._node = node
+        self._name = name
+        self._guard = guard
+        self._settings = settings
+        self._reset_wish = ""
+        self._mailbox: Mailbox[Any] = Mailbox()
+        self._resets = ResetPolicy(settings.reset_after_gap)
+        self._listeners: list[Listener] = []
+        self.input = CameraInput(node, f"{name}/image" if name else "image", settings.input,
+                                 self._on_image)
+        self.outputs = ResultPublisher(node, settings.outputs, f"~/{name}" if name else "~")
+
+    @property
+    def dropped(self) -> int:
+        """Images that were not answered because newer ones came or too many waited."""
+        return self._mailbox.dropped
+
+    @property
+    def waiting(self) -> int:
+        """Images that wait for their turn."""
+        return self._mailbox.waiting
+
+    def start(self, changed: threading.Condition) -> Lane[Any]:
+        """Forget old frames and subscribe.
+
+        Args:
+            changed: Notified when an image comes.
+
+        Returns:
+            What the worker has to serve.
+        """
+        self.session.reset()
+        self.monitor = StreamMonitor()
+        self._resets = ResetPolicy(self._settings.reset_after_gap)
+        self._mailbox = (Backlog(self._settings.backlog, changed) if self._settings.backlog
+                         else Mailbox(changed))
+        self.outputs.start()
+        self.input.start()
+        return Lane(self._mailbox, self._answer, self._failed)
+
+    def stop(self) -> None:
+        """Unsubscribe. The worker must have been stopped."""
+        self.input.stop()
+        self.outputs.stop()
+
+    def destroy(self) -> None:
+        """Stop and remove the publishers."""
+        self.stop()
+        self.outputs.destroy()
+
+    def submit(self, text: str) -> int:
+        """Hand a command to the session and return its number. Raises CommandError."""
+        number = self.session.submit(text)
+        self.command = max(self.command, number)
+        return number
+
+    def reset(self) -> None:
+        """Forget what was seen before the next frame; what is looked for stays."""
+        self._reset_wish = "asked for"
+
+    def add_listener(self, listener: Listener) -> None:
+        """Have every answer handed over after it was published, in the worker's thread."""
+        self._listeners.append(listener)
+
+    def remove_listener(self, listener: Listener) -> None:
+        """Undo `add_listener`."""
+        self._listeners.remove(listener)
+
+    def _on_image(self, message: Any) -> None:
+        self.monitor.image_received()
+        if not self._answering():
+            return
+        if not self._mailbox.put(message) and self._settings.backlog:
+            self._node.get_logger().error(
+                f"{self.input.topic}: {self._settings.backlog} images wait, one more is dropped; "
+                "play the recording more slowly or raise queue_size",
+                throttle_duration_sec=_LOG_PERIOD)
+
+    def _answering(self) -> bool:
+        return self.enabled and not self._guard.fault
+
+    def _answer(self, message: Any) -> None:
+        """Answer one image: decode, step, publish. Runs in the worker's thread."""
+        if not self._answering():
+            return
+        header = message.header
+        rgb = self.input.decode(message)
+        self._reset_if_needed(rgb.shape[:2], Time.from_msg(header.stamp).nanoseconds * 1e-9)
+        result = self._guard.step(self.session, rgb, header)
+        states = self.outputs.publish(result, header, rgb)
+        clock = self._node.get_clock()
+        age = clock.now() - Time.from_msg(header.stamp, clock_type=clock.clock_type)
+        self.monitor.frame_answered(age.nanoseconds * 1e-9)
+        for listener in tuple(self._listeners):
+            listener(result, states)
+
+    def _reset_if_needed(self, size: tuple[int, int], stamp: float) -> None:
+        wish, self._reset_wish = self._reset_wish, ""
+        reason = self._resets.judge(size, stamp) or wish
+        if not reason:
+            return
+        self.session.reset()
+        self.outputs.reset()
+        self.monitor.memory_reset(reason)
+        self._node.get_logger().warning(
+            f"{self.input.topic}: memory reset: {reason}; targets are searched for anew",
+            throttle_duration_sec=_LOG_PERIOD)
+
+    def _failed(self, error: Exception) -> None:
+        """Name the failure; the session is as it was before the frame."""
+        if not self._node.context.ok():  # told to end, so the answer could not be published
+            return
+        if isinstance(error, DeviceError):  # comes once, and diagnostics repeat it
+            self._node.get_logger().error(f"no more answers: {error}")
+            return
+        if isinstance(error, SamwiseError):
+            reason = f"frame not answered: {error}"
+        else:
+            reason = f"frame not answered: {type(error).__name__}: {error}"
+            self._node.get_logger().debug(traceback.format_exc())
+        self.monitor.frame_failed(reason)
+        self._node.get_logger().error(reason, throttle_duration_sec=_LOG_PERIOD)

@@ -1,0 +1,123 @@
+"""From the node's parameters to a loaded model that hands out sessions. No ROS import."""
+
+import gc
+from typing import Protocol
+
+import numpy as np
+
+from samwise_ros.allocator import give_back_freed_memory
+from samwise_ros.config import SessionConfig
+from samwise_ros.ros.node.parameters import NodeParameters
+from samwise_ros.structures import FrameResult
+
+_WARM_UP_FRAMES = 2  # the first frame has no memory, the second takes the other code path
+_WARM_UP_SIZE = (480, 640)
+
+
+class Session(Protocol):
+    """What the node needs of `streaming.session.StreamingSession`."""
+
+    @property
+    def targets(self) -> tuple[tuple[str, str, int], ...]:
+        """(id, expression, command number) of each target."""
+
+    def submit(self, command: str) -> int:
+        """Queue a command and return its number; raises CommandError."""
+
+    def step(self, rgb: np.ndarray, stamp: object = None) -> FrameResult:
+        """Answer one frame, uint8 [H, W, 3]; raises FrameError."""
+
+    def reset(self) -> None:
+        """Forget what was seen, keep what is looked for."""
+
+
+class Engine(Protocol):
+    """A loaded model."""
+
+    @property
+    def description(self) -> str:
+        """Model and device in a few words."""
+
+    def new_session(self) -> Session:
+        """A session for one camera."""
+
+    @property
+    def device_memory(self) -> int | None:
+        """Bytes of GPU memory that this process holds; None without a GPU."""
+
+    def free_memory(self) -> None:
+        """Give back what is cached but not in use."""
+
+    def close(self) -> None:
+        """Free what the model occupies."""
+
+
+class ModelEngine:
+    """The SAMWISE model named by the parameters, loaded and warmed up.
+
+    Raises:
+        SamwiseError: Weights are missing or don't fit, a value is out of its range, or there is
+            no C++ compiler for `compile`.
+    """
+
+    def __init__(self, parameters: NodeParameters) -> None:
+        # Imported here because torch and sam2 take seconds, and a node has to answer its lifecycle
+        # services before it is told to load anything.
+        import torch
+
+        from samwise_ros.model.checkpoint import load_model
+
+        if parameters.num_threads:
+            torch.set_num_threads(parameters.num_threads)
+        changes = {"image_size": parameters.image_size} if parameters.image_size else {}
+        self._model = load_model(parameters.model, device=parameters.device,
+                                 tokenizer_dir=parameters.tokenizer or None,
+                                 seeded=parameters.seeded, **changes)
+        if parameters.compile:
+            from samwise_ros.model.compilation import compile_parts
+
+            compile_parts(self._model)
+        self._session_config = SessionConfig(
+            precision=parameters.precision, fast_resize=parameters.fast_resize,
+            max_targets=parameters.max_targets)
+        seeded = " with seeded (untrained) weights" if parameters.seeded else ""
+        self.description = (f"{self._model.config.name} at {self._model.config.image_size} on "
+                            f"{self._model.device}{seeded}")
+        self._warm_up()
+
+    def new_session(self) -> Session:
+        """A session on the shared model."""
+        from samwise_ros.streaming.session import StreamingSession
+
+        return StreamingSession(self._model, self._session_config)
+
+    @property
+    def device_memory(self) -> int | None:
+        """Bytes that torch has reserved on the model's GPU; None on the CPU."""
+        import torch
+
+        model = self._model  # may be closed meanwhile
+        if model is None or model.device.type != "cuda":
+            return None
+        return torch.cuda.memory_reserved(model.device)
+
+    def free_memory(self) -> None:
+        """Collect garbage and give cached memory back, the GPU's and the system's."""
+        import torch
+
+        gc.collect()
+        give_back_freed_memory()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """Drop the model and give GPU memory back."""
+        self._model = None
+        self.free_memory()
+
+    def _warm_up(self) -> None:
+        session = self.new_session()
+        session.submit("the warm-up target")
+        for _ in range(_WARM_UP_FRAMES):
+            session.step(np.zeros((*_WARM_UP_SIZE, 3), np.uint8))
+        self.free_memory()  # what loading left behind, which no frame will fill

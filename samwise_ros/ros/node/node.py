@@ -1,0 +1,207 @@
+"""The lifecycle node: camera images and a text command in, masks and boxes out.
+
+configure loads and warms up the model, activate subscribes to the cameras, deactivate unsubscribes,
+cleanup frees the model. Whoever starts the node asks for the transitions (launch/, or
+`samwise_lifecycle`). Commands are accepted in every state.
+"""
+
+import gc
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+
+import rclpy
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.exceptions import InvalidHandle
+from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
+
+from samwise_ros.allocator import keep_freed_memory
+from samwise_ros.ros.health.health import HealthReporter
+from samwise_ros.ros.inputs.command_input import CommandInput
+from samwise_ros.ros.node.camera_group import CameraGroup, stream_settings
+from samwise_ros.ros.node.camera_stream import CameraStream
+from samwise_ros.ros.node.engine import Engine, ModelEngine
+from samwise_ros.ros.node.executor import PatientExecutor
+from samwise_ros.ros.node.parameter_server import declare_parameters, read_parameters
+from samwise_ros.ros.node.parameters import NodeParameters
+from samwise_ros.ros.node.shutdown import until_shutdown
+from samwise_ros.ros.node.worker import ModelThread
+from samwise_ros.ros.outputs.conversions import missing_messages
+from samwise_ros.ros.services.command_server import CommandServer
+from samwise_ros.structures import SamwiseError
+
+EngineFactory = Callable[[NodeParameters], Engine]
+
+
+class SamwiseNode(LifecycleNodeMixin, Node):
+    """Segments what a text command names, on the images of one or several cameras.
+
+    Args:
+        engine_factory: Makes the model from the parameters; called on configure.
+        name: Node name; topics with `~` are below it.
+    """
+
+    def __init__(self, engine_factory: EngineFactory = ModelEngine, name: str = "samwise") -> None:
+        Node.__init__(self, name)
+        # Own group: loading a model in on_configure must not block parameters and commands, which
+        # rclpy's LifecycleNode would do.
+        LifecycleNodeMixin.__init__(self, callback_group=MutuallyExclusiveCallbackGroup())
+        self._engine_factory = engine_factory
+        self._thread = ModelThread()
+        self._engine: Engine | None = None
+        self._group: CameraGroup | None = None
+        self._active = False
+        self._configured = False  # from the moment that parameters are read
+        declare_parameters(self, configured=lambda: self._configured,
+                           changed=self._parameters_changed)
+        self._commands = CommandInput(self)
+        self._server = CommandServer(self, lambda: self.streams)
+        self._listen(tuple(self.get_parameter("cameras").value))
+        self._health = HealthReporter(self, lambda: (self._engine, self._group, self._active))
+        for missing in missing_messages():
+            self.get_logger().warning(f"not published here: {missing}")
+
+    @property
+    def streams(self) -> Mapping[str, CameraStream]:
+        """The cameras by name (empty for a single one); none while there is no model."""
+        group = self._group
+        return {} if group is None else group.streams
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and warm up the model, create publishers, carry out kept commands."""
+        self._configured = True
+        try:
+            parameters = read_parameters(self)
+            self._listen(parameters.cameras)
+            self.get_logger().info(f"loading model {parameters.model!r}")
+            self._engine = self._thread.submit(
+                lambda: self._engine_factory(parameters)).result()
+            self._group = CameraGroup(self, self._engine, parameters.cameras,
+                                      stream_settings(parameters), self._thread)
+            self._parameters_changed(read_parameters(self))  # live ones, while the model loaded
+            self._server.attach()
+            self._commands.attach(self.streams, parameters.expression)
+        except Exception as error:  # noqa: BLE001  rclpy would swallow it without a word
+            self._log_failure("configure", error)
+            self._release()
+            return TransitionCallbackReturn.FAILURE
+        if parameters.process_all and parameters.image_qos != "reliable":
+            self.get_logger().warning("process_all with best-effort images: some may be lost "
+                                      "before they arrive; see image_qos")
+        self.get_logger().info(f"configured: {self._engine.description}")
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the cameras and answer."""
+        if self._group.guard.fault:
+            self.get_logger().error(f"activate: {self._group.guard.fault}")
+            return TransitionCallbackReturn.FAILURE
+        result = super().on_activate(state)  # publishers first: the first answer must get out
+        if result == TransitionCallbackReturn.SUCCESS:
+            self._group.start()
+            self._active = True
+            topics = ", ".join(stream.input.topic for stream in self.streams.values())
+            self.get_logger().info(f"answering images on {topics}")
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe; model, targets and commands stay."""
+        self._active = False
+        self._group.stop()
+        self._attempt("deactivate", self._engine.free_memory)
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model."""
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model, from whatever state."""
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured, from where the node can be configured again."""
+        self._release()
+        return super().on_error(state)
+
+    def close(self) -> None:
+        """Stop the worker and destroy the node."""
+        self._release()
+        self._thread.close()
+        self._server.destroy()
+        self.destroy_node()
+
+    def _listen(self, cameras: tuple[str, ...]) -> None:
+        """Take commands for these cameras."""
+        self._commands.listen(cameras)
+        self._server.listen(cameras)
+
+    def _parameters_changed(self, parameters: NodeParameters) -> None:
+        """Pass live parameters on; the others can't have changed while there are streams."""
+        for stream in self.streams.values():
+            stream.outputs.set_thresholds(parameters.outputs.thresholds)
+            stream.outputs.set_overlay_rate(parameters.overlay_rate)
+
+    def _release(self) -> None:
+        """Stop the streams and free the model; harmless when there are none."""
+        self._active = self._configured = False
+        self._commands.detach()
+        group, self._group = self._group, None
+        engine, self._engine = self._engine, None
+        if group is not None:
+            group.destroy()
+        if engine is not None:
+            self._attempt("cleanup", engine.close)
+
+    def _attempt(self, what: str, give_back: Callable[[], None]) -> None:
+        """Give memory back as far as possible: a lost GPU can't, and the transition goes on."""
+        try:
+            give_back()
+        except Exception as error:  # noqa: BLE001
+            self._log_failure(what, error)
+
+    def _log_failure(self, what: str, error: Exception) -> None:
+        if isinstance(error, (SamwiseError, ValueError)):
+            self.get_logger().error(f"{what}: {error}")
+        else:
+            self.get_logger().error(f"{what}: {type(error).__name__}: {error}")
+            self.get_logger().error(traceback.format_exc())
+
+
+def run(node: SamwiseNode) -> None:
+    """Spin until shut down. Two threads: one may be busy with a transition."""
+    executor = PatientExecutor(num_threads=2)
+    executor.add_node(node)
+    try:
+        with until_shutdown():
+            while rclpy.ok():
+                try:
+                    executor.spin()
+                except InvalidHandle:
+                    # One thread has removed a subscription (deactivate) while the other was
+                    # gathering what to wait for; rclpy does not expect that of a subscription's
+                    # events.
+                    continue
+    finally:
+        node.close()
+        executor.shutdown()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `ros2 run samwise_ros samwise_node`."""
+    keep_freed_memory()
+    rclpy.init(args=arguments)
+    try:
+        run(SamwiseNode())
+    finally:
+        rclpy.try_shutdown()
+    # torch leaves millions of objects, whose last collection takes longer than the five seconds
+    # that launch waits after Ctrl-C. The process ends anyway.
+    gc.freeze()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""What goes out: an answer becomes masks, boxes, labels, poses, clouds and pictures for people."""

@@ -1,0 +1,39 @@
+"""How a camera's results are published. No ROS import."""
+
+from dataclasses import dataclass, field
+
+from samwise_ros.ros.outputs.localization import LocalizationSettings
+from samwise_ros.streaming.target_tracker import TrackSettings
+from samwise_ros.structures import ConfigError
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """How a camera's results are published.
+
+    Attributes:
+        target_frame: Frame of reference of the 3D outputs; empty: the camera's.
+        rectified: Whether images are rectified, see `pinhole_from_info`.
+        depth_slop: Seconds by which the stamps of image and depth may differ; 0: not at all.
+        predict: Whether ~/predicted_pose is published.
+        overlay_rate: Overlays per second at most; 0: none.
+        empty_masks: Whether ~/mask is published for frames without the primary target, too.
+        history: Messages of each topic that are kept until every subscriber has them.
+        thresholds: When a target counts as there.
+        localization: How a target's depth is taken.
+    """
+
+    target_frame: str = ""
+    rectified: bool = False
+    depth_slop: float = 0.0
+    predict: bool = False
+    overlay_rate: float = 10.0
+    empty_masks: bool = True
+    history: int = 5
+    thresholds: TrackSettings = field(default_factory=TrackSettings)
+    localization: LocalizationSettings = field(default_factory=LocalizationSettings)
+
+    def __post_init__(self) -> None:
+        if self.depth_slop < 0 or self.overlay_rate < 0:
+            raise ConfigError("expected depth_slop and overlay_rate >= 0, got "
+                              f"{self.depth_slop} and {self.overlay_rate}")

@@ -1,0 +1,189 @@
+"""Everything that one camera's answers are published as.
+
+| topic below `prefix` | for each answered frame |
+|---|---|
+| mask | primary target, mono8 0/255; all zero when it is absent (`empty_masks` off: silent) |
+| targets | all, with states |
+| label_info, label_mask | all in one picture of numbers, and what the numbers mean |
+| detections | the present ones |
+| overlay, overlay/compressed | a picture for people, rate-limited |
+| target_pose, target_cloud, detections_3d, predicted_pose | see `target_publisher` |
+
+All carry the image's header and size. What nobody listens to is not made.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from samwise_ros.ros.outputs.conversions import (
+    Detection2DArray,
+    LabelInfo,
+    TargetArray,
+    detections_to_msg,
+    jpeg_to_msg,
+    label_info_to_msg,
+    labels_to_msg,
+    mask_to_msg,
+    primary_mask,
+    rgb_to_msg,
+    targets_to_msg,
+)
+from samwise_ros.ros.outputs.label_map import LabelMap, paint_labels
+from samwise_ros.ros.outputs.output_settings import OutputSettings
+from samwise_ros.ros.outputs.overlay import RateLimit, draw_overlay, encode_jpeg
+from samwise_ros.ros.outputs.publishers import LATCHED_QOS, create_publisher, destroy_publisher
+from samwise_ros.ros.outputs.target_publisher import TargetPublisher
+from samwise_ros.streaming.target_tracker import (
+    TargetTrackers,
+    TrackSettings,
+    TrackState,
+    present_only,
+)
+from samwise_ros.structures import FrameResult, SamwiseError
+
+_TOPICS = {  # name: message type, None where it is not installed
+    "mask": Image,
+    "targets": TargetArray,
+    "label_mask": Image,
+    "detections": Detection2DArray,
+    "overlay": Image,
+    "overlay/compressed": CompressedImage,
+}
+_LOG_PERIOD = 1.0  # seconds between two lines from one place
+
+
+class ResultPublisher:
+    """Publishes the answers of one camera.
+
+    `publish` is called from one thread at a time; the setters from any.
+
+    Args:
+        node: Everything is created on it; lifecycle publishers where it is a lifecycle node.
+        settings: How.
+        prefix: Of the topics: "~" for the only camera of a node, "~/front" for one of several.
+
+    Raises:
+        MissingDependencyError: `settings.target_frame` without tf2_ros.
+    """
+
+    def __init__(self, node: Node, settings: OutputSettings, prefix: str = "~") -> None:
+        self._node = node
+        self._threshold = settings.thresholds.enter_score
+        self._empty_masks = settings.empty_masks
+        self._trackers = TargetTrackers(settings.thresholds)
+        self.labels: dict[str, int] = {}  # number of each target on the last frame
+        self._labels = LabelMap()
+        self._label_key: tuple | None = None  # what the last LabelInfo said
+        self._overlay_limit = RateLimit(settings.overlay_rate)
+        self._places = TargetPublisher(node, settings, prefix)
+        self._publishers = {
+            name: create_publisher(node, kind, f"{prefix}/{name}",
+                                   QoSProfile(depth=settings.history))
+            for name, kind in _TOPICS.items() if kind is not None}
+        self._label_info = None if LabelInfo is None else create_publisher(
+            node, LabelInfo, f"{prefix}/label_info", LATCHED_QOS)
+
+    @property
+    def error(self) -> str:
+        """Why the last frame with depth could not be placed in space; empty when it could."""
+        return self._places.error
+
+    def start(self) -> None:
+        """Forget states and subscribe to depth and camera_info; on activation."""
+        self._trackers.reset()
+        self._label_key = None
+        self._places.start()
+
+    def stop(self) -> None:
+        """Unsubscribe; on deactivation."""
+        self._places.stop()
+
+    def destroy(self) -> None:
+        """Unsubscribe and remove the publishers."""
+        self._places.destroy()
+        publishers = [*self._publishers.values(), self._label_info]
+        self._publishers, self._label_info = {}, None
+        for publisher in publishers:
+            if publisher is not None:
+                destroy_publisher(self._node, publisher)
+
+    def reset(self) -> None:
+        """Forget states and waiting frames, as after a jump of the clock or another image size."""
+        self._trackers.reset()
+        self._places.reset()
+
+    def set_thresholds(self, settings: TrackSettings) -> None:
+        """Use other thresholds from the next frame on; states are kept."""
+        self._threshold = settings.enter_score
+        self._trackers.set(settings)
+
+    def set_overlay_rate(self, rate: float) -> None:
+        """Publish at most this many overlays per second from now on; 0: none."""
+        self._overlay_limit.rate = rate
+
+    def publish(self, result: FrameResult, header: Header, rgb: np.ndarray
+                ) -> dict[str, TrackState]:
+        """Publish the answer to a frame, the mask first.
+
+        Args:
+            result: The session's answer.
+            header: Of the image, taken over unchanged.
+            rgb: uint8 [H, W, 3], the image; not written to, may be kept for a few frames.
+
+        Returns:
+            State of each target by id.
+        """
+        states = self._trackers.update(result)
+        labels = self._labels.update([target.target_id for target in result.targets])
+        self.labels = labels
+        result = present_only(result, states)
+        if self._empty_masks or (result.targets and result.targets[0].area):
+            self._send("mask", lambda: mask_to_msg(primary_mask(result), header))
+        self._send("targets", lambda: targets_to_msg(result, states, labels, header))
+        self._publish_label_info(result, labels, header)
+        self._send("label_mask", lambda: labels_to_msg(paint_labels(result, labels), header))
+        self._send("detections", lambda: detections_to_msg(result, header))
+        self._places.frame_answered(result, states, header, rgb)
+        self._publish_overlay(rgb, result, states, labels, header)
+        return states
+
+    def _send(self, name: str, make: Callable[[], Any]) -> None:
+        """Publish a message, made only if someone listens."""
+        if self._wanted(name):
+            self._publishers[name].publish(make())
+
+    def _wanted(self, name: str) -> bool:
+        publisher = self._publishers.get(name)
+        return publisher is not None and publisher.get_subscription_count() > 0
+
+    def _publish_label_info(self, result: FrameResult, labels: dict[str, int], header: Header
+                            ) -> None:
+        """Say what the numbers mean, when that has changed; kept for late subscribers."""
+        key = (self._threshold, *((labels[target.target_id], target.expression)
+                                  for target in result.targets))
+        if self._label_info is not None and key != self._label_key:
+            self._label_info.publish(label_info_to_msg(result, labels, self._threshold, header))
+            self._label_key = key
+
+    def _publish_overlay(self, rgb: np.ndarray, result: FrameResult,
+                         states: dict[str, TrackState], labels: dict[str, int], header: Header
+                         ) -> None:
+        raw, compressed = self._wanted("overlay"), self._wanted("overlay/compressed")
+        if not (raw or compressed) or not self._overlay_limit.take():
+            return
+        picture = draw_overlay(rgb, result, states, labels)
+        if raw:
+            self._publishers["overlay"].publish(rgb_to_msg(picture, header))
+        if compressed:
+            try:
+                data = encode_jpeg(picture)
+            except SamwiseError as error:
+                self._node.get_logger().error(str(error), throttle_duration_sec=_LOG_PERIOD)
+                return
+            self._publishers["overlay/compressed"].publish(jpeg_to_msg(data, header))

@@ -1,0 +1,108 @@
+"""The picture for people: the camera image with masks, boxes, states and scores. No ROS import."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import cv2
+import numpy as np
+
+from samwise_ros.streaming.target_tracker import TrackState
+from samwise_ros.streaming.video_io import colour_of
+from samwise_ros.structures import Box, FrameResult, SamwiseError, TargetResult
+
+_OPACITY = 0.45  # of the tint
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_TEXT_HEIGHT = 0.035  # of the image's shorter side
+_TEXT_LENGTH = 80  # characters of one line
+_WHITE = (255, 255, 255)
+_JPEG_QUALITY = 80
+
+
+class RateLimit:
+    """Lets through at most `rate` events per second, evenly spread; 0: none.
+
+    Args:
+        rate: Events per second.
+        clock: Seconds, never jumping back.
+    """
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.rate = rate
+        self._clock = clock
+        self._due = float("-inf")
+
+    def take(self) -> bool:
+        """Whether an event may happen now; if so it counts as having happened."""
+        now = self._clock()
+        if self.rate <= 0 or now < self._due:
+            return False
+        # From when it was due, so that 10 of 30 Hz stay 10; from now after a pause, so that none
+        # is made up for.
+        following = self._due + 1 / self.rate
+        self._due = following if following > now else now + 1 / self.rate
+        return True
+
+
+def draw_overlay(rgb: np.ndarray, result: FrameResult, states: Mapping[str, TrackState],
+                 numbers: Mapping[str, int]) -> np.ndarray:
+    """Copy of an image with what is known about its targets.
+
+    Args:
+        rgb: uint8 [H, W, 3], not written to.
+        result: Its answer.
+        states, numbers: State and label number (which gives the colour) of each target id.
+
+    Returns:
+        uint8 [H, W, 3] RGB.
+    """
+    picture = rgb.copy()
+    for target in reversed(result.targets):  # the primary one on top
+        if target.box is not None:
+            _tint(picture, target.mask, target.box, colour_of(numbers[target.target_id] - 1))
+    for line, target in enumerate(result.targets):
+        _write(picture, line, _describe(target, states[target.target_id]),
+               colour_of(numbers[target.target_id] - 1))
+    return picture
+
+
+def encode_jpeg(rgb: np.ndarray) -> bytes:
+    """uint8 [H, W, 3] RGB -> JPEG. Raises SamwiseError where OpenCV can't (sides above 65500)."""
+    try:
+        encoded, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR),
+                                     [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    except cv2.error as error:
+        raise SamwiseError(f"overlay of {rgb.shape[1]}x{rgb.shape[0]} pixels: {error}") from error
+    if not encoded:
+        raise SamwiseError(f"overlay of {rgb.shape[1]}x{rgb.shape[0]} pixels: not a JPEG size")
+    return data.tobytes()
+
+
+def _tint(picture: np.ndarray, mask: np.ndarray, box: Box, colour: tuple[int, int, int]) -> None:
+    """Blend a mask in, with its outline and box; only the box is touched."""
+    part = picture[box.y0:box.y1, box.x0:box.x1]
+    inside = np.ascontiguousarray(mask[box.y0:box.y1, box.x0:box.x1]).view(np.uint8)
+    flat = np.empty_like(part)
+    flat[:] = colour
+    cv2.copyTo(cv2.addWeighted(part, 1 - _OPACITY, flat, _OPACITY, 0), inside, part)
+    outlines, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, outlines, -1, colour, 1, offset=(box.x0, box.y0))
+    cv2.rectangle(picture, (box.x0, box.y0), (box.x1 - 1, box.y1 - 1), colour, 1)
+
+
+def _describe(target: TargetResult, state: TrackState) -> str:
+    text = f"{state.value} {target.score:.2f} {target.target_id}: {target.expression}"
+    # OpenCV's built-in letters are ASCII.
+    return text[:_TEXT_LENGTH].encode("ascii", "replace").decode()
+
+
+def _write(picture: np.ndarray, line: int, text: str, colour: tuple[int, int, int]) -> None:
+    """One line of text from the top left corner on, on a dark ground with the target's colour."""
+    height = max(8, round(_TEXT_HEIGHT * min(picture.shape[:2])))
+    scale = height / 22  # pixels of a capital letter at scale 1
+    row = 2 * height * line
+    (width, _), _ = cv2.getTextSize(text, _FONT, scale, 1)
+    ground = picture[row:row + 2 * height, :width + 3 * height]
+    ground[:] = ground // 3
+    cv2.rectangle(picture, (0, row), (height, row + 2 * height - 1), colour, -1)
+    cv2.putText(picture, text, (height + height // 2, row + height + height // 2), _FONT, scale,
+                _WHITE, 1, cv2.LINE_AA)

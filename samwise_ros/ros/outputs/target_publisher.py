@@ -1,0 +1,247 @@
+"""The outputs that need depth: ~/target_pose, ~/target_cloud, ~/detections_3d, ~/predicted_pose.
+
+depth and camera_info are subscribed to here and joined with the answers by stamp. Poses carry the
+image's stamp and are silent unless measured on that very image: silence is how a consumer such as
+Nav2's FollowObject learns of a loss.
+"""
+
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
+
+from samwise_ros.ros.inputs.depth_sync import DepthPair, DepthSync, nanoseconds
+from samwise_ros.ros.inputs.image_codec import image_to_depth
+from samwise_ros.ros.inputs.tf_lookup import TransformLookup
+from samwise_ros.ros.outputs.localization import (
+    Localization,
+    TooFewPixelsError,
+    localize,
+    pinhole_from_info,
+)
+from samwise_ros.ros.outputs.localization_messages import (
+    Detection3DArray,
+    cloud_to_msg,
+    detections_3d_to_msg,
+    pose_to_msg,
+)
+from samwise_ros.ros.outputs.output_settings import OutputSettings
+from samwise_ros.ros.outputs.publishers import RESULT_QOS, create_publisher, destroy_publisher
+from samwise_ros.streaming.target_tracker import PRESENT, MotionPredictor, TrackState
+from samwise_ros.structures import FrameResult, SamwiseError, TargetResult
+
+_INPUT_QOS = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
+_POSE_QOS = QoSProfile(depth=1)  # reliable: Nav2 asks for that, and only the newest pose counts
+_WAITING = 10  # answers and depth images kept for one another
+_LOG_PERIOD = 1.0  # seconds between two lines from one place
+_IDLE_LOG_PERIOD = 10.0
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """An answered frame that waits for its depth: what is there to be placed."""
+
+    header: Header
+    targets: tuple[TargetResult, ...]
+    primary: tuple[str, int] | None
+    rgb: np.ndarray | None
+
+
+class TargetPublisher:
+    """Places the targets of one camera in space and publishes them.
+
+    Args:
+        node: Everything is created on it; lifecycle publishers where it is a lifecycle node.
+        settings: How.
+        prefix: Of the outputs; "~/front" also makes the inputs front/depth and front/camera_info.
+
+    Attributes:
+        error: Why the last frame with depth could not be placed; empty when it could.
+
+    Raises:
+        MissingDependencyError: A `target_frame` without tf2_ros.
+    """
+
+    def __init__(self, node: Node, settings: OutputSettings, prefix: str = "~") -> None:
+        self.error = ""
+        self._node = node
+        self._settings = settings
+        self._prefix = prefix
+        self._sync: DepthSync[_Answer, Image, CameraInfo] = DepthSync(
+            round(settings.depth_slop * 1e9), _WAITING)
+        self._predictor = MotionPredictor() if settings.predict else None
+        # Pairs are completed by the worker as well as by the callbacks.
+        self._predictor_lock = threading.Lock()
+        self._lookup = (TransformLookup(node, settings.target_frame, camera=prefix.lstrip("~/"))
+                        if settings.target_frame else None)
+        self._has_depth = self._has_info = False
+        self._unmatched = 0  # of the sync, when the last pair came
+        self._primary: tuple[str, int] | None = None  # id and command
+        self._subscriptions: list[Any] = []
+        self._group = MutuallyExclusiveCallbackGroup()
+        self._pose = self._create(PoseStamped, "target_pose", _POSE_QOS)
+        self._cloud = self._create(PointCloud2, "target_cloud", RESULT_QOS)
+        self._detections = (None if Detection3DArray is None else
+                            self._create(Detection3DArray, "detections_3d", RESULT_QOS))
+        self._predicted = (None if self._predictor is None else
+                           self._create(PoseStamped, "predicted_pose", _POSE_QOS))
+
+    def start(self) -> None:
+        """Forget what was and subscribe to depth and camera_info."""
+        self.reset()
+        for kind, topic, store in ((Image, "depth", self._on_depth),
+                                   (CameraInfo, "camera_info", self._on_info)):
+            self._subscriptions.append(self._node.create_subscription(
+                kind, self._input(topic), store, _INPUT_QOS, callback_group=self._group))
+
+    def stop(self) -> None:
+        """Unsubscribe."""
+        while self._subscriptions:
+            self._node.destroy_subscription(self._subscriptions.pop())
+
+    def destroy(self) -> None:
+        """Unsubscribe and remove the publishers."""
+        self.stop()
+        if self._lookup is not None:
+            self._lookup.close()
+        for publisher in (self._pose, self._cloud, self._detections, self._predicted):
+            if publisher is not None:
+                destroy_publisher(self._node, publisher)
+
+    def reset(self) -> None:
+        """Forget what waits, as after a jump of the clock or another size of image."""
+        self._sync.reset()
+        self._has_depth = self._has_info = False
+        self._unmatched = self._sync.unmatched
+        self.error = ""
+        self._forget_motion()
+        if self._lookup is not None:
+            self._lookup.reset()
+
+    def frame_answered(self, result: FrameResult, states: Mapping[str, TrackState], header: Header,
+                       rgb: np.ndarray) -> None:
+        """Publish poses for a frame, now or once its depth is there.
+
+        Args:
+            result: The session's answer.
+            states: State of each of its targets.
+            header: Of the image.
+            rgb: uint8 [H, W, 3], the image; kept (not copied) while the frame waits.
+        """
+        primary = next(((first.target_id, first.command) for first in result.targets), None)
+        if primary != self._primary:
+            self._forget_motion()
+        self._primary = primary
+        # Without a depth camera nothing waits, and nothing is kept.
+        if self._has_depth and self._wanted():
+            found = tuple(target for target in result.targets
+                          if target.area and states[target.target_id] in PRESENT)
+            kept = rgb if self._cloud.get_subscription_count() else None
+            self._publish(self._sync.add_answer(nanoseconds(header.stamp), _Answer(
+                header, found, primary, kept)))
+            self._warn_without_pairs()
+
+    def _warn_without_pairs(self) -> None:
+        """Name what keeps masks and depth apart."""
+        if not self._has_info:
+            topic = self._node.resolve_topic_name(self._input("camera_info"))
+            problem = f"no camera_info on {topic}: check the name and the remapping"
+        elif self._sync.unmatched > self._unmatched + _WAITING:
+            problem = ("none with the stamp of an image: set depth_slop above the cameras' offset, "
+                       "and check that both have stamps of one clock")
+        else:
+            return
+        self._node.get_logger().warning(f"depth comes, but {problem}",
+                                        throttle_duration_sec=_IDLE_LOG_PERIOD)
+
+    def _forget_motion(self) -> None:
+        if self._predictor is not None:
+            with self._predictor_lock:
+                self._predictor.reset()
+
+    def _input(self, topic: str) -> str:
+        return f"{self._prefix.lstrip('~')}/{topic}".lstrip("/")
+
+    def _wanted(self) -> bool:
+        """Whether anyone listens to any of the outputs."""
+        return any(publisher is not None and publisher.get_subscription_count()
+                   for publisher in (self._pose, self._cloud, self._detections, self._predicted))
+
+    def _create(self, kind: type, topic: str, qos: QoSProfile) -> Any:
+        return create_publisher(self._node, kind, f"{self._prefix}/{topic}", qos)
+
+    def _on_depth(self, depth: Image) -> None:
+        self._has_depth = True
+        self._publish(self._sync.add_depth(nanoseconds(depth.header.stamp), depth))
+
+    def _on_info(self, info: CameraInfo) -> None:
+        self._has_info = True
+        self._publish(self._sync.add_info(nanoseconds(info.header.stamp), info))
+
+    def _publish(self, pair: DepthPair[_Answer, Image, CameraInfo] | None) -> None:
+        """Publish everything about a frame; a failure is named and leaves the frame out."""
+        if pair is None:
+            return
+        self._unmatched = self._sync.unmatched
+        try:
+            header, found = self._place(pair)
+        except Exception as error:  # noqa: BLE001  raised in a callback it would end the node
+            named = "" if isinstance(error, SamwiseError) else f"{type(error).__name__}: "
+            self.error = f"targets not placed: {named}{error}"
+            self._node.get_logger().error(self.error, throttle_duration_sec=_LOG_PERIOD)
+            if named:
+                self._node.get_logger().debug(traceback.format_exc())
+            return
+        self.error = ""
+        if self._detections is not None:
+            self._detections.publish(detections_3d_to_msg(found, header))
+        place = next((place for target, place in found
+                      if (target.target_id, target.command) == pair.answer.primary), None)
+        if place is not None:
+            self._pose.publish(pose_to_msg(place.position, header))
+            if pair.answer.rgb is not None:
+                self._cloud.publish(cloud_to_msg(place, pair.answer.rgb, header))
+        self._predict(header, place)
+
+    def _place(self, pair: DepthPair[_Answer, Image, CameraInfo]
+               ) -> tuple[Header, Sequence[tuple[TargetResult, Localization]]]:
+        """The targets with enough depth, in the wanted frame. Raises SamwiseError."""
+        header = pair.answer.header
+        camera = pinhole_from_info(pair.info, self._settings.rectified)
+        depth = image_to_depth(pair.depth)
+        found = []
+        for target in pair.answer.targets:
+            try:
+                found.append((target, localize(target.mask, depth, camera,
+                                               self._settings.localization)))
+            except TooFewPixelsError as error:
+                self._node.get_logger().debug(f"{target.target_id}: {error}")
+        if self._lookup is None or not found:
+            return header, found
+        transform = self._lookup.at(header)
+        moved = [(target, place.transformed(transform.rotation, transform.translation))
+                 for target, place in found]
+        return Header(stamp=header.stamp, frame_id=self._lookup.target_frame), moved
+
+    def _predict(self, header: Header, place: Localization | None) -> None:
+        """Publish where the primary target should be now, stamped now."""
+        if self._predictor is None:
+            return
+        now = self._node.get_clock().now()
+        with self._predictor_lock:
+            if place is not None:
+                self._predictor.add(nanoseconds(header.stamp) * 1e-9, place.position)
+            prediction = self._predictor.predict(now.nanoseconds * 1e-9)
+        if prediction is not None:
+            frame = self._settings.target_frame or header.frame_id
+            self._predicted.publish(pose_to_msg(
+                prediction.position, Header(stamp=now.to_msg(), frame_id=frame)))

@@ -1,0 +1,102 @@
+"""When a goal of the action track_target is over. Standard library only, no ROS.
+
+| outcome | when |
+|---|---|
+| FOUND | the target is there; only without `keep`, at once |
+| LOST | it has not been there for `timeout` seconds, counted from the command or the last sight |
+| CANCELLED | a newer command took its id or dropped it, or somebody else ended the goal |
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from samwise_ros.streaming.target_tracker import PRESENT, TrackState
+from samwise_ros.structures import FrameResult, TargetResult
+
+# The frame in work while the command came may be answered without it, the one after it may not.
+_MISSING_FRAMES = 2
+
+
+class Outcome(IntEnum):
+    """Numbers of TrackTarget.action."""
+
+    FOUND = 1
+    LOST = 2
+    CANCELLED = 3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a goal ended, with one line for people.
+
+    Attributes:
+        release: The target is of no use to anybody any more.
+    """
+
+    outcome: Outcome
+    reason: str
+    release: bool = False
+
+
+class TrackGoal:
+    """One goal, from its command to its end. Times are seconds of any one clock.
+
+    Args:
+        target_id: Of the target.
+        command: Number of the command that the goal became.
+        timeout: Seconds that the target may be unseen; 0: for ever.
+        keep: Go on after it was found.
+        now: The time.
+
+    Attributes:
+        last: The target on the last frame that answered it, None before.
+        last_seen: The same on the last frame on which it was there.
+        seen_stamp: `FrameResult.stamp` of that frame.
+    """
+
+    def __init__(self, target_id: str, command: int, timeout: float, keep: bool, now: float
+                 ) -> None:
+        self.target_id = target_id
+        self.command = command
+        self.last: TargetResult | None = None
+        self.last_seen: TargetResult | None = None
+        self.seen_stamp: object = None
+        self._timeout = timeout
+        self._keep = keep
+        self._since = now
+        self._found = False
+        self._missing = 0
+
+    def frame(self, result: FrameResult, states: Mapping[str, TrackState], now: float
+              ) -> Verdict | None:
+        """Take in an answered frame; the verdict if it ends the goal."""
+        target = next((t for t in result.targets if t.target_id == self.target_id), None)
+        if target is None or target.command < self.command:
+            self._missing += 1
+            if self._missing < _MISSING_FRAMES:
+                return None
+            return Verdict(Outcome.CANCELLED, "a newer command dropped the target")
+        if target.command > self.command:
+            return Verdict(Outcome.CANCELLED,
+                           f"command {target.command} is about {self.target_id!r}, too, and newer")
+        self._missing = 0
+        self.last = target
+        if states[self.target_id] not in PRESENT:
+            return self.tick(now)
+        self._found, self._since = True, now
+        if target.box is not None:
+            self.last_seen, self.seen_stamp = target, result.stamp
+        return None if self._keep else Verdict(Outcome.FOUND, "the target is there")
+
+    def tick(self, now: float) -> Verdict | None:
+        """Judge the time alone, for when no frames come."""
+        self._since = min(self._since, now)  # the clock of a recording jumps back
+        unseen = now - self._since
+        if not self._timeout or unseen < self._timeout:
+            return None
+        reason = (f"not seen any more for {unseen:.1f} s" if self._found
+                  else f"not found within {unseen:.1f} s")
+        if self.last is None:
+            reason += "; no image was answered"
+        return Verdict(Outcome.LOST, reason, release=True)

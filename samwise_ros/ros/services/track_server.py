@@ -1,0 +1,188 @@
+"""The action track_target of one camera.
+
+A goal is a command (`add:ID: SENTENCE`) whose answers come back to the one who gave it. It takes no
+thread: rclpy keeps it accepted until the verdict, and executes it then. See `track_goal` for the
+rule. A target that was FOUND stays, for others to use; one that is LOST, or whose goal the client
+cancelled, is dropped.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.action.server import RCLError, ServerGoalHandle
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+
+from samwise_ros.action import TrackTarget
+from samwise_ros.ros.node.camera_stream import CameraStream
+from samwise_ros.ros.outputs.conversions import STATE_NUMBERS, box_to_msg
+from samwise_ros.ros.services.track_goal import Outcome, TrackGoal, Verdict
+from samwise_ros.streaming.target_tracker import TrackState
+from samwise_ros.structures import CommandError, FrameResult
+
+_DEFAULT_ID = "target"  # as that of a plain sentence
+_LOG_PERIOD = 1.0  # seconds between two lines from one place
+_REFUSED = 0  # command number of a goal that became no command
+
+
+@dataclass
+class _Running:
+    """A goal on its way; `goal` is None for a refused one."""
+
+    handle: ServerGoalHandle
+    stream: CameraStream | None
+    goal: TrackGoal | None
+    verdict: Verdict | None = None
+
+
+class TrackServer:
+    """Serves goals; `frame` and `tick` bring them to their ends. All calls from any thread.
+
+    Args:
+        node: That the server is created on.
+        name: Of the action.
+        stream: The camera's stream at present; None while no model is loaded.
+        group: Callback group of the server.
+    """
+
+    def __init__(self, node: Node, name: str, stream: Callable[[], CameraStream | None],
+                 group: CallbackGroup) -> None:
+        self._node = node
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._running: dict[bytes, _Running] = {}
+        self._ending: dict[bytes, _Running] = {}
+        # Whose numbers these are. Weak: a stream that is gone would keep its model in memory.
+        self._heard: Callable[[], CameraStream | None] = lambda: None
+        self._settled = 0  # commands up to this number have been carried out
+        self._accepted = 0  # the newest command at the end of the last frame
+        self._server = ActionServer(
+            node, TrackTarget, name, self._finish, callback_group=group,
+            handle_accepted_callback=self._begin, cancel_callback=lambda _: CancelResponse.ACCEPT)
+
+    def destroy(self) -> None:
+        """Remove the server; goals under way get no result."""
+        with self._lock:
+            self._running.clear()
+        self._server.destroy()
+
+    def frame(self, stream: CameraStream, result: FrameResult,
+              states: Mapping[str, TrackState]) -> None:
+        """Take in an answered frame."""
+        with self._lock:
+            if stream is not self._heard():
+                self._heard, self._accepted = weakref.ref(stream), 0
+            self._settled, self._accepted = self._accepted, stream.command
+            for running in list(self._running.values()):
+                if running.stream is not stream:
+                    continue
+                goal, before = running.goal, running.goal.last
+                verdict = goal.frame(result, states, self._now())
+                if goal.last is not before:
+                    running.handle.publish_feedback(TrackTarget.Feedback(
+                        header=result.stamp, command=goal.command, age=goal.last.age,
+                        state=STATE_NUMBERS[states[goal.target_id]], score=goal.last.score))
+                self._end(running, verdict)
+
+    def tick(self) -> None:
+        """Judge what needs no frame: cancels, time, a model that is gone."""
+        with self._lock:
+            stream = self._stream()
+            for running in list(self._running.values()):
+                if running.handle.is_cancel_requested:
+                    verdict = Verdict(Outcome.CANCELLED, "cancelled by the client", release=True)
+                elif running.stream is not stream:
+                    verdict = Verdict(Outcome.CANCELLED, "the node's model was unloaded")
+                else:
+                    verdict = running.goal.tick(self._now())
+                self._end(running, verdict)
+
+    def _begin(self, handle: ServerGoalHandle) -> None:
+        """Turn an accepted goal into a command, or end it with the reason why not."""
+        request = handle.request
+        target_id = request.id.strip() or _DEFAULT_ID
+        with self._lock:
+            stream = self._stream()
+            running = _Running(handle, stream, None)
+            self._running[_key(handle)] = running
+            try:
+                number = _submit(stream, target_id, request.expression, request.timeout)
+            except Exception as error:  # noqa: BLE001  the goal would hang for ever
+                kind = "" if isinstance(error, CommandError) else f"{type(error).__name__}: "
+                reason = f"refused: {kind}{error}"
+                self._node.get_logger().error(f"track_target {reason}",
+                                              throttle_duration_sec=_LOG_PERIOD)
+                self._end(running, Verdict(Outcome.CANCELLED, reason))
+                return
+            running.goal = TrackGoal(target_id, number, request.timeout, request.keep, self._now())
+            self._node.get_logger().info(f"command {number}: track {request.expression[:200]!r} "
+                                         f"as {target_id!r}")
+            for other in list(self._running.values()):
+                if other is not running and other.goal.target_id == target_id:
+                    self._end(other, Verdict(
+                        Outcome.CANCELLED, f"command {number} is about {target_id!r}, too, and newer"))
+
+    def _end(self, running: _Running, verdict: Verdict | None) -> None:
+        """Have rclpy ask for the result. Nothing happens without a verdict."""
+        if verdict is None:
+            return
+        running.verdict = verdict
+        key = _key(running.handle)
+        del self._running[key]
+        self._ending[key] = running
+        if verdict.release:
+            self._release(running)
+        try:
+            running.handle.execute()
+        except RCLError:  # a cancel came between the two steps of `execute`
+            running.handle.execute()
+
+    def _release(self, running: _Running) -> None:
+        """Drop the target, unless a command that is still to be carried out might be about it."""
+        stream, goal = running.stream, running.goal
+        ours = (goal.target_id, goal.command) in {(t[0], t[2]) for t in stream.session.targets}
+        if stream.command == goal.command or (ours and stream.command == self._settled):
+            try:
+                stream.submit(f"remove:{goal.target_id}")
+            except CommandError as error:  # gone already
+                self._node.get_logger().debug(str(error))
+
+    def _finish(self, handle: ServerGoalHandle) -> TrackTarget.Result:
+        """Set the goal's last state and return its result; called by rclpy after `execute`."""
+        with self._lock:
+            running = self._ending.pop(_key(handle))
+        verdict, goal = running.verdict, running.goal
+        if verdict.outcome is Outcome.FOUND:
+            handle.succeed()
+        elif handle.is_cancel_requested:
+            handle.canceled()
+        else:
+            handle.abort()
+        result = TrackTarget.Result(outcome=int(verdict.outcome), reason=verdict.reason,
+                                    command=goal.command if goal else _REFUSED)
+        if goal and goal.last is not None:
+            result.score = goal.last.score
+        if goal and goal.last_seen is not None:
+            result.box, result.header = box_to_msg(goal.last_seen.box), goal.seen_stamp
+        return result
+
+    def _now(self) -> float:
+        return self._node.get_clock().now().nanoseconds * 1e-9
+
+
+def _key(handle: ServerGoalHandle) -> bytes:
+    return bytes(handle.goal_id.uuid)
+
+
+def _submit(stream: CameraStream | None, target_id: str, expression: str, timeout: float) -> int:
+    """Give the command; its number. Raises CommandError."""
+    if stream is None:
+        raise CommandError("no model is loaded: configure the node first")
+    if not 0 <= timeout < float("inf"):
+        raise CommandError(f"timeout: expected >= 0 seconds, got {timeout}")
+    if ":" in target_id or any(character.isspace() for character in target_id):
+        raise CommandError(f"id: expected a word without spaces and colons, got {target_id!r}")
+    return stream.submit(f"add:{target_id}: {expression}")

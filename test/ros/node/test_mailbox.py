@@ -1,0 +1,163 @@
+"""Mailbox, worker and monitor: plain threads, no ROS."""
+
+import math
+import threading
+import time
+import weakref
+
+import pytest
+
+from samwise_ros.ros.health.monitor import StreamMonitor
+from samwise_ros.ros.node.mailbox import Backlog, Mailbox
+from samwise_ros.ros.node.worker import FrameWorker, Lane, ModelThread
+
+
+@pytest.fixture
+def thread():
+    opened = ModelThread()
+    yield opened
+    opened.close()
+
+
+def test_only_the_newest_item_is_kept_and_the_rest_counted():
+    mailbox = Mailbox()
+    for number in range(5):
+        mailbox.put(number)
+    assert mailbox.take(0.1) == 4 and mailbox.dropped == 4
+    assert mailbox.take(0.01) is None
+
+
+def test_a_backlog_hands_out_everything_in_order_and_refuses_what_does_not_fit():
+    backlog = Backlog(3)
+    assert [backlog.put(number) for number in range(5)] == [True, True, True, False, False]
+    assert backlog.dropped == 2 and backlog.waiting == 3
+    assert [backlog.take(0.1) for _ in range(3)] == [0, 1, 2]
+    assert backlog.put(5) and backlog.take(0.1) == 5
+
+
+def test_taking_waits_for_an_item_from_another_thread():
+    mailbox = Mailbox()
+    threading.Timer(0.05, mailbox.put, ["late"]).start()
+    assert mailbox.take(5.0) == "late"
+
+
+def test_closing_wakes_the_taker_and_refuses_more():
+    mailbox = Mailbox()
+    mailbox.put("waiting")
+    threading.Timer(0.05, mailbox.close).start()
+    assert mailbox.take(5.0) == "waiting"
+    began = time.monotonic()
+    assert mailbox.take(30.0) is None and time.monotonic() - began < 10
+    mailbox.put("too late")
+    assert mailbox.take(0.01) is None and mailbox.closed
+
+
+def test_the_model_s_thread_is_one_keeps_order_and_forgets_what_it_ran(thread):
+    class Model:
+        def run(self) -> int:
+            return threading.get_ident()
+
+    def fail() -> None:
+        raise ValueError("no such weights")
+
+    model = Model()
+    held = weakref.ref(model)
+    idents = [thread.submit(model.run) for _ in range(3)]
+    failed = thread.submit(fail)
+    del model
+    assert len({ident.result(5.0) for ident in idents} | {threading.get_ident()}) == 2
+    with pytest.raises(ValueError, match="no such weights"):
+        failed.result(5.0)
+    thread.submit(int).result(5.0)
+    assert held() is None
+
+
+def test_the_worker_goes_on_after_a_failure_and_stops_when_told(thread):
+    changed = threading.Condition()
+    mailbox, seen, failures, done = Mailbox(changed), [], [], threading.Event()
+
+    def answer(item: str) -> None:
+        seen.append(item)
+        done.set()
+        if item == "bad":
+            raise ValueError("bad item")
+
+    worker = FrameWorker([Lane(mailbox, answer, failures.append)], changed, thread)
+    worker.start()
+    for item in ("bad", "good"):
+        done.clear()
+        mailbox.put(item)
+        assert done.wait(5.0)
+    assert worker.stop(5.0)
+    assert seen == ["bad", "good"] and [str(error) for error in failures] == ["bad item"]
+
+
+def test_stopping_a_worker_that_hangs_returns_false_in_time(thread):
+    changed, release, started = threading.Condition(), threading.Event(), threading.Event()
+    mailbox = Mailbox(changed)
+    worker = FrameWorker(
+        [Lane(mailbox, lambda item: (started.set(), release.wait(30)), print)], changed, thread)
+    worker.start()
+    mailbox.put("slow")
+    assert started.wait(5.0)
+    assert not worker.stop(0.05)
+    release.set()
+    assert worker.stop(5.0)
+
+
+def test_lanes_are_served_in_turns_however_full_they_are(thread):
+    changed, seen, done = threading.Condition(), [], threading.Event()
+
+    def answer(item: str) -> None:
+        seen.append(item)
+        if item == "end":
+            done.set()
+
+    lanes = [Lane(Backlog(10, changed), answer, print) for _ in range(3)]
+    for number in range(4):
+        lanes[0].mailbox.put(f"a{number}")
+    for number in range(2):
+        lanes[2].mailbox.put(f"c{number}")
+    lanes[1].mailbox.put("b0")
+    worker = FrameWorker(lanes, changed, thread)
+    worker.start()
+    lanes[0].mailbox.put("end")
+    assert done.wait(5.0) and worker.stop(5.0)
+    assert seen == ["a0", "b0", "c0", "a1", "c1", "a2", "a3", "end"]
+
+
+def test_the_monitor_reports_rates_and_percentiles_of_the_last_answers():
+    now = [100.0]
+    monitor = StreamMonitor(lambda: now[0])
+    empty = monitor.report()
+    assert empty.rate == 0 and math.isnan(empty.latency_p50) and empty.error == ""
+    for number in range(1000):
+        now[0] += 0.1
+        monitor.image_received()
+        monitor.frame_answered(0.010 if number % 10 else 0.050)
+    report = monitor.report()
+    assert (report.received, report.processed, report.failed) == (1000, 1000, 0)
+    assert report.rate == pytest.approx(10.0) and report.idle == 0
+    assert report.latency_p50 == pytest.approx(0.010)
+    assert report.latency_p95 == pytest.approx(0.050)
+    now[0] += 20
+    stalled = monitor.report()
+    assert stalled.idle == pytest.approx(20) and stalled.rate < 6 and stalled.input_rate < 6
+
+
+def test_the_monitor_counts_resets_and_keeps_the_last_reason():
+    monitor = StreamMonitor()
+    assert (monitor.report().resets, monitor.report().last_reset) == (0, "")
+    monitor.memory_reset("images changed")
+    monitor.memory_reset("stamps jumped back")
+    assert (monitor.report().resets, monitor.report().last_reset) == (2, "stamps jumped back")
+
+
+def test_an_error_stays_until_the_next_answer():
+    monitor = StreamMonitor()
+    monitor.command_failed("command refused")
+    assert monitor.report().error == "command refused" and monitor.report().failed == 0
+    monitor.frame_failed("frame not answered")
+    assert monitor.report().error == "frame not answered" and monitor.report().failed == 1
+    monitor.frame_answered(0.1)
+    assert monitor.report().error == ""

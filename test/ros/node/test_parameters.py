@@ -1,0 +1,91 @@
+"""Parameters: which may change while the node is active and what that does, and their documentation."""
+
+import re
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
+
+from ros_processes import ROOT, Client, frame_with_square, mask_array
+from sensor_msgs.msg import Image
+
+from samwise_ros.ros.node.engine import ModelEngine
+from samwise_ros.ros.node.parameters import FIELDS, NodeParameters
+from samwise_ros.structures import MissingDependencyError
+
+OTHER = {bool: lambda value: not value, int: lambda value: value + 64, float: lambda value: value + 1,
+         str: lambda value: {"fp32": "bf16", "raw": "compressed", "sensor_data": "reliable"}.get(
+             value, "other"), tuple: lambda value: ["left", "right"]}
+
+
+@pytest.fixture
+def client(standin) -> Client:
+    """The node, active, looking for the red square, which scores 0.88."""
+    _, client = standin.start()
+    client.lifecycle.run("up")
+    client.command("the red square")
+    client.wait(lambda: mask_array(client.ask(frame_with_square())).any(), "the target is found")
+    return client
+
+
+def test_thresholds_take_effect_on_a_running_stream_and_are_judged_together(client):
+    (refused,) = client.set_parameters(leave_score=0.9)  # above enter_score
+    assert not refused.successful
+    assert "leave_score" in refused.reason and "enter_score" in refused.reason
+    assert mask_array(client.ask(frame_with_square())).any()
+    assert client.set_parameters_together(leave_score=0.9, enter_score=0.95).successful
+    client.wait(lambda: not mask_array(client.ask(frame_with_square())).any(),
+                "0.88 is too little now")
+    assert not client.set_parameters_together(enter_score=0.5, overlay_rate=1.0).successful
+    assert all(result.successful for result in client.set_parameters(leave_score=0.5,
+                                                                     enter_score=0.5))
+    client.wait(lambda: mask_array(client.ask(frame_with_square())).any(), "0.88 is enough again")
+
+
+def test_overlay_rate_and_image_timeout_take_effect_on_a_running_stream(client):
+    overlays: list[Image] = []
+    client.node.create_subscription(Image, "/samwise/overlay", overlays.append, 5)
+    client.wait(lambda: client.ask(frame_with_square()) and overlays, "an overlay")
+    assert client.set_parameters(overlay_rate=0.0, image_timeout=0.2)[1].successful
+    without = [client.ask(frame_with_square()).header for _ in range(6)]
+    assert not [image for image in overlays if image.header in without]
+    client.wait(lambda: "no image on /image" in client.diagnosis().message, "idle after 0.2 s")
+    assert client.set_parameters(image_timeout=3600.0)[0].successful
+    client.wait(lambda: client.diagnosis().message == "answering frames", "not idle any more")
+
+
+def test_what_cannot_take_effect_is_refused_with_the_reason(client):
+    fixed = {name: OTHER[type(item.default)](item.default) for name, item in FIELDS.items()
+             if not item.metadata["live"] and name not in ("max_targets", "depth_slop")}
+    fixed |= {"max_targets": 3, "depth_slop": 0.5}  # within their ranges
+    for name, result in zip(fixed, client.set_parameters(**fixed), strict=True):
+        assert not result.successful, name
+        assert f"{name} is read at configuration only" in result.reason
+    for name, value in (("enter_score", 1.5), ("leave_frames", 0), ("overlay_rate", -1.0),
+                        ("image_timeout", 0.0)):
+        (refused,) = client.set_parameters(**{name: value})
+        assert not refused.successful and name in refused.reason
+    assert mask_array(client.ask(frame_with_square())).any()
+
+
+def _documented() -> dict[str, tuple[str, str]]:
+    """(default, meaning) of each parameter by docs/ros.md."""
+    text = (ROOT / "docs" / "ros.md").read_text().partition("\n## Parameters\n")[2]
+    rows = re.findall(r"^\| `(\w+)` \|(.*?)\| (.*) \|$", text.partition("\n## ")[0], re.MULTILINE)
+    return {name: (default.strip("` "), meaning) for name, default, meaning in rows}
+
+
+def test_the_documentation_lists_every_parameter_with_its_default():
+    documented = _documented()
+    assert list(documented) == list(FIELDS)
+    for name, item in FIELDS.items():
+        default, meaning = documented[name]
+        shown = "['']" if item.default == ("",) else str(item.default)
+        assert default == (shown.lower() if isinstance(item.default, bool) else shown), name
+        assert meaning.endswith("(live)") == item.metadata["live"], name
+
+
+def test_compile_without_a_compiler_fails_with_what_to_install(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(MissingDependencyError, match="apt install g\\+\\+"):
+        ModelEngine(NodeParameters(model="nano", seeded=True, device="cpu", compile=True))

@@ -1,0 +1,138 @@
+"""When memory is reset, and what counts as a failed device. No ROS, no node."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+import torch
+
+from samwise_ros.ros.node.faults import DeviceError, DeviceGuard, Fault, fault_of
+from samwise_ros.ros.node.reset_policy import ResetPolicy
+from samwise_ros.structures import CommandError, FrameError
+
+SIZE = (48, 64)
+FRAME = np.zeros((*SIZE, 3), np.uint8)
+
+
+def test_a_steady_stream_is_never_reset():
+    policy = ResetPolicy(gap=1.0)
+    assert not any(policy.judge(SIZE, 1000 + 0.033 * number) for number in range(100))
+
+
+def test_sizes_jumps_and_gaps_are_named_once():
+    policy = ResetPolicy(gap=5.0)
+    assert policy.judge(SIZE, 100.0) == ""
+    assert policy.judge((64, 48), 100.1) == "images changed from 64x48 to 48x64 pixels"
+    assert policy.judge((64, 48), 100.2) == ""
+    assert policy.judge((64, 48), 40.0) == "stamps jumped back by 60.2 s"
+    assert policy.judge((64, 48), 40.1) == ""
+    assert policy.judge((64, 48), 46.0) == "no image for 5.9 s by the stamps"
+    assert policy.judge((64, 48), 46.1) == ""
+
+
+def test_frames_that_overtook_each_other_and_missing_stamps_are_no_jump():
+    policy = ResetPolicy(gap=5.0)
+    assert not any(policy.judge(SIZE, stamp) for stamp in (10.0, 10.2, 10.1, 10.3, 10.0))
+    unstamped = ResetPolicy(gap=5.0)
+    assert not any(unstamped.judge(SIZE, 0.0) for _ in range(5))
+
+
+def test_without_a_gap_any_pause_is_fine():
+    policy = ResetPolicy(gap=0.0)
+    policy.judge(SIZE, 0.0)
+    assert policy.judge(SIZE, 1e6) == ""
+
+
+ACCELERATOR_ERROR = getattr(torch, "AcceleratorError", RuntimeError)  # from 2.8
+
+
+@pytest.mark.parametrize("error, fault", [
+    (torch.cuda.OutOfMemoryError("Allocation on device"), Fault.FULL),
+    (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"), Fault.FULL),
+    (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), Fault.FULL),
+    (RuntimeError("CUDA error: an illegal memory access was encountered"), Fault.LOST),
+    (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), Fault.LOST),
+    (RuntimeError("No CUDA GPUs are available"), Fault.LOST),
+    (ACCELERATOR_ERROR("CUDA error: device-side assert triggered"), Fault.LOST),
+    (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+    (FrameError("frame: expected uint8, got float32"), None),
+    (CommandError("command 'what is a cuda error': ..."), None),
+    (ValueError("CUDA error"), None),
+])
+def test_errors_of_the_device_are_told_from_others(error, fault):
+    assert fault_of(error) is fault
+
+
+class Engine:
+    """Counts how often memory is freed; a Session's failures are given in advance."""
+
+    freed = 0
+
+    def free_memory(self) -> None:
+        self.freed += 1
+
+
+class Session:
+    def __init__(self, *failures: Exception | None) -> None:
+        self.failures = list(failures)
+
+    def step(self, rgb: np.ndarray, stamp: object) -> object:
+        failure = self.failures.pop(0) if self.failures else None
+        if failure is not None:
+            raise failure
+        return "answer"
+
+
+FULL = RuntimeError("CUDA out of memory")
+LOST = RuntimeError("CUDA error: unspecified launch failure\nfor debugging consider ...")
+
+
+def test_full_memory_is_freed_and_the_frame_tried_once_more():
+    engine, lines = Engine(), []
+    guard = DeviceGuard(engine, lines.append)
+    assert guard.step(Session(FULL), FRAME, None) == "answer"
+    assert (engine.freed, guard.retries, guard.fault, len(lines)) == (1, 1, "", 1)
+
+
+@pytest.mark.parametrize("failures, text", [((FULL, FULL), "memory is full"),
+                                            ((FULL, LOST), "GPU does not answer"),
+                                            ((LOST,), "GPU does not answer")])
+def test_a_device_that_stays_bad_is_a_fault_that_says_what_to_do(failures, text):
+    guard = DeviceGuard(Engine(), lambda line: None)
+    with pytest.raises(DeviceError, match=text):
+        guard.step(Session(*failures), FRAME, None)
+    assert text in guard.fault and "clean up" in guard.fault and "\n" not in guard.fault
+    assert guard.retries == 0
+
+
+def test_other_errors_pass_and_are_no_fault():
+    guard = DeviceGuard(Engine(), lambda line: None)
+    with pytest.raises(FrameError):
+        guard.step(Session(FrameError("too dark")), FRAME, None)
+    with pytest.raises(ZeroDivisionError):
+        guard.step(Session(FULL, ZeroDivisionError()), FRAME, None)
+    assert guard.fault == ""
+
+
+def test_the_frame_that_did_not_fit_is_released_before_the_second_try():
+    """Its tensors hang on the traceback; kept, they would be what fills the memory."""
+    alive = []
+
+    class Tensors:
+        pass
+
+    class Greedy:
+        kept: weakref.ref | None = None
+
+        def step(self, rgb: np.ndarray, stamp: object) -> object:
+            if self.kept is None:
+                big = Tensors()
+                self.kept = weakref.ref(big)
+                raise RuntimeError("CUDA out of memory")
+            gc.collect()
+            alive.append(self.kept() is not None)
+            return "answer"
+
+    DeviceGuard(Engine(), lambda line: None).step(Greedy(), FRAME, None)
+    assert alive == [False]

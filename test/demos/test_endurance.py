@@ -81,11 +81,11 @@ def test_a_short_run_over_dds(tmp_path, monkeypatch):
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["seeded"] and report["answered"] > 0 and report["latency_ms_p50"] > 0
     assert report["memory_mib_last"] > 100 and report["verdict"]["passed"] in (None, False, True)
-    with (tmp_path / "endurance.csv").open() as file:
+    with (tmp_path / "soak.csv").open() as file:
         rows = list(csv.DictReader(file))
     events = " ".join(row["event"] for row in rows)
     assert "the red ball" in events and "add:second" in events
     assert "deactivate, activate" in events and "cleanup, configure" in events
     assert int(rows[-1]["answered"]) > 0, "answers go on after the round trips"
     assert {int(row["targets"]) for row in rows} == {1, 2}
-    assert cv2.imread(str(tmp_path / "endurance.png")).shape == (600, 900, 3)
+    assert cv2.imread(str(tmp_path / "soak.png")).shape == (600, 900, 3)

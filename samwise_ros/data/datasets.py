@@ -149,7 +149,7 @@ class ClipBatch:
 
 
 def collate_clips(samples: Sequence[ClipSample]) -> ClipBatch:
-    """Batch of clips with the same T (samwise_training_and_evaluation.md, F.3)."""
+    """Batch of clips with the same T (docs/model.md, 6.3)."""
     lengths = {len(sample.frames) for sample in samples}
     if len(lengths) != 1:
         raise DataError(f"clips of one batch need one length, got {sorted(lengths)}")

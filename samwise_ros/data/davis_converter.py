@@ -1,6 +1,6 @@
 """Ref-DAVIS17 from the DAVIS 2017 archives and the four files of expressions.
 
-Writes the layout of Ref-YouTube-VOS (samwise_training_and_evaluation.md, G.3). The published
+Writes the layout of Ref-YouTube-VOS (docs/evaluation.md, 1.3). The published
 converter moves images out of the user's archive; this one copies or links and leaves it whole.
 """
 

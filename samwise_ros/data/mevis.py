@@ -1,6 +1,6 @@
 """MeViS, and the simulator's output, which is MeViS with facts added.
 
-Layout (samwise_training_and_evaluation.md, G.1): `JPEGImages/<video>/<frame>.jpg`,
+Layout (docs/evaluation.md, 1.1): `JPEGImages/<video>/<frame>.jpg`,
 `meta_expressions.json`, `mask_dict.json`. The simulator adds `kind` to each expression and `scene`
 to each video; recorded MeViS has neither.
 """

@@ -1,6 +1,6 @@
 """Ref-YouTube-VOS, and Ref-DAVIS17 after conversion, which has the same layout.
 
-Layout (samwise_training_and_evaluation.md, G.2 and G.3): `meta_expressions/<split>/
+Layout (docs/evaluation.md, 1.2 and 1.3): `meta_expressions/<split>/
 meta_expressions.json`, `<split>/JPEGImages/<video>/<frame>.jpg`, and where answers are public
 `<split>/Annotations/<video>/<frame>.png`, whose pixels are object ids.
 """

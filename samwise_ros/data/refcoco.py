@@ -1,6 +1,6 @@
 """RefCOCO, RefCOCO+ and RefCOCOg after conversion: one image, one sentence, one object each.
 
-Layout (samwise_training_and_evaluation.md, G.4): `<root>/<set>/instances_<set>_<split>.json` in
+Layout (docs/evaluation.md, 1.4): `<root>/<set>/instances_<set>_<split>.json` in
 COCO format, where each sentence is an "image" of its own with one annotation.
 """
 

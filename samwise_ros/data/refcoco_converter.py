@@ -1,6 +1,6 @@
 """RefCOCO, RefCOCO+ and RefCOCOg from the published refs files and COCO's instances.json.
 
-Each sentence becomes an "image" of its own (samwise_training_and_evaluation.md, G.4).
+Each sentence becomes an "image" of its own (docs/evaluation.md, 1.4).
 """
 
 from __future__ import annotations

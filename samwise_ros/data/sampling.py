@@ -1,4 +1,4 @@
-"""Which frames of a video make a training clip (samwise_training_and_evaluation.md, F.4).
+"""Which frames of a video make a training clip (docs/model.md, 6.5).
 
 Both samplers return rising frame numbers around an anchor frame; near the ends of a video, and in
 videos shorter than a clip, frames may repeat, exactly as in the published training.

@@ -1,6 +1,6 @@
 """From camera frames to training input: sizes, augmentation, normalisation.
 
-Sizes follow samwise_training_and_evaluation.md, F.5. The published inference rounds differently
+Sizes follow docs/model.md, 6.5. The published inference rounds differently
 (`streaming.image_ops.input_size`): the two rules differ by a pixel row on common formats.
 """
 

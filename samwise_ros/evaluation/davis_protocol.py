@@ -2,7 +2,7 @@
 
 Objects of a sequence and answered ids are matched one to one by the Hungarian algorithm on mean
 (J + F) / 2, so which expression meant which object is not enforced
-(samwise_training_and_evaluation.md, G.6).
+(docs/evaluation.md, 2.3).
 """
 
 from __future__ import annotations

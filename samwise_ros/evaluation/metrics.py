@@ -1,4 +1,4 @@
-"""Region similarity J and contour accuracy F of DAVIS (samwise_training_and_evaluation.md, G.6)."""
+"""Region similarity J and contour accuracy F of DAVIS (docs/evaluation.md, 2.1)."""
 
 from __future__ import annotations
 

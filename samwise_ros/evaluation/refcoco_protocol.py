@@ -75,8 +75,9 @@ class RefCocoReport:
 
 
 class OfficialImagePredictor:
-    """The published single-image path (samwise_model.md, D): training resize rule, a clip of one
-    frame, threshold at input size, nearest resize to the image.
+    """The published single-image path (docs/evaluation.md, 2.4).
+
+    Training's resize rule, a clip of one frame, threshold at input size, nearest resize to the image.
     """
 
     def __init__(self, model: SamwiseModel) -> None:
@@ -140,7 +141,7 @@ def evaluate_refcoco(predictor: ImagePredictor, source: RefCocoSource,
 
 
 def summarise(results: Sequence[ImageResult]) -> RefCocoReport:
-    """Means over sentences (samwise_training_and_evaluation.md, G.6)."""
+    """Means over sentences (docs/evaluation.md, 2.4)."""
     table = np.array([(result.intersection, result.union) for result in results], float)
     table = table.reshape(-1, 2)
     if not len(table):

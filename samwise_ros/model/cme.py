@@ -1,7 +1,7 @@
 """Conditional Memory Encoder (paper section 3.3): has the tracker locked on to the wrong object?
 
 It compares the object pointer predicted with memory with the early token predicted without memory.
-Official counterpart: models/conditional_memory_encoder.py and section C of the model specification.
+Official counterpart: models/conditional_memory_encoder.py; docs/model.md, 3.
 """
 
 from __future__ import annotations

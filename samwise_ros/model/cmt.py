@@ -71,7 +71,7 @@ class _HsaBlock(nn.Module):
 
 
 def time_code(positions: Tensor, total: int | Tensor, dim: int) -> Tensor:
-    """Sine code of frame positions, normalised by the number of frames (A.6 of the model spec).
+    """Sine code of frame positions, normalised by the number of frames (docs/model.md, 1.7).
 
     Args:
         positions: float [K], 1-based.
@@ -129,14 +129,14 @@ class CmtAdapter(nn.Module):
             nn.init.trunc_normal_(self.spatial_pos_embed, std=0.02)
 
     def project_down(self, v: Tensor) -> Tensor:
-        """Map [M, h, w, C] -> x [M, h, w, D], D the adapter width (A.5 step 1)."""
+        """Map [M, h, w, C] -> x [M, h, w, D], D the adapter width (docs/model.md, 1.6 step 1)."""
         conv, norm, relu = self.proj_vis_down
         if self.training:
             return relu(_channels_last(norm, F.linear(v, conv.weight.flatten(1))))
         return relu(F.linear(v, *_fold(conv.weight.flatten(1), norm)))
 
     def project_up(self, a: Tensor) -> Tensor:
-        """[M, h, w, D] -> residual dv [M, h, w, C], never negative (A.5 step 6)."""
+        """[M, h, w, D] -> residual dv [M, h, w, C], never negative (docs/model.md, 1.6 step 6)."""
         conv, norm, relu = self.proj_vis_up
         weight = conv.weight.flatten(1).t()  # transposed convolutions store [in, out]
         if self.training:
@@ -155,7 +155,7 @@ class CmtAdapter(nn.Module):
         return torch.cat((x, F.linear(x, self._key_value_matrix())), dim=-1)
 
     def attend_time(self, present: Tensor, past: Tensor | None, window: TimeWindow) -> Tensor:
-        """HSA: every pixel attends to its cell in all frames in sight (A.6), added to `x`.
+        """`x` plus HSA (docs/model.md, 1.7): a pixel attends to its cell in all frames in sight.
 
         Args:
             present: [B, T, h, w, 3D] from `project_frames`, the frames that ask; all of them are
@@ -216,7 +216,7 @@ class CmtAdapter(nn.Module):
         return x.permute(0, 3, 1, 4, 2, 5, 6).reshape(*shape, -1)
 
     def fuse(self, a: Tensor, mean: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Exchange between image and text (A.5 steps 2, 4, 5, 6, 7).
+        """Exchange between image and text (docs/model.md, 1.6 steps 2, 4 to 7).
 
         Args:
             a: [N, T, h, w, D], output of `attend_time`.

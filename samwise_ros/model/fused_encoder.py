@@ -1,6 +1,6 @@
 """Image trunk and text encoder run side by side, with adapters between them, then the FPN.
 
-Rounds follow A.4 of the model specification (official models/samwise.py): all Hiera blocks of a
+Rounds follow docs/model.md, 1.5 (official models/samwise.py): all Hiera blocks of a
 stage, then some RoBERTa layers, then the adapter. What does not depend on the expression is
 computed once per frame and shared by its rows.
 """

@@ -1,7 +1,7 @@
 """Names of weights: official SAMWISE, fairseq and HF RoBERTa, SAM 2 -> ours, and back.
 
 Ours equal the official ones except for the text encoder, which is an HF `RobertaModel` here and a
-fairseq encoder there (model spec E.3). Everything works on names alone; no tensor is read.
+fairseq encoder there (docs/model.md, 5.2). Everything works on names alone; no tensor is read.
 """
 
 from __future__ import annotations

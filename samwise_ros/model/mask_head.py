@@ -60,7 +60,7 @@ class TargetMaskDecoder(MaskDecoder):
 
     def decode(self, vision: Tensor, position: Tensor, prompts: Tensor, dense: Tensor,
                high0: Tensor, high1: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Run the decoder (B.2 of the model specification).
+        """Run the decoder (docs/model.md, 2.2).
 
         Args:
             vision: [N, C, h, w]. position: [1, C, h, w]. prompts: [N, P, C].

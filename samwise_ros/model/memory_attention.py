@@ -113,7 +113,7 @@ def _layer(layer: MemoryAttentionLayer, x: Tensor, memory: Tensor, keys: Tensor,
 
 def attend_memory(module: MemoryAttention, vision: Tensor, position: Tensor, memory: Tensor,
                   memory_position: Tensor, num_pointer_tokens: int) -> Tensor:
-    """Condition image features on memory (B.1 of the model specification).
+    """Condition image features on memory (docs/model.md, 2.1).
 
     Args:
         module: Weights.

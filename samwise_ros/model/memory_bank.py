@@ -1,7 +1,7 @@
 """Bounded memory of targets: the last spatial memories and object pointers.
 
 The official bank is a dictionary that only grows. Entries older than six frames (spatial) and
-fifteen frames (pointers) are never read there, so pruning them is exact (H.2 of the model spec).
+fifteen frames (pointers) are never read there, so pruning them is exact (docs/model.md, 2.1).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class MemoryBank:
     Attributes:
         spatial: [N, M, h*w, Cm], oldest first, M <= num_spatial; None while empty.
         pointers: [N, P, C], newest first, P <= num_pointers; None while empty.
-        age: Frames remembered so far, the t of the specification.
+        age: Frames remembered so far, the t of docs/model.md, 2.
     """
 
     spatial: Tensor | None = None

@@ -165,7 +165,9 @@ class SamwiseModel(nn.Module):
 
     def forward(self, pixels: Tensor, tokens: Tokens, clip_of_row: Tensor | None = None, *,
                 causal: bool = False, run_cme: bool = True) -> ClipOutput:
-        """Training pass over clips (F.2): raw logits, gradients through the memory, no switching.
+        """Training pass over clips (docs/model.md, 6.2).
+
+        Raw logits, gradients through the memory, no switching.
 
         Args:
             pixels: [B, T, 3, S_h, S_w], or pairs. tokens: N expressions.
@@ -217,7 +219,7 @@ class SamwiseModel(nn.Module):
             bank: Memories of the same rows.
             cme_eligible: bool [N], rows that may switch; None: the CME does not run.
             hide_absent: Set mask logits to -1024 where the object score is not positive (inference;
-                training keeps raw logits, B.2).
+                training keeps raw logits: docs/model.md, 2.2).
         """
         without_memory = features.vision + self.sam.no_mem_embed.reshape(1, -1, 1, 1)
         if bank.is_empty:
@@ -246,7 +248,7 @@ class SamwiseModel(nn.Module):
                          self.upsample(found.free.low_res), found.free.object_score)
 
     def encode_memory(self, vision: Tensor, memorised: Tensor) -> Tensor:
-        """Spatial memory [N, h*w, Cm] of a frame (B.4).
+        """Spatial memory [N, h*w, Cm] of a frame (docs/model.md, 2.4).
 
         Args:
             vision: [N, C, h, w] raw (not memory-conditioned) features.
@@ -273,7 +275,7 @@ class SamwiseModel(nn.Module):
         return [MaskPrediction(*part) for part in parts]
 
     def _read_memory(self, vision: Tensor, bank: MemoryBank) -> Tensor:
-        """Condition features [N, C, h, w] on the bank (B.1)."""
+        """Condition features [N, C, h, w] on the bank (docs/model.md, 2.1)."""
         rows, _, height, width = vision.shape
         count, dim = bank.spatial.shape[1], bank.spatial.shape[3]
         pointers = bank.pointers.reshape(rows, -1, dim)  # each pointer becomes C / Cm tokens

@@ -78,7 +78,7 @@ class ExpressionTokenizer:
 
 
 def spacy_verb_finder(pipeline: str = "en_core_web_sm") -> VerbFinder:
-    """The published verb finder: words that spaCy tags VERB (motion prompt, model spec B.3).
+    """The published verb finder: words that spaCy tags VERB (motion prompt, docs/model.md, 2.3).
 
     Raises MissingDependencyError when spaCy or the pipeline is not installed.
     """

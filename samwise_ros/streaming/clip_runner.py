@@ -2,7 +2,7 @@
 
 Windows of eight frames are encoded together (up to seven frames of look-ahead); memory runs on
 across windows. A window of one frame wipes the memory and is segmented without it: that is what
-the official code does to the last frame of a video whose length is 1 modulo 8 (B.7).
+the official code does to the last frame of a video whose length is 1 modulo 8 (docs/model.md, 4.1).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Camera frames to model input, and mask logits back to camera size.
 
-The published path (section D of the model specification) resizes with PIL, antialiased, keeps the
+The published path (docs/model.md, 1.2) resizes with PIL, antialiased, keeps the
 aspect ratio, and pads with zeros after normalisation, which is the data set's mean colour.
 """
 

@@ -1,4 +1,4 @@
-"""Labels of the Conditional Memory Encoder (model specification, section C)."""
+"""Labels of the Conditional Memory Encoder (docs/model.md, 6.4)."""
 
 from __future__ import annotations
 

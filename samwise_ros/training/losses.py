@@ -1,4 +1,4 @@
-"""Loss terms (training specification, F.3) and the variants that nano is trained with."""
+"""Loss terms (docs/model.md, 6.3) and the variants that nano is trained with."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from samwise_ros.structures import ConfigError
 from samwise_ros.training.recipe import OptimSetup, Trainable
 
-# Parameters whose name contains one of these are trained by the published recipes (F.1).
+# What the published recipes train: names that contain one of these (docs/model.md, 6.1).
 PUBLISHED_NAMES = ("adapter", "conditional_memory_encoder", "project_text")
 _SETS: dict[Trainable, tuple[str, ...]] = {
     "adapters": PUBLISHED_NAMES,

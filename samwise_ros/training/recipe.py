@@ -130,7 +130,7 @@ class DataSetup:
 class LossSetup:
     """Weight of each term; a weight of zero leaves the term out.
 
-    The published loss is focal + dice + cme, each over all frames of a clip (F.3).
+    The published loss is focal + dice + cme, each over all frames of a clip (docs/model.md, 6.3).
 
     Attributes:
         per_frame: bce and dice are taken per frame with a visible target instead of per clip.

@@ -1,4 +1,4 @@
-"""Frame samplers of F.4: hand-computed cases and properties over many draws."""
+"""Frame samplers of docs/model.md, 6.5: hand-computed cases and properties over many draws."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Resize rules, augmentation and captions of F.5."""
+"""Resize rules, augmentation and captions of docs/model.md, 6.5."""
 
 import numpy as np
 import pytest

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("window", [1, 2, 4, 7])
-def test_eligibility_follows_the_specification(window: int) -> None:
+def test_eligibility_follows_the_official_code(window: int) -> None:
     config = CmeConfig(decision_window=window)
     for t in range(30):
         for last in range(t + 1):
@@ -52,7 +52,7 @@ def test_reweighting_with_an_absent_target_changes_nothing() -> None:
     assert torch.equal(replace_logits(memory, absent, "reweight"), memory)
 
 
-def test_the_decision_follows_the_specification(tiny_model: SamwiseModel) -> None:
+def test_the_decision_follows_the_official_code(tiny_model: SamwiseModel) -> None:
     cme: ConditionalMemoryEncoder = tiny_model.conditional_memory_encoder
     generator = torch.Generator().manual_seed(0)
     pointer, early = (torch.randn(5, TINY.hidden_dim, generator=generator) for _ in range(2))

@@ -1,4 +1,4 @@
-"""The adapter against a literal reading of the model specification (A.5, A.6): nothing fused, nothing
+"""The adapter against a literal reading of docs/model.md, 1.6 and 1.7: nothing fused, nothing
 folded, torch's own attention and BatchNorm, loops over cells."""
 
 import math
@@ -83,7 +83,7 @@ def test_the_same_position_gets_another_code_in_a_shorter_clip() -> None:
 
 @pytest.mark.parametrize("index", [0, 1, 2])
 @pytest.mark.parametrize("grid", [(16, 16), (8, 24)])
-def test_projection_hsa_and_fusion_follow_the_specification(
+def test_projection_hsa_and_fusion_follow_the_official_code(
         tiny_model: SamwiseModel, index: int, grid: tuple[int, int]) -> None:
     adapter = tiny_model.cmt_adapters[index]
     v = maps(adapter, 3, *grid)

@@ -38,8 +38,8 @@ def test_without_adapters_the_maps_are_those_of_sam2s_own_encoder(size: tuple[in
     assert context.shared is None
 
 
-def test_the_rounds_follow_the_specification(tiny_model: SamwiseModel) -> None:
-    """A.4 step by step: all blocks of a stage, some text layers, the adapter, both residuals."""
+def test_the_rounds_follow_the_official_code(tiny_model: SamwiseModel) -> None:
+    """docs/model.md, 1.5: all blocks of a stage, some text layers, the adapter, both residuals."""
     model, pixels = tiny_model, pixels_of(TINY, 3)
     tokens = model.tokenizer(["the red mug on the table"])
     trunk, roberta = model.sam.image_encoder.trunk, model.text_encoder.roberta
@@ -104,7 +104,7 @@ def test_rows_find_their_own_clip(tiny_model: SamwiseModel) -> None:
 
 def test_the_first_adapters_context_equals_encoding_the_clip_anew(
         tiny_model: SamwiseModel) -> None:
-    """H.3 (b): exact at the first adapter, whose input does not depend on time."""
+    """docs/model.md, 4.2: exact at the first adapter, whose input does not depend on time."""
     pixels = pixels_of(TINY, 5)
     clip = tiny_model.encode_shared(pixels)
     context = None

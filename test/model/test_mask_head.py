@@ -48,7 +48,7 @@ def sam2_decoder(model: SamwiseModel) -> tuple[MaskDecoder, dict[str, Tensor]]:
 
 
 def sam2_prompts(model: SamwiseModel, features: FrameFeatures) -> Tensor:
-    """Sparse prompt as sam2 makes it from one absent point, then the text (B.2)."""
+    """Sparse prompt as sam2 makes it from one absent point, then the text (docs/model.md, 2.2)."""
     encoder, rows = model.sam.sam_prompt_encoder, features.cls.shape[0]
     absent = (torch.zeros(rows, 1, 2), -torch.ones(rows, 1, dtype=torch.int32))
     sparse, _ = encoder(points=absent, boxes=None, masks=None)

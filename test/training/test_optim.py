@@ -33,7 +33,7 @@ def test_published_number_of_trained_parameters_for_base_plus() -> None:
     model = build_model(model_config(
         "base_plus", hiera={"stages": (1, 1, 1, 1), "global_att_blocks": ()},
         text={"vocab_size": 300, "num_layers": 3, "fusion_layers": (1, 2, 3)}))
-    assert freeze_rest(model, "adapters") == 5_235_906  # model specification, A.1
+    assert freeze_rest(model, "adapters") == 5_235_906  # docs/model.md, 1.1
 
 
 def test_motion_projection_is_not_trained_as_published() -> None:

@@ -58,7 +58,7 @@ $(STAMPS)/requirements: setup.py $(STAMPS)/torch
 # A second step, because pip builds before it installs the generators that the messages need. Python
 # files are not listed: .venv runs those of the checkout.
 $(STAMPS)/package: $(STAMPS)/requirements setup.py package.xml CMakeLists.txt \
-    $(wildcard msg/*.msg srv/*.srv action/*.action cmake/* launch/*.py config/* config/*/*)
+    $(wildcard msg/*.msg srv/*.srv action/*.action cmake/* launch/*.py config/* config/*/* config/*/*/*)
 	SAMWISE_ROS_MSGS=$(MESSAGES) $(PIP) --no-build-isolation --use-pep517 --no-deps -e .
 	touch $@
 
@@ -77,7 +77,7 @@ PACK := $(SAMWISE) convert-data pack --height 128 --width 192 --out
 NANO_STAGES := 0_images 1_stills 2_motion_labels 3_clips 4_memory 5_mixed 6_pairs 7_shapes 8_remind 9_long
 NANO_DATA := stills_0 stills_1 clips_10 clips_11 clips_12 clips_13 probe_train stills_val clips_val clips_val24
 STAGE = resume=; test ! -f runs/nano_$$stage/last.pt || resume=--resume; \
-  $(SAMWISE) train config/train/nano_$$stage.yaml $$resume
+  $(SAMWISE) train config/train/nano/$$stage.yaml $$resume
 nano: setup
 	for seed in 0 1; do $(SAMWISE) simulate --split train --seed $$seed --clips 3000 --frames 1 --out data/stills_$$seed; done
 	$(SAMWISE) simulate --split train --seed 10 --clips 2000 --frames 12 --out data/clips_10

@@ -187,7 +187,7 @@ def ament_files() -> list[tuple[str, list[str]]]:
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
         *((f"share/{NAME}/{folder}", sorted(str(p) for p in folder.iterdir() if p.is_file()))
-          for folder in (Path("config"), *(p for p in Path("config").iterdir() if p.is_dir()))),
+          for folder in (Path("config"), *(p for p in Path("config").rglob("*") if p.is_dir()))),
         (f"lib/{NAME}", scripts),
     ]
 

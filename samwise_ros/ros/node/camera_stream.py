@@ -11,10 +11,11 @@ from rclpy.time import Time
 
 from samwise_ros.ros.health.monitor import StreamMonitor
 from samwise_ros.ros.inputs.camera_input import CameraInput, InputSettings
+from samwise_ros.ros.inputs.depth_sync import StampLike, nanoseconds
 from samwise_ros.ros.node.engine import Session
 from samwise_ros.ros.node.faults import DeviceError, DeviceGuard
 from samwise_ros.ros.node.mailbox import Backlog, Mailbox
-from samwise_ros.ros.node.reset_policy import ResetPolicy
+from samwise_ros.ros.node.reset_policy import ResetPolicy, Scene
 from samwise_ros.ros.node.worker import Lane
 from samwise_ros.ros.outputs.output_settings import OutputSettings
 from samwise_ros.ros.outputs.outputs import ResultPublisher
@@ -22,6 +23,7 @@ from samwise_ros.streaming.target_tracker import TrackState
 from samwise_ros.structures import FrameResult, SamwiseError
 
 Listener = Callable[[FrameResult, Mapping[str, TrackState]], None]
+Received = tuple[Any, Scene]  # an image message and what it belongs to
 
 _LOG_PERIOD = 1.0  # seconds between two lines from one place
 
@@ -60,7 +62,6 @@ class CameraStream:
     Attributes:
         monitor: Counts and latencies since `start`.
         command: Number of the last accepted command.
-        enabled: Whether images are answered.
     """
 
     def __init__(self, node: LifecycleNodeMixin, name: str, session: Session, guard: DeviceGuard,
@@ -68,18 +69,28 @@ class CameraStream:
         self.session = session
         self.monitor = StreamMonitor()
         self.command = 0
-        self.enabled = True
+        self._enabled = True
         self._node = node
         self._name = name
         self._guard = guard
         self._settings = settings
         self._reset_wish = ""
-        self._mailbox: Mailbox[Any] = Mailbox()
+        self._mailbox: Mailbox[Received] = Mailbox()
         self._resets = ResetPolicy(settings.reset_after_gap)
         self._listeners: list[Listener] = []
         self.input = CameraInput(node, f"{name}/image" if name else "image", settings.input,
                                  self._on_image)
         self.outputs = ResultPublisher(node, settings.outputs, f"~/{name}" if name else "~")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether images are answered; those that pass meanwhile leave targets and memory alone."""
+        return self._enabled
+
+    @enabled.setter
+    def enabled(self, enabled: bool) -> None:
+        self._enabled = enabled
+        self._resets.pause()
 
     @property
     def dropped(self) -> int:
@@ -91,7 +102,7 @@ class CameraStream:
         """Images that wait for their turn."""
         return self._mailbox.waiting
 
-    def start(self, changed: threading.Condition) -> Lane[Any]:
+    def start(self, changed: threading.Condition) -> Lane[Received]:
         """Forget old frames and subscribe.
 
         Args:
@@ -139,24 +150,28 @@ class CameraStream:
 
     def _on_image(self, message: Any) -> None:
         self.monitor.image_received()
+        if not self._enabled:
+            self._resets.pause()
+        scene = self._resets.received(_seconds(message.header.stamp))
         if not self._answering():
             return
-        if not self._mailbox.put(message) and self._settings.backlog:
+        if not self._mailbox.put((message, scene)) and self._settings.backlog:
             self._node.get_logger().error(
                 f"{self.input.topic}: {self._settings.backlog} images wait, one more is dropped; "
                 "play the recording more slowly or raise queue_size",
                 throttle_duration_sec=_LOG_PERIOD)
 
     def _answering(self) -> bool:
-        return self.enabled and not self._guard.fault
+        return self._enabled and not self._guard.fault
 
-    def _answer(self, message: Any) -> None:
+    def _answer(self, received: Received) -> None:
         """Answer one image: decode, step, publish. Runs in the worker's thread."""
         if not self._answering():
             return
+        message, scene = received
         header = message.header
         rgb = self.input.decode(message)
-        self._reset_if_needed(rgb.shape[:2], Time.from_msg(header.stamp).nanoseconds * 1e-9)
+        self._reset_if_needed(rgb.shape[:2], scene)
         result = self._guard.step(self.session, rgb, header)
         states = self.outputs.publish(result, header, rgb)
         clock = self._node.get_clock()
@@ -165,9 +180,9 @@ class CameraStream:
         for listener in tuple(self._listeners):
             listener(result, states)
 
-    def _reset_if_needed(self, size: tuple[int, int], stamp: float) -> None:
+    def _reset_if_needed(self, size: tuple[int, int], scene: Scene) -> None:
         wish, self._reset_wish = self._reset_wish, ""
-        reason = self._resets.judge(size, stamp) or wish
+        reason = self._resets.judge(size, scene) or wish
         if not reason:
             return
         self.session.reset()
@@ -191,3 +206,7 @@ class CameraStream:
             self._node.get_logger().debug(traceback.format_exc())
         self.monitor.frame_failed(reason)
         self._node.get_logger().error(reason, throttle_duration_sec=_LOG_PERIOD)
+
+
+def _seconds(stamp: StampLike) -> float:
+    return nanoseconds(stamp) * 1e-9

@@ -15,33 +15,60 @@ SIZE = (48, 64)
 FRAME = np.zeros((*SIZE, 3), np.uint8)
 
 
+def reasons(policy: ResetPolicy, *stamps: float, size: tuple[int, int] = SIZE) -> list[str]:
+    """Why memory is reset before each of these images, all of them answered."""
+    return [policy.judge(size, policy.received(stamp)) for stamp in stamps]
+
+
 def test_a_steady_stream_is_never_reset():
-    policy = ResetPolicy(gap=1.0)
-    assert not any(policy.judge(SIZE, 1000 + 0.033 * number) for number in range(100))
+    assert not any(reasons(ResetPolicy(gap=1.0), *(1000 + 0.033 * step for step in range(100))))
 
 
 def test_sizes_jumps_and_gaps_are_named_once():
     policy = ResetPolicy(gap=5.0)
-    assert policy.judge(SIZE, 100.0) == ""
-    assert policy.judge((64, 48), 100.1) == "images changed from 64x48 to 48x64 pixels"
-    assert policy.judge((64, 48), 100.2) == ""
-    assert policy.judge((64, 48), 40.0) == "stamps jumped back by 60.2 s"
-    assert policy.judge((64, 48), 40.1) == ""
-    assert policy.judge((64, 48), 46.0) == "no image for 5.9 s by the stamps"
-    assert policy.judge((64, 48), 46.1) == ""
+    assert reasons(policy, 100.0) == [""]
+    assert reasons(policy, 100.1, 100.2, size=(64, 48)) == [
+        "images changed from 64x48 to 48x64 pixels", ""]
+    assert reasons(policy, 40.0, 40.1, 46.0, 46.1, size=(64, 48)) == [
+        "stamps jumped back by 60.2 s", "", "no image for 5.9 s by the stamps", ""]
 
 
 def test_frames_that_overtook_each_other_and_missing_stamps_are_no_jump():
-    policy = ResetPolicy(gap=5.0)
-    assert not any(policy.judge(SIZE, stamp) for stamp in (10.0, 10.2, 10.1, 10.3, 10.0))
-    unstamped = ResetPolicy(gap=5.0)
-    assert not any(unstamped.judge(SIZE, 0.0) for _ in range(5))
+    assert not any(reasons(ResetPolicy(gap=5.0), 10.0, 10.2, 10.1, 10.3, 10.0))
+    assert not any(reasons(ResetPolicy(gap=5.0), *[0.0] * 5))
 
 
 def test_without_a_gap_any_pause_is_fine():
-    policy = ResetPolicy(gap=0.0)
-    policy.judge(SIZE, 0.0)
-    assert policy.judge(SIZE, 1e6) == ""
+    assert reasons(ResetPolicy(gap=0.0), 0.0, 1e6) == ["", ""]
+
+
+def test_the_gap_is_between_images_that_came_not_between_those_that_were_answered():
+    policy = ResetPolicy(gap=1.0)
+    scenes = [policy.received(0.2 * step) for step in range(100)]
+    assert not any(policy.judge(SIZE, scene) for scene in scenes[::10])
+
+
+def test_a_break_that_falls_on_an_unanswered_image_is_told_with_the_next_answer():
+    policy = ResetPolicy(gap=1.0)
+    policy.judge(SIZE, policy.received(50.0))
+    policy.received(10.0)
+    assert reasons(policy, 10.1, 10.2) == ["stamps jumped back by 40.0 s", ""]
+
+
+def test_frames_that_wait_are_judged_by_what_came_before_them_not_after():
+    policy = ResetPolicy(gap=1.0)
+    before, after = policy.received(10.0), policy.received(20.0)
+    assert policy.judge(SIZE, before) == ""
+    assert policy.judge(SIZE, after) == "no image for 10.0 s by the stamps"
+
+
+def test_a_pause_that_was_asked_for_is_no_gap_but_a_jump_back_stays_one():
+    policy = ResetPolicy(gap=1.0)
+    assert not any(reasons(policy, 10.0, 10.5))
+    policy.pause()
+    assert reasons(policy, 99.0, 101.0) == ["", "no image for 2.0 s by the stamps"]
+    policy.pause()
+    assert reasons(policy, 5.0) == ["stamps jumped back by 96.0 s"]
 
 
 ACCELERATOR_ERROR = getattr(torch, "AcceleratorError", RuntimeError)  # from 2.8

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.time import Time
 from ros_processes import Client, StandIn, frame_with_square, mask_array
 from sensor_msgs.msg import Image
+from std_srvs.srv import SetBool
 
 from samwise_ros.ros.outputs.conversions import TargetArray
 from samwise_ros.ros.services.lifecycle_client import LifecycleError
@@ -98,6 +99,37 @@ def test_a_camera_that_dies_and_returns_otherwise_is_answered_and_each_reset_nam
         assert client.value("memory resets") == str(number)
         again.kill()
     assert process.alive
+
+
+def test_a_model_slower_than_the_gap_keeps_its_memory(standin):
+    process, client = standin.start("--ros-args", "-p", "reset_after_gap:=0.8",
+                                    STANDIN_SECONDS="1.0")
+    client.lifecycle.run("up")
+    driver = camera(standin, "driver", "64x48")
+    client.wait(lambda: len({str(mask.header.stamp) for mask in client.masks}) >= 4, "four answers")
+    driver.kill()
+    assert "memory reset" not in process.text
+
+
+@pytest.mark.parametrize("meanwhile", ["images come", "the camera is silent"])
+def test_a_pause_by_enable_is_longer_than_the_gap_and_memory_stays(standin, meanwhile):
+    process, client = standin.start("--ros-args", "-p", "reset_after_gap:=1.0")
+    client.lifecycle.run("up")
+    client.ask(frame_with_square())
+    enable = client.node.create_client(SetBool, "/samwise/enable")
+    assert enable.wait_for_service(60.0)
+    for enabled in (False, True):
+        done = enable.call_async(SetBool.Request(data=enabled))
+        client.wait(done.done, "enable is answered")
+        for _ in range(0 if enabled else 20):
+            if meanwhile == "images come":
+                client.send(frame_with_square())
+            client.spin(0.1)
+    client.ask(frame_with_square())
+    assert "memory reset" not in process.text
+    client.spin(1.5)  # nobody has asked for this one
+    client.send_until(lambda: "memory reset: no image for" in process.text, frame_with_square(),
+                      "a gap is one")
 
 
 @pytest.mark.parametrize("target, told", [("full", "the GPU's memory is full"),

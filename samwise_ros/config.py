@@ -16,7 +16,6 @@ from samwise_ros.structures import ConfigError
 
 SwitchMode = Literal["reweight", "all_mask", "avg"]
 Fit = Literal["pad", "rectangle"]
-TimeCode = Literal["sliding", "aligned"]
 Stem = Literal["patch", "conv"]
 
 _NUMBERS = {int: (int,), int | None: (int, NoneType), float: (int, float)}  # field -> values
@@ -239,15 +238,12 @@ class SessionConfig:
 
     Attributes:
         context_frames: Earlier frames that HSA and the text side may see (0..7).
-        time_code: "sliding": codes 1..T over the frames seen, the current frame last; "aligned":
-            the current frame sees only the frames of its own window of 8, with the codes 1..8.
         precision: "fp32", or autocast to "bf16" / "fp16" (CUDA) with fp32 where it is needed.
         fast_resize: Resize camera frames with OpenCV instead of PIL (the published path).
         max_targets: More targets than this are refused, so that memory stays bounded.
     """
 
     context_frames: int = 7
-    time_code: TimeCode = "sliding"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     fast_resize: bool = False
     max_targets: int = 16
@@ -255,7 +251,6 @@ class SessionConfig:
     def __post_init__(self) -> None:
         _check(0 <= self.context_frames <= 7,
                f"context_frames: expected 0..7, got {self.context_frames}")
-        _one_of("time_code", self.time_code, ("sliding", "aligned"))
         _one_of("precision", self.precision, ("fp32", "bf16", "fp16"))
         _check(self.max_targets >= 1, f"max_targets: expected >= 1, got {self.max_targets}")
 

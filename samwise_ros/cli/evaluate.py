@@ -75,11 +75,10 @@ WithoutOption = Annotated[list[Part] | None, typer.Option(
 WithCmeOption = Annotated[bool, typer.Option(
     "--with-cme", help="Switch on a CME that the model's configuration has off.")]
 AblationsOption = Annotated[Path | None, typer.Option(
-    help="sim only: evaluate the model with each part switched off and with other uses of time, "
+    help="sim only: evaluate the model with each part switched off and with shorter pasts, "
     "all on the same videos, and write the table to this Markdown file.")]
 ContextOption = Annotated[int | None, typer.Option(
     min=0, max=7, help="Stream mode: earlier frames that HSA sees.")]
-TimeCodeOption = Annotated[str | None, typer.Option(help="Stream mode: sliding or aligned.")]
 ImageSizeOption = Annotated[int | None, typer.Option(help="Input side in pixels.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 ThreadsOption = Annotated[int | None, typer.Option(
@@ -106,7 +105,6 @@ def evaluate(
     with_cme: WithCmeOption = False,
     ablations: AblationsOption = None,
     context_frames: ContextOption = None,
-    time_code: TimeCodeOption = None,
     image_size: ImageSizeOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -132,7 +130,7 @@ def evaluate(
     from samwise_ros.model.checkpoint import load_model
 
     _limit_threads(threads)
-    session = _given(context_frames=context_frames, time_code=time_code)
+    session = _given(context_frames=context_frames)
     if ablations and (benchmark is not Benchmark.sim or without or with_cme or session
                       or mode is Mode.clip):
         raise typer.BadParameter("it is for sim, and chooses mode, parts and time by itself",

@@ -54,7 +54,7 @@ class Variant:
 
 
 def variants(config: ModelConfig) -> list[Variant]:
-    """The model as it is, without each part that it has, and with other uses of time."""
+    """The model as it is, without each part that it has, and with shorter pasts."""
     titles = {"cmt": "without CMT text fusion", "hsa": "without HSA", "memory": "without memory"}
     if config.motion_lag > 0:
         titles["motion"] = "without the motion branch"
@@ -69,8 +69,6 @@ def variants(config: ModelConfig) -> list[Variant]:
     found += [Variant(f"{count} earlier frame{'s' * (count != 1)} in HSA instead of 7",
                       f"--context-frames {count}", session={"context_frames": count})
               for count in CONTEXT_FRAMES]
-    found.append(Variant("aligned instead of sliding time code", "--time-code aligned",
-                         session={"time_code": "aligned"}))
     return found
 
 

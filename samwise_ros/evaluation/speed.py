@@ -227,4 +227,4 @@ def _describe(model: SamwiseModel, config: SessionConfig, camera: tuple[int, int
     size = input_size(camera, model.config.image_size, model.config.fit)
     return {"name": model.config.name, "input": list(size.padded), "camera": list(camera),
             "fit": model.config.fit, "precision": config.precision, "weights": weights,
-            "time_code": config.time_code, "context_frames": config.context_frames}
+            "context_frames": config.context_frames}

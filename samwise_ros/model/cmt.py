@@ -8,7 +8,6 @@ fused, and pad tokens are masked so that rows of one batch do not see each other
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -70,34 +69,19 @@ class _HsaBlock(nn.Module):
         return self.linear(self.self_attn.out_proj(out.transpose(1, 2).flatten(2)))
 
 
-def time_code(positions: Tensor, total: int | Tensor, dim: int) -> Tensor:
-    """Sine code of frame positions, normalised by the number of frames (docs/model.md, 1.7).
+def time_code(frames: int, dim: int, device: torch.device | str = "cpu") -> Tensor:
+    """Sine code [T, dim] of the positions 1..T, normalised by T (docs/model.md, 1.7).
 
     Args:
-        positions: float [K], 1-based.
-        total: Number of frames T that the positions refer to.
-        dim: Number of channels, even.
+        frames: T. dim: Number of channels, even.
 
-    Returns:
-        [K, dim]; channel 2j is the sine, 2j+1 the cosine.
+    Channel 2j is the sine, 2j+1 the cosine.
     """
-    angle = positions / (total + 1e-6) * (2 * math.pi)
-    j = torch.arange(dim, dtype=torch.float32, device=positions.device)
+    positions = torch.arange(1, frames + 1, dtype=torch.float32, device=device)
+    angle = positions / (frames + 1e-6) * (2 * math.pi)
+    j = torch.arange(dim, dtype=torch.float32, device=device)
     phase = angle[:, None] / (10000 ** (2 * torch.div(j, 2, rounding_mode="floor") / dim))
     return torch.stack((phase[:, 0::2].sin(), phase[:, 1::2].cos()), dim=2).flatten(1)
-
-
-@dataclass(frozen=True)
-class TimeWindow:
-    """Which time codes the frames in sight carry.
-
-    Attributes:
-        first: 1-based position of the oldest frame in sight.
-        total: Number T that positions are divided by.
-    """
-
-    first: int
-    total: int
 
 
 def _fold(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -128,6 +112,35 @@ class CmtAdapter(nn.Module):
             self.spatial_pos_embed = nn.Parameter(torch.zeros(1, 1, 1, patch_side**2, dim))
             nn.init.trunc_normal_(self.spatial_pos_embed, std=0.02)
 
+    def forward(self, v: Tensor, text: Tensor, mask: Tensor, past: Tensor | None = None,
+                ) -> tuple[Tensor, Tensor, Tensor]:
+        """The whole adapter on frames of N rows.
+
+        Args:
+            v: [N, T, h, w, C] map. text: [N, L, Dt]. mask: bool [N, L], True for real tokens.
+            past: [N, K, h, w, E] what earlier calls returned, or None.
+
+        Returns:
+            dv [N, T, h, w, C] and dt [N, L, Dt], both to be added by the caller, and what later
+            frames need of these ones, [N, T, h, w, E].
+        """
+        projected, attended, mean = self.look_back(v, past)
+        return *self.fuse(attended, mean, text, mask), projected
+
+    def look_back(self, v: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """What does not depend on the text: project a map [M, T, h, w, C] down and run HSA.
+
+        Returns the projection [M, T, h, w, E], HSA's result [M, T, h, w, D], the mean [M, h, w, D].
+        """
+        projected = self.project_frames(self.project_down(v.flatten(0, 1))
+                                        .unflatten(0, v.shape[:2]))
+        return projected, *self.attend(projected, past)
+
+    def attend(self, projected: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """HSA's result [M, T, h, w, D] and the mean [M, h, w, D] over all frames in sight."""
+        dim = self.proj_vis_down[0].out_channels
+        return self.attend_time(projected, past), _mean_in_sight(projected, past, dim)
+
     def project_down(self, v: Tensor) -> Tensor:
         """Map [M, h, w, C] -> x [M, h, w, D], D the adapter width (docs/model.md, 1.6 step 1)."""
         conv, norm, relu = self.proj_vis_down
@@ -154,14 +167,15 @@ class CmtAdapter(nn.Module):
             return x
         return torch.cat((x, F.linear(x, self._key_value_matrix())), dim=-1)
 
-    def attend_time(self, present: Tensor, past: Tensor | None, window: TimeWindow) -> Tensor:
-        """`x` plus HSA (docs/model.md, 1.7): a pixel attends to its cell in all frames in sight.
+    def attend_time(self, present: Tensor, past: Tensor | None) -> Tensor:
+        """HSA: every pixel attends to its cell in all frames in sight (A.6), added to `x`.
 
         Args:
             present: [B, T, h, w, 3D] from `project_frames`, the frames that ask; all of them are
                 also attended to.
             past: [B, K, h, w, 3D], earlier frames that are only attended to.
-            window: Time codes of the K + T frames.
+
+        The K + T frames carry the time codes 1..K + T.
 
         Returns:
             [B, T, h, w, D].
@@ -172,7 +186,7 @@ class CmtAdapter(nn.Module):
         dim = self.norm_pre_HSA.normalized_shape[0]
         seen = present if past is None else torch.cat((past, present), dim=1)
         cells = self._to_cells(seen)
-        code = self._codes(seen.shape[1], window, dim).to(seen.dtype)
+        code = self._codes(seen.shape[1], dim).to(seen.dtype)
         now = cells[:, :, -frames:, :, :dim] + code[-frames:]
         query = self.hsa.project_query(self.norm_pre_HSA(now))
         key, value = self._keys_and_values(cells, code)
@@ -194,11 +208,10 @@ class CmtAdapter(nn.Module):
         centred = mapped + F.linear(code, matrix) - mean * matrix.sum(dim=1)
         return (centred * scale + bias).to(cells.dtype).chunk(2, dim=-1)
 
-    def _codes(self, frames: int, window: TimeWindow, dim: int) -> Tensor:
+    def _codes(self, frames: int, dim: int) -> Tensor:
         """Time plus position codes [T, P*P, D] of the frames in sight."""
-        device = self.spatial_pos_embed.device
-        positions = torch.arange(frames, dtype=torch.float32, device=device) + window.first
-        return time_code(positions, window.total, dim)[:, None] + self.spatial_pos_embed[0, 0]
+        code = time_code(frames, dim, self.spatial_pos_embed.device)
+        return code[:, None] + self.spatial_pos_embed[0, 0]
 
     def _to_cells(self, x: Tensor) -> Tensor:
         """[B, T, h, w, E] -> [B, cells, T, P*P, E], cells and pixels row-major."""
@@ -234,6 +247,14 @@ class CmtAdapter(nn.Module):
         words = words * fused_attention(self.ca_T2V.multihead_attn, words, pixels, pixels)
         dv = self.project_up(injected.view_as(a).flatten(0, 1))
         return dv.unflatten(0, a.shape[:2]), self.proj_text_up(words)
+
+
+def _mean_in_sight(present: Tensor, past: Tensor | None, dim: int) -> Tensor:
+    """Mean over past and present frames of the first D channels: [B, T, h, w, E] -> [B, h, w, D]."""
+    if past is None:
+        return present[..., :dim].mean(dim=1)
+    total = present[..., :dim].sum(dim=1) + past[..., :dim].sum(dim=1)
+    return total / (present.shape[1] + past.shape[1])
 
 
 def _channels_last(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:

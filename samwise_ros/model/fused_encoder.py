@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from sam2.modeling.backbones.image_encoder import ImageEncoder
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from torch import Tensor, nn
 
 from samwise_ros.config import ModelConfig
-from samwise_ros.model.cmt import TimeWindow
+from samwise_ros.model.cmt import CmtAdapter
 from samwise_ros.model.motion_branch import MotionBranch, pair_frames
 from samwise_ros.model.padding import PaddedStages, crop_size, embed_patches, zero_input
 from samwise_ros.model.text_encoder import TextEncoder, TextState
@@ -107,22 +108,6 @@ class Encoded:
                              self.motion)
 
 
-def _window(past: Tensor | None, frames: int, position: int | None, total: int) -> TimeWindow:
-    """Codes 1..T over the frames in sight, or those of a fixed window of `total` frames."""
-    kept = 0 if past is None else past.shape[1]
-    if position is None:
-        return TimeWindow(1, kept + frames)
-    return TimeWindow(position - kept, total)
-
-
-def _mean_in_sight(present: Tensor, past: Tensor | None, dim: int) -> Tensor:
-    """Mean over past and present frames of the first D channels: [B, T, h, w, E] -> [B, h, w, D]."""
-    if past is None:
-        return present[..., :dim].mean(dim=1)
-    total = present[..., :dim].sum(dim=1) + past[..., :dim].sum(dim=1)
-    return total / (present.shape[1] + past.shape[1])
-
-
 def _to_rows(x: Tensor, clip_of_row: Tensor | None, rows: int) -> Tensor:
     """[B, ...] -> [N, ...]: by index, or one camera's tensor repeated without a copy."""
     if clip_of_row is not None:
@@ -130,23 +115,47 @@ def _to_rows(x: Tensor, clip_of_row: Tensor | None, rows: int) -> Tensor:
     return x.expand(rows, *x.shape[1:])
 
 
-class FusedEncoder:
-    """Runs the interleaved encoders of a model. Holds references to modules, no state."""
+class FusedEncoder(nn.Module):
+    """Runs the interleaved encoders of a model.
+
+    The parts belong to the model, which registers them under their published names. Here they are
+    only used: kept in a tuple, so that they are in the state dict once.
+    """
 
     def __init__(self, config: ModelConfig, image_encoder: ImageEncoder, text_encoder: TextEncoder,
-                 adapters: nn.ModuleList, conv_s0: nn.Conv2d, conv_s1: nn.Conv2d,
+                 adapters: nn.ModuleList, high_convs: tuple[nn.Conv2d, nn.Conv2d],
                  motion_branch: MotionBranch | None = None) -> None:
+        super().__init__()
         self.config = config
-        self.trunk = image_encoder.trunk
-        self.neck = image_encoder.neck
-        self.text_encoder = text_encoder
-        self.adapters = adapters
-        self.conv_s0, self.conv_s1 = conv_s0, conv_s1
-        self.motion_branch = motion_branch
         self.fusion_stages = config.cmt.fusion_stages if config.cmt.enabled else ()
+        self._parts = (image_encoder, text_encoder, adapters, high_convs, motion_branch)
+
+    @property
+    def trunk(self) -> Hiera:
+        """The image trunk."""
+        return self._parts[0].trunk
+
+    @property
+    def neck(self) -> FpnNeck:
+        """The feature pyramid."""
+        return self._parts[0].neck
+
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """Embeddings and layers of the text."""
+        return self._parts[1]
+
+    @property
+    def adapters(self) -> nn.ModuleList:
+        """One CMT adapter per fusion stage."""
+        return self._parts[2]
+
+    @property
+    def motion_branch(self) -> MotionBranch | None:
+        """What compares frames before the first adapter, if the model has it."""
+        return self._parts[4]
 
     def encode_shared(self, pixels: Tensor, past: Tensor | None = None,
-                      position: int | None = None,
                       padding: PaddedStages | None = None) -> SharedFeatures:
         """Everything before the first expression-dependent operation.
 
@@ -154,7 +163,6 @@ class FusedEncoder:
             pixels: [B, T, 3, S_h, S_w] normalised frames; with a motion branch [B, T, 6, S_h, S_w]
                 pairs of `pair_frames`, or frames that are then paired among themselves.
             past: [B, K, h, w, E] context of the first adapter, or None.
-            position: 1-based place of the frame in a fixed window; None for a sliding window.
             padding: From `padded_stages` for inputs of this size, or None.
         """
         shape = pixels.shape[:2]
@@ -163,7 +171,7 @@ class FusedEncoder:
             maps[-1] = maps[-1] + self._motion(pixels)
         if not self.fusion_stages:
             return SharedFeatures(tuple(maps), None, None, None, shape)
-        projected, attended, mean = self._look_back(0, maps[-1].unflatten(0, shape), past, position)
+        projected, attended, mean = self.adapters[0].look_back(maps[-1].unflatten(0, shape), past)
         return SharedFeatures(tuple(maps), projected, attended, mean, shape)
 
     def _motion(self, pixels: Tensor) -> Tensor:
@@ -182,7 +190,7 @@ class FusedEncoder:
         size = crop_size(self.trunk, self._num_early, resized, padded)
         if size is None:
             return None
-        zeros = zero_input(padded, self.conv_s0.weight)
+        zeros = zero_input(padded, self._parts[3][0].weight)
         return PaddedStages(*size, tuple(self._early_maps(zeros.flatten(0, 1), None)))
 
     @property
@@ -201,7 +209,7 @@ class FusedEncoder:
 
     def encode_rows(self, shared: SharedFeatures, text: TextState,
                     past: tuple[Tensor | None, ...], clip_of_row: Tensor | None = None,
-                    position: int | None = None) -> tuple[Encoded, tuple[Tensor | None, ...]]:
+                    ) -> tuple[Encoded, tuple[Tensor | None, ...]]:
         """The expression-dependent part.
 
         Args:
@@ -209,7 +217,6 @@ class FusedEncoder:
             text: N rows after the layers before the first fusion.
             past: Per further adapter its context [N, K, h, w, E] or None.
             clip_of_row: int64 [N] row -> clip; None when B is 1, or N == B in the same order.
-            position: As in `encode_shared`.
 
         Returns:
             The features, and per further adapter its projection [N, T, h, w, E] of these frames
@@ -224,50 +231,33 @@ class FusedEncoder:
         projected: list[Tensor] = []
         first_layer = self.config.text.fusion_layers[0]
         for index, stage in enumerate(self.fusion_stages):
-            if index > 0:
+            adapter: CmtAdapter = self.adapters[index]
+            if index == 0:
+                dv, dt = adapter.fuse(attended, mean, text.hidden, text.mask)
+            else:
                 v = self._run_stages(v, self.fusion_stages[index - 1] + 1, stage, maps)
                 last_layer = self.config.text.fusion_layers[index]
                 text = self.text_encoder.run_layers(text, first_layer, last_layer)
                 first_layer = last_layer
-                frame, attended, mean = self._look_back(index, v, past[index - 1], position)
+                dv, dt, frame = adapter(v, text.hidden, text.mask, past[index - 1])
                 projected.append(frame)
-            dv, dt = self.adapters[index].fuse(attended, mean, text.hidden, text.mask)
             v, text = v + dv, text.with_hidden(text.hidden + dt)
             maps.append(v.flatten(0, 1))
         self._run_stages(v, self.fusion_stages[-1] + 1, 4, maps)
         text = self.text_encoder.run_layers(text, first_layer, self.config.text.num_layers)
         return self._decoder_inputs(maps, shared.shape, clip_of_row, text), tuple(projected)
 
-    def with_past(self, shared: SharedFeatures, past: Tensor | None,
-                  position: int | None = None) -> SharedFeatures:
+    def with_past(self, shared: SharedFeatures, past: Tensor | None) -> SharedFeatures:
         """The same frames with other earlier frames in sight: only the first HSA runs again.
 
         Args:
             shared: Result of `encode_shared`.
-            past, position: As there.
+            past: As there.
         """
         if shared.projected is None:
             return shared
-        attended, mean = self._attend(0, shared.projected, past, position)
+        attended, mean = self.adapters[0].attend(shared.projected, past)
         return replace(shared, attended=attended, mean=mean)
-
-    def _look_back(self, index: int, v: Tensor, past: Tensor | None,
-                   position: int | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Project a map [M, T, h, w, C] down and let it attend to the frames in sight.
-
-        Returns the projection [M, T, h, w, E], HSA's result [M, T, h, w, D], the mean [M, h, w, D].
-        """
-        adapter = self.adapters[index]
-        x = adapter.project_down(v.flatten(0, 1)).unflatten(0, v.shape[:2])
-        projected = adapter.project_frames(x)
-        return projected, *self._attend(index, projected, past, position)
-
-    def _attend(self, index: int, projected: Tensor, past: Tensor | None,
-                position: int | None) -> tuple[Tensor, Tensor]:
-        config = self.config.cmt
-        window = _window(past, projected.shape[1], position, config.clip_window)
-        attended = self.adapters[index].attend_time(projected, past, window)
-        return attended, _mean_in_sight(projected, past, config.dim)
 
     def _run_stage(self, v: Tensor, stage: int) -> Tensor:
         ends = self.trunk.stage_ends
@@ -307,8 +297,8 @@ class FusedEncoder:
                             mode="nearest")
         vision = split(self._lateral(maps[2], 2) + top.permute(0, 2, 3, 1), 2)
         return Encoded(vision.expand(rows, *vision.shape[1:]),
-                       split(self._high_resolution(maps[0], 0, self.conv_s0), 0),
-                       split(self._high_resolution(maps[1], 1, self.conv_s1), 1),
+                       split(self._high_resolution(maps[0], 0), 0),
+                       split(self._high_resolution(maps[1], 1), 1),
                        text.hidden[:, 0], _verb_mean(text))
 
     def _lateral(self, v: Tensor, level: int) -> Tensor:
@@ -316,8 +306,9 @@ class FusedEncoder:
         conv = self.neck.convs[len(self.neck.convs) - 1 - level].conv
         return F.linear(v, conv.weight.flatten(1), conv.bias)
 
-    def _high_resolution(self, v: Tensor, level: int, conv: nn.Conv2d) -> Tensor:
+    def _high_resolution(self, v: Tensor, level: int) -> Tensor:
         """FPN level without top-down term and the decoder's 1x1 convolution, as one product."""
+        conv = self._parts[3][level]
         lateral = self.neck.convs[len(self.neck.convs) - 1 - level].conv
         outer = conv.weight.flatten(1)
         weight = outer @ lateral.weight.flatten(1)

@@ -103,20 +103,16 @@ class SamwiseModel(nn.Module):
         self.motion_branch = (MotionBranch(config.hiera.channels[2]) if config.motion_lag
                               else None)
         self.conditional_memory_encoder = ConditionalMemoryEncoder(config.hidden_dim)
+        decoder = self.sam.sam_mask_decoder
+        self.encoder = FusedEncoder(config, self.sam.image_encoder, self.text_encoder,
+                                    self.cmt_adapters, (decoder.conv_s0, decoder.conv_s1),
+                                    self.motion_branch)
         self.tokenizer = None  # set by load_model
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.sam.no_mem_embed.device
-
-    @property
-    def encoder(self) -> FusedEncoder:
-        """The interleaved encoders over this model's weights."""
-        decoder = self.sam.sam_mask_decoder
-        return FusedEncoder(self.config, self.sam.image_encoder, self.text_encoder,
-                            self.cmt_adapters, decoder.conv_s0, decoder.conv_s1,
-                            self.motion_branch)
 
     def encode_text(self, tokens: Tokens) -> TextState:
         """Text state after the layers before the first fusion; depends on the expression only."""
@@ -136,13 +132,12 @@ class SamwiseModel(nn.Module):
         return pair_frames(pixels, earlier, lag) if lag else (pixels, None)
 
     def encode_shared(self, pixels: Tensor, past: Tensor | None = None,
-                      position: int | None = None,
                       padding: PaddedStages | None = None) -> SharedFeatures:
         """Text-independent part of the encoder; see `FusedEncoder.encode_shared`."""
-        return self.encoder.encode_shared(pixels, past, position, padding)
+        return self.encoder.encode_shared(pixels, past, padding)
 
     def encode(self, pixels: Tensor, text: TextState, context: CausalContext | None = None,
-               clip_of_row: Tensor | None = None, position: int | None = None,
+               clip_of_row: Tensor | None = None,
                padding: PaddedStages | None = None) -> tuple[Encoded, CausalContext]:
         """Encode frames for N rows.
 
@@ -151,16 +146,14 @@ class SamwiseModel(nn.Module):
             text: N rows from `encode_text`.
             context: Earlier projected frames, or None (clip mode, first frame).
             clip_of_row: int64 [N] row -> clip; None when B is 1 or N == B in the same order.
-            position: 1-based place in a fixed window of frames; None for a sliding window.
             padding: Constant part of padded inputs (`FusedEncoder.padded_stages`), or None.
 
         Returns:
             Features, and the projections of these frames [.., T, h, w, E] to extend a context with.
         """
         past = context or CausalContext(None, (None,) * max(0, len(self.cmt_adapters) - 1))
-        shared = self.encode_shared(pixels, past.shared, position, padding)
-        encoded, projected = self.encoder.encode_rows(
-            shared, text, past.rows, clip_of_row, position)
+        shared = self.encode_shared(pixels, past.shared, padding)
+        encoded, projected = self.encoder.encode_rows(shared, text, past.rows, clip_of_row)
         return encoded, CausalContext(shared.projected, projected)
 
     def forward(self, pixels: Tensor, tokens: Tokens, clip_of_row: Tensor | None = None, *,

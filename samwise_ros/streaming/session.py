@@ -1,8 +1,7 @@
 """Stream mode: one camera, one frame in, one answer out, no look-ahead, bounded memory.
 
-Time. HSA asks from the current frame to itself and at most seven earlier ones. With the default
-"sliding" code the frames in sight carry the positions 1..T, the current one the last, as a clip
-that ends now would. A kept frame therefore changes its code on every step, so projected frames are
+Time. HSA asks from the current frame to itself and at most seven earlier ones. The frames in sight
+carry the positions 1..T, the current one the last, as a clip that ends now would. A kept frame therefore changes its code on every step, so projected frames are
 kept rather than keys. Their linear maps are kept too, so that new codes cost additions only. The
 kept frames of the first adapter equal a re-encoded clip exactly; those of the later adapters were
 computed with their own past, which is what makes one frame cost one frame. The first frame equals
@@ -213,19 +212,17 @@ class StreamingSession:
         rows = self._table.rows()
         if not rows:
             return None, []
-        position = self._window_position()
-        past = None if position == 1 else self._shared
+        past = self._shared
         groups = list(self._groups(rows))
         in_sight = [_newest(past, group[0].memory.age) for group in groups]
         longest = max(in_sight, key=_frames)
-        shared = self.model.encode_shared(pixels, longest, position,
-                                          self._padded_stages(size))
+        shared = self.model.encode_shared(pixels, longest, self._padded_stages(size))
         answers: dict[str, _RowAnswer] = {}
         for group, seen in zip(groups, in_sight, strict=True):
             # A target sees nothing from before its command, whoever else is in the table.
             view = shared if _frames(seen) == _frames(longest) else \
-                self.model.encoder.with_past(shared, seen, position)
-            for answer in self._answer_group(group, view, size, position):
+                self.model.encoder.with_past(shared, seen)
+            for answer in self._answer_group(group, view, size):
                 answers[answer.target.target_id] = answer
         context = extend_context(CausalContext(past, ()), CausalContext(shared.projected, ()),
                                  self.config.context_frames)
@@ -237,12 +234,6 @@ class StreamingSession:
             self._padding = self.model.encoder.padded_stages(size.resized, size.padded)
             self._padding_size = size
         return self._padding
-
-    def _window_position(self) -> int | None:
-        """1-based place in the window of eight for "aligned" time codes, None for "sliding"."""
-        if self.config.time_code == "sliding":
-            return None
-        return self._index % self.model.config.cmt.clip_window + 1
 
     def _groups(self, rows: list[Target]) -> Iterator[list[Target]]:
         """Rows that can share a batch: equally many memories and context frames.
@@ -257,14 +248,14 @@ class StreamingSession:
             groups.setdefault(min(target.memory.age, full), []).append(target)
         yield from groups.values()
 
-    def _answer_group(self, group: list[Target], shared: SharedFeatures, size: InputSize,
-                      position: int | None) -> Iterator[_RowAnswer]:
+    def _answer_group(self, group: list[Target], shared: SharedFeatures,
+                      size: InputSize) -> Iterator[_RowAnswer]:
         memories = [target.memory for target in group]
         context = tuple(
-            None if parts[0] is None or position == 1 else torch.cat(parts)
+            None if parts[0] is None else torch.cat(parts)
             for parts in zip(*(memory.context for memory in memories), strict=True))
         encoded, projected = self.model.encoder.encode_rows(
-            shared, stack_text([target.text for target in group]), context, position=position)
+            shared, stack_text([target.text for target in group]), context)
         features = encoded.frame(0)
         segmentation = self.model.segment_frame(
             features, MemoryBank.stack([memory.bank for memory in memories]),

@@ -115,7 +115,7 @@ def test_variants_leave_out_what_the_model_does_not_have() -> None:
     published = {variant.options for variant in variants(model_config("tiny"))}
 
     assert {"", "--without cmt", "--without hsa", "--without memory", "--mode clip",
-            "--context-frames 0", "--time-code aligned"} <= options & published
+            "--context-frames 0"} <= options & published
     assert "--without cme" in published and "--without motion" not in published
     assert len({variant.folder for variant in variants(model_config("nano"))}) == len(options)
 

@@ -8,8 +8,7 @@ import torch
 from model_builders import TINY
 from torch import Tensor
 
-from samwise_ros.model.cmt import CmtAdapter, TimeWindow, fused_attention, time_code
-from samwise_ros.model.fused_encoder import _mean_in_sight
+from samwise_ros.model.cmt import CmtAdapter, fused_attention, time_code
 from samwise_ros.model.samwise import SamwiseModel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -72,13 +71,12 @@ def maps(adapter: CmtAdapter, frames: int, height: int, width: int, seed: int = 
 
 @pytest.mark.parametrize("frames", [1, 2, 7, 8])
 def test_time_codes_are_normalised_by_the_number_of_frames(frames: int) -> None:
-    code = time_code(torch.arange(1.0, frames + 1), frames, 32)
+    code = time_code(frames, 32)
     torch.testing.assert_close(code, literal_code(frames, 32), atol=1e-5, rtol=0)
 
 
 def test_the_same_position_gets_another_code_in_a_shorter_clip() -> None:
-    first = torch.tensor([1.0])
-    assert not torch.allclose(time_code(first, 4, 32), time_code(first, 8, 32), atol=1e-2)
+    assert not torch.allclose(time_code(4, 32)[0], time_code(8, 32)[0], atol=1e-2)
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
@@ -92,16 +90,19 @@ def test_projection_hsa_and_fusion_follow_the_official_code(
     expected_x = literal_down(adapter, v)
     torch.testing.assert_close(x, expected_x, atol=1e-5, rtol=1e-5)
     projected = adapter.project_frames(x[None])
-    a = adapter.attend_time(projected, None, TimeWindow(1, 3))
+    a = adapter.attend_time(projected, None)
     expected_a = literal_hsa(adapter, expected_x)
     torch.testing.assert_close(a[0], expected_a, atol=1e-5, rtol=1e-5)
-    mean = _mean_in_sight(projected, None, TINY.cmt.dim)
+    _, _, mean = adapter.look_back(v[None], None)
     mask = torch.ones(1, 5, dtype=torch.bool)
     dv, dt = adapter.fuse(a, mean, text[None], mask)
     expected_dv, expected_dt = literal_fuse(adapter, expected_x, expected_a, text)
     torch.testing.assert_close(dv[0], expected_dv, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(dt[0], expected_dt, atol=1e-5, rtol=1e-4)
     assert (dv >= 0).all() and dv.abs().max() > 0.01
+    whole = adapter(v[None], text[None], mask)
+    for one, part in zip(whole, (dv, dt, projected), strict=True):
+        assert torch.equal(one, part)
 
 
 @pytest.mark.parametrize("index", [0, 2])
@@ -109,8 +110,8 @@ def test_the_newest_frame_over_kept_frames_equals_the_last_of_a_clip(
         tiny_model: SamwiseModel, index: int) -> None:
     adapter = tiny_model.cmt_adapters[index]
     frames = adapter.project_frames(adapter.project_down(maps(adapter, 6, 8, 8))[None])
-    clip = adapter.attend_time(frames, None, TimeWindow(1, 6))
-    alone = adapter.attend_time(frames[:, 5:], frames[:, :5], TimeWindow(1, 6))
+    clip = adapter.attend_time(frames, None)
+    alone = adapter.attend_time(frames[:, 5:], frames[:, :5])
     torch.testing.assert_close(alone[:, 0], clip[:, 5], atol=1e-6, rtol=1e-5)
 
 
@@ -120,7 +121,7 @@ def test_a_cell_sees_no_other_cell(tiny_model: SamwiseModel) -> None:
     x = adapter.project_down(maps(adapter, 2, 2 * side, 3 * side))[None]
     other = x.clone()
     other[:, :, :side, side : 2 * side] += 1.0
-    one, two = (adapter.attend_time(adapter.project_frames(each), None, TimeWindow(1, 2))
+    one, two = (adapter.attend_time(adapter.project_frames(each), None)
                 for each in (x, other))
     same = torch.isclose(one, two, atol=1e-6).all(dim=-1)[0, 0]
     assert not same[:side, side : 2 * side].any()

@@ -1,10 +1,11 @@
 """The interleaved encoder: folded FPN, shared rows, context, and what padding contributes."""
 
+import copy
+
 import pytest
 import torch
 from model_builders import TINY, make_model, pixels_of
 
-from samwise_ros.model.cmt import TimeWindow
 from samwise_ros.model.fused_encoder import CausalContext, Encoded, extend_context
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import TextState, Tokens, stack_text
@@ -20,6 +21,14 @@ def assert_close(one: Encoded, other: Encoded, tolerance: float = 1e-5) -> None:
     for name, value in vars(one).items():
         if value is not None:
             torch.testing.assert_close(value, getattr(other, name), atol=tolerance, rtol=1e-4)
+
+
+def test_the_encoder_is_built_once_and_adds_nothing_to_the_weights(
+        tiny_model: SamwiseModel) -> None:
+    assert tiny_model.encoder is tiny_model.encoder
+    assert not any(name.startswith("encoder.") for name in tiny_model.state_dict())
+    copied = copy.deepcopy(tiny_model)
+    assert copied.encoder.trunk is copied.sam.image_encoder.trunk is not tiny_model.encoder.trunk
 
 
 @pytest.mark.parametrize("size", [(128, 128), (64, 192)])
@@ -58,7 +67,7 @@ def test_the_rounds_follow_the_official_code(tiny_model: SamwiseModel) -> None:
             first_layer = last_layer
             adapter = model.cmt_adapters[stage - 1]
             x = adapter.project_down(v)[None]
-            a = adapter.attend_time(adapter.project_frames(x), None, TimeWindow(1, 3))
+            a = adapter.attend_time(adapter.project_frames(x), None)
             dv, dt = adapter.fuse(a, x.mean(dim=1), t, tokens.mask)
             v, t = v + dv[0], t + dt
         stages.append(v.permute(0, 3, 1, 2))

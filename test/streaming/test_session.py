@@ -76,12 +76,10 @@ def test_targets_together_answer_as_each_alone(tiny_model: SamwiseModel) -> None
             assert_same_answer(joint[name], single[name])
 
 
-@pytest.mark.parametrize("time_code", ["sliding", "aligned"])
-def test_a_target_added_later_answers_as_if_it_were_alone(
-        tiny_model: SamwiseModel, time_code: str) -> None:
+def test_a_target_added_later_answers_as_if_it_were_alone(tiny_model: SamwiseModel) -> None:
     """What other targets did before must not show."""
-    frames, config = make_frames(14), SessionConfig(time_code=time_code)
-    crowded, lonely = (StreamingSession(tiny_model, config) for _ in range(2))
+    frames = make_frames(14)
+    crowded, lonely = (StreamingSession(tiny_model) for _ in range(2))
     add(crowded, "a")
     for t, frame in enumerate(frames):
         if t in (3, 5):

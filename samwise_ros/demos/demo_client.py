@@ -27,7 +27,8 @@ from samwise_ros.demos.client import (
 )
 from samwise_ros.ros.inputs.image_codec import image_to_rgb
 from samwise_ros.ros.services.lifecycle_client import LifecycleClient
-from samwise_ros.streaming.video_io import ContactSheet, VideoWriter, paint_masks, write_png
+from samwise_ros.streaming.drawing import ContactSheet, paint_masks
+from samwise_ros.streaming.video_io import VideoWriter, write_png
 
 _KEPT_IMAGES = 60  # that wait for their mask
 _KEPT_PAIRS = 400  # for the overlay; 0.5 GB of 854x480

@@ -23,7 +23,8 @@ from samwise_ros.ros.inputs.depth_sync import StampedBuffer
 from samwise_ros.ros.inputs.image_codec import image_to_rgb
 from samwise_ros.sim.assets import COLOURS
 from samwise_ros.sim.follow_scene import follow_scene, object_names, radius
-from samwise_ros.streaming.video_io import ContactSheet, VideoWriter, paint_masks, write_png
+from samwise_ros.streaming.drawing import ContactSheet, paint_masks
+from samwise_ros.streaming.video_io import VideoWriter, write_png
 from samwise_ros.structures import SamwiseError
 
 _SETTLE = 0.5  # share of a phase after which the distance is judged

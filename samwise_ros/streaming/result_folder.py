@@ -11,16 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from samwise_ros.streaming.drawing import ContactSheet, legend, paint_masks
 from samwise_ros.streaming.image_ops import tight_box
-from samwise_ros.streaming.video_io import (
-    ContactSheet,
-    Frame,
-    FrameSource,
-    VideoWriter,
-    legend,
-    paint_masks,
-    write_png,
-)
+from samwise_ros.streaming.video_io import Frame, FrameSource, VideoWriter, write_png
 from samwise_ros.structures import FrameError, TargetState
 
 

@@ -1,11 +1,11 @@
-"""Frames in from video files, folders and images; overlays out. No torch, no ROS.
+"""Frames in from video files, folders and images; videos out. No torch, no ROS.
 
 All frames are uint8 [H, W, 3] RGB here; OpenCV's BGR order stays inside this file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,9 +16,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from samwise_ros.structures import FrameError
 
-# Okabe and Ito's colours, told apart with every common kind of colour blindness; black left out.
-PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178),
-           (213, 94, 0), (204, 121, 167))
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 FALLBACK_RATE = 25.0  # frames per second, for folders and for containers that don't say
 _SMALLEST_SIDE = 16  # MPEG-4 encoders refuse less, and crop odd sides
@@ -163,81 +160,6 @@ def _even_sides(rgb: np.ndarray) -> np.ndarray:
     if below == right == 0:
         return rgb
     return cv2.copyMakeBorder(rgb, 0, below, 0, right, cv2.BORDER_REPLICATE)
-
-
-def colour_of(index: int) -> tuple[int, int, int]:
-    """RGB colour of target number `index`, counted from 0; repeats after seven."""
-    return PALETTE[index % len(PALETTE)]
-
-
-def paint_masks(rgb: np.ndarray, masks: Sequence[np.ndarray], opacity: float = 0.5) -> np.ndarray:
-    """Copy of a frame with bool [H, W] masks blended in, each with its palette colour and outline."""
-    painted = rgb.copy()
-    for index, mask in enumerate(masks):
-        colour = np.array(colour_of(index), np.float32)
-        blended = (1 - opacity) * painted[mask].astype(np.float32) + opacity * colour
-        painted[mask] = blended.round().astype(np.uint8)
-        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST,
-                                       cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(painted, outlines, -1, colour_of(index), 1)
-    return painted
-
-
-class ContactSheet:
-    """Thumbnails of evenly spaced frames of a video of unknown length, in bounded memory.
-
-    Every second kept frame is dropped, and the step doubled, whenever the sheet is full.
-    """
-
-    def __init__(self, columns: int = 4, rows: int = 3, cell_width: int = 320) -> None:
-        self._columns, self._limit, self._cell_width = columns, columns * rows, cell_width
-        self._kept: list[np.ndarray] = []
-        self._step, self._seen, self._cell_height = 1, 0, 0
-
-    def add(self, rgb: np.ndarray, caption: str = "") -> None:
-        """Offer the next frame, with a caption for its top left corner."""
-        wanted = self._seen % self._step == 0
-        self._seen += 1
-        if not wanted:
-            return
-        if len(self._kept) == self._limit:
-            self._kept, self._step = self._kept[::2], self._step * 2
-            if (self._seen - 1) % self._step:
-                return
-        self._kept.append(self._thumbnail(rgb, caption))
-
-    def image(self) -> np.ndarray:
-        """The sheet, uint8 [H, W, 3] RGB. Raises FrameError when no frame was added."""
-        if not self._kept:
-            raise FrameError("contact sheet: there was no frame")
-        blank = np.full_like(self._kept[0], 255)
-        columns = min(self._columns, len(self._kept))
-        cells = self._kept + [blank] * (-len(self._kept) % columns)
-        return np.concatenate([np.concatenate(cells[start : start + columns], axis=1)
-                               for start in range(0, len(cells), columns)])
-
-    def _thumbnail(self, rgb: np.ndarray, caption: str) -> np.ndarray:
-        if self._cell_height == 0:
-            height = round(self._cell_width * rgb.shape[0] / rgb.shape[1])
-            self._cell_height = min(max(height, 24), 2 * self._cell_width)
-        cell = cv2.resize(rgb, (self._cell_width, self._cell_height),
-                          interpolation=cv2.INTER_AREA)
-        for thickness, colour in ((3, (0, 0, 0)), (1, (255, 255, 255))):
-            cv2.putText(cell, caption, (5, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, thickness,
-                        cv2.LINE_AA)
-        return cell
-
-
-def legend(width: int, sentences: Sequence[str]) -> np.ndarray:
-    """White strip, uint8 [H, width, 3]: each sentence behind a patch of its target's colour."""
-    line = 22
-    strip = np.full((line * len(sentences) + 6, width, 3), 255, np.uint8)
-    for index, sentence in enumerate(sentences):
-        top = index * line + 5
-        strip[top : top + 14, 6:20] = colour_of(index)
-        cv2.putText(strip, sentence.encode("ascii", "replace").decode(), (28, top + 12),
-                    cv2.FONT_HERSHEY_SIMPLEX, 0.48, (0, 0, 0), 1, cv2.LINE_AA)
-    return strip
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:

@@ -22,8 +22,9 @@ from samwise_ros.data.mevis import MevisSource
 from samwise_ros.model.checkpoint import save_model
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.streaming.clip_runner import ClipRunner
+from samwise_ros.streaming.drawing import colour_of
 from samwise_ros.streaming.session import StreamingSession
-from samwise_ros.streaming.video_io import FrameSource, VideoWriter, colour_of
+from samwise_ros.streaming.video_io import FrameSource, VideoWriter
 from samwise_ros.structures import Command, CommandKind
 
 pytestmark = pytest.mark.usefixtures("one_thread")

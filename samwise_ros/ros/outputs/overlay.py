@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 import cv2
 import numpy as np
 
+from samwise_ros.streaming.drawing import colour_of
 from samwise_ros.streaming.target_tracker import TrackState
-from samwise_ros.streaming.video_io import colour_of
 from samwise_ros.structures import Box, FrameResult, SamwiseError, TargetResult
 
 _OPACITY = 0.45  # of the tint

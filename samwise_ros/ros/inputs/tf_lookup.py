@@ -1,11 +1,13 @@
 """From a camera's frame to another, at the time of the image, by tf2_ros where it is installed."""
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import rclpy
 from rclpy.duration import Duration
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.time import Time
 from std_msgs.msg import Header
@@ -18,6 +20,7 @@ except ImportError:  # not on PyPI
     tf2_ros = None
 
 _PATIENCE = 0.05  # seconds; a transform is often published a moment after the image
+_FAREWELL = 5.0  # seconds for the listening thread to end
 
 
 class TransformError(SamwiseError):
@@ -41,8 +44,8 @@ class TransformLookup:
     """Looks up transforms into one frame.
 
     Args:
-        node: Whose namespace, clock and context are used. Transforms are received on a node of
-            their own, in a thread of their own, so that waiting for one blocks nobody.
+        node: Whose namespace and context are used. Transforms are received on a node of their own,
+            in a thread of their own, so that waiting for one blocks nobody.
         target_frame: Name of the frame to go to.
         buffer: A tf2_ros.Buffer to use instead of an own one.
         camera: Name of the camera, where a node has several; it tells their lookups apart.
@@ -54,23 +57,16 @@ class TransformLookup:
     def __init__(self, node: Node, target_frame: str, buffer: Any = None,
                  camera: str = "") -> None:
         self.target_frame = target_frame
-        self._node = self._listener = None
+        self._spinning: _Spinning | None = None
         if buffer is None:
-            buffer = self._listen(node, camera)
+            if tf2_ros is None:
+                raise MissingDependencyError(
+                    f"target_frame {target_frame!r} needs tf2_ros, which is not installed: apt "
+                    "install ros-$ROS_DISTRO-tf2-ros-py, or leave target_frame empty for poses in "
+                    "the camera's frame")
+            buffer = tf2_ros.Buffer()
+            self._spinning = _Spinning(node, camera, buffer)
         self._buffer = buffer
-
-    def _listen(self, node: Node, camera: str) -> Any:
-        if tf2_ros is None:
-            raise MissingDependencyError(
-                f"target_frame {self.target_frame!r} needs tf2_ros, which is not installed: apt "
-                "install ros-$ROS_DISTRO-tf2-ros-py, or leave target_frame empty for poses in the "
-                "camera's frame")
-        self._node = rclpy.create_node(
-            "_".join(part for part in (node.get_name(), camera, "transforms") if part),
-            context=node.context, namespace=node.get_namespace())
-        buffer = tf2_ros.Buffer()
-        self._listener = tf2_ros.TransformListener(buffer, self._node, spin_thread=True)
-        return buffer
 
     def at(self, header: Header) -> Transform:
         """The transform from the header's frame at the header's stamp. Raises TransformError."""
@@ -93,11 +89,49 @@ class TransformLookup:
         self._buffer.clear()
 
     def close(self) -> None:
-        """Stop listening."""
-        if self._listener is not None:
-            self._listener.unregister()
-            self._node.destroy_node()
-        self._listener = self._node = None
+        """Stop listening; the thread has ended then."""
+        spinning, self._spinning = self._spinning, None
+        if spinning is not None:
+            spinning.close()
+
+
+class _Spinning:
+    """A node that fills a buffer, with its thread.
+
+    tf2's own thread (`spin_thread`) never ends: it keeps the listener whose deletion would end it.
+
+    Args:
+        node, camera: See `TransformLookup`.
+        buffer: A tf2_ros.Buffer.
+    """
+
+    def __init__(self, node: Node, camera: str, buffer: Any) -> None:
+        name = "_".join(part for part in (node.get_name(), camera, "transforms") if part)
+        # launch renames every node of a process by a global argument; a local one wins. Other
+        # global ones (remapped /tf, use_sim_time) are to hold here, too.
+        self._node = rclpy.create_node(
+            name, context=node.context, namespace=node.get_namespace(), enable_rosout=False,
+            start_parameter_services=False, cli_args=["--ros-args", "-r", f"__node:={name}"])
+        self._listener = tf2_ros.TransformListener(buffer, self._node)
+        self._executor = SingleThreadedExecutor(context=node.context)
+        self._executor.add_node(self._node)
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing = True
+        self._executor.shutdown()
+        self._thread.join(_FAREWELL)
+        self._listener.unregister()
+        self._node.destroy_node()
+
+    def _run(self) -> None:
+        try:
+            self._executor.spin()
+        except Exception:  # what rclpy raises once its handles are gone
+            if self._node.context.ok() and not self._closing:
+                raise
 
 
 def rotation_matrix(x: float, y: float, z: float, w: float) -> np.ndarray:

@@ -1,8 +1,11 @@
 """Transforms at the image's stamp, around a stand-in for tf2's buffer."""
 
+import os
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
@@ -12,7 +15,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from rclpy.context import Context
 from rclpy.node import Node
-from ros_processes import new_domain
+from ros_processes import ROOT, Client, RosProcess, StandIn, new_domain
 from std_msgs.msg import Header
 
 from samwise_ros.ros.inputs import tf_lookup
@@ -86,3 +89,44 @@ def test_a_quaternion_turns_vectors_like_the_rotation_that_it_stands_for():
     half = np.sqrt(0.5)
     np.testing.assert_allclose(rotation_matrix(0, 0, half, half) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
     np.testing.assert_allclose(rotation_matrix(half, 0, 0, half) @ [0, 1, 0], [0, 0, 1], atol=1e-12)
+
+
+@pytest.fixture
+def node_with_tf(standin: StandIn) -> tuple[RosProcess, Client]:
+    """The node as launch starts it, with a target_frame; the real tf2_ros where there is one."""
+    path = [os.environ.get("PYTHONPATH", "")] if find_spec("tf2_ros") else [
+        str(ROOT / "test" / "helpers" / "tf2_double")]
+    return standin.start(
+        "--ros-args", "-r", "__node:=samwise", "-r", "/tf:=/robot/tf", "-p", "target_frame:=base_link",
+        PYTHONPATH=os.pathsep.join(filter(None, [
+            str(ROOT), str(ROOT / "test" / "helpers"), *path])))
+
+
+def test_transforms_are_heard_by_a_node_with_a_name_of_its_own(node_with_tf):
+    process, client = node_with_tf
+    client.lifecycle.run("up")
+    names = client.node.get_node_names
+    client.wait(lambda: "samwise_transforms" in names(), f"the second node is there: {names()}")
+    client.spin(1.0)
+    assert sorted(names()) == ["samwise", "samwise_transforms", "test_client"]
+    services = client.node.get_service_names_and_types_by_node("samwise_transforms", "/")
+    assert not [name for name, _ in services if "parameter" in name]
+    publishers = client.node.get_publisher_names_and_types_by_node("samwise_transforms", "/")
+    assert "/rosout" not in dict(publishers)
+    assert client.node.count_subscribers("/robot/tf") == 1  # remapped as for every node here
+    assert all(client.parameter("model") == "nano" for _ in range(8))
+    assert "already registered" not in process.text
+
+
+def test_each_cleanup_ends_the_listening_thread_and_ctrl_c_is_silent(node_with_tf):
+    process, client = node_with_tf
+
+    threads = []
+    for _ in range(4):
+        client.lifecycle.run("up")
+        client.lifecycle.run("down")
+        threads.append(psutil.Process(process.pid).num_threads())
+    assert threads[-1] <= threads[1], threads
+    client.lifecycle.run("up")
+    assert process.interrupt() == 0
+    assert "Traceback" not in process.text and "Exception" not in process.text, process.text

@@ -8,7 +8,7 @@
 # PYTHON=python3.11        the interpreter of a new .venv
 # TORCH="torch torchvision"  another build of torch, e.g. TORCH="torch==2.14.1+cpu torchvision"
 # PIP_FLAGS=...            passed to every pip install
-# DEMO_MODEL=path          weights for the demo instead of the shipped or seeded ones
+# DEMO_MODEL=path          weights for the demo instead of the shipped ones
 # PYTEST_ARGS=...          e.g. PYTEST_ARGS="-k ros"
 
 SHELL := /bin/bash
@@ -63,7 +63,7 @@ $(STAMPS)/package: $(STAMPS)/requirements setup.py package.xml CMakeLists.txt \
 	touch $@
 
 demo: setup
-	$(VENV)/bin/python -m samwise_ros.demos.demo --out demo_out $(if $(DEMO_MODEL),--model '$(DEMO_MODEL)')
+	$(VENV)/bin/samwise demo --out demo_out $(if $(DEMO_MODEL),--model '$(DEMO_MODEL)')
 
 test: setup
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
@@ -98,4 +98,4 @@ nano: setup
 	  export('runs/nano_10_cme/last.pt', 'runs/nano', cme={'enabled': False})"
 
 clean:
-	rm -rf demo_out follow_out build install log .pytest_cache .ruff_cache
+	rm -rf demo_out follow_out endurance_out build install log .pytest_cache .ruff_cache

@@ -99,7 +99,7 @@ def test_named_files_exist(document: Path) -> None:
     assert missing <= WRITTEN_BY_COMMANDS
 
 
-WRITTEN_BY_COMMANDS = {"soak.csv", "table.md"}
+WRITTEN_BY_COMMANDS = {"endurance.csv", "table.md"}
 
 
 def counted(size: str) -> list[int]:

@@ -42,8 +42,12 @@ _USE, _WEIGHTS, _LEARN = "Use", "Weights", "Train and measure"
 COMMANDS = {
     "segment": LazyCommand("Find what a sentence names in a video, folder or image.",
                            _USE, None, "segment"),
+    "demo": LazyCommand("Watch the node at work on a simulated robot camera.",
+                        _USE, "sim", "demo"),
     "benchmark": LazyCommand("Time stream mode against clip mode, part by part.",
                              _USE, None, "benchmark"),
+    "bench": LazyCommand("Measure the ROS node: its own cost per frame, and endurance.",
+                         _USE, "ros", "bench"),
     "doctor": LazyCommand("Check this machine's set-up.", _USE, None, "doctor"),
     "checkpoint": LazyCommand("Download, inspect and convert weights.",
                               _WEIGHTS, None, "checkpoint"),

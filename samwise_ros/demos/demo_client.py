@@ -1,156 +1,151 @@
-"""The third process of the demo: gives the command, receives the masks, writes what it saw.
+"""The client of the demo: several commands one after the other, judged by the truth.
 
-    python -m samwise_ros.demos.demo_client --expression "the red ball" --out DIR
+Started by `demo.run_demo`. Masks count for the command whose number they carry (on ~/targets), from its first answer on.
 """
 
-import argparse
 import json
-import time
-from collections import deque
+import sys
+from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import chain
 
-import numpy as np
 from sensor_msgs.msg import Image
 
 from samwise_ros.demos.client import (
     QOS,
     TARGET,
     CommandingClient,
-    DemoError,
     latency_report,
     mono_to_array,
     run_client,
     stamp_of,
 )
+from samwise_ros.demos.demo_judge import (
+    JudgedFrame,
+    Question,
+    judge,
+    question_report,
+    write_overlay,
+    write_sheet,
+)
+from samwise_ros.demos.options import DemoOptions, from_argument
 from samwise_ros.ros.inputs.image_codec import image_to_rgb
+from samwise_ros.ros.outputs.conversions import TargetArray
 from samwise_ros.ros.services.lifecycle_client import LifecycleClient
-from samwise_ros.streaming.drawing import ContactSheet, paint_masks
-from samwise_ros.streaming.video_io import VideoWriter, write_png
 
-_KEPT_IMAGES = 60  # that wait for their mask
-_KEPT_PAIRS = 400  # for the overlay; 0.5 GB of 854x480
-_IDLE = 3.0  # seconds without an image that mean the camera has finished
+_KEPT_STAMPS = 60  # frames of which a part is still to come
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One received mask: seconds since the image's stamp, and both as uint8 arrays."""
+@dataclass
+class _Parts:
+    """What has come for one stamp."""
 
-    latency: float
-    rgb: np.ndarray | None
-    mask: np.ndarray
+    image: Image | None = None
+    instance: Image | None = None
+    mask: Image | None = None
+    latency: float = 0.0
+    command: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        return None not in (self.image, self.instance, self.mask, self.command)
 
 
 class DemoClient(CommandingClient):
-    """Has one sentence answered on every frame of a video.
+    """Gathers image, truth, mask and command number of each answered frame.
 
     Attributes:
-        answers: What was received, in order.
-        images_seen: How many images the camera sent.
+        answers: Complete frames by command number; 0: before the first command.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.answers: list[Answer] = []
-        self._images: dict[int, Image] = {}
-        self._image_order: deque[int] = deque()
-        self._last_image = time.monotonic()
-        self.images_seen = 0
+        self.answers: dict[int, list[_Parts]] = {}
+        self._asked = 0
+        self._waiting: OrderedDict[int, _Parts] = OrderedDict()
         self.create_subscription(Image, f"{TARGET}/mask", self._on_mask, QOS)
+        if TargetArray is not None:
+            self.create_subscription(TargetArray, f"{TARGET}/targets", self._on_targets, QOS)
+        self.create_subscription(Image, "instance", lambda m: self._put(m, "instance"), QOS)
+        self.create_subscription(Image, "image", lambda m: self._put(m, "image"), QOS)
 
-    def ask(self, text: str, timeout: float) -> None:
-        """Give the command and wait until the node reports that it took it."""
-        self.command(text, timeout)
-        self.wait(lambda: self.health.get("command", "0") != "0", timeout,
-                  f"the node did not accept the command {text!r}")
+    def ask(self, question: Question, frames: int, timeout: float) -> list[JudgedFrame]:
+        """Give a command and return the first frames that answer it. Raises DemoError."""
+        self._asked += 1
+        answers = self.answers.setdefault(self._asked, [])
+        self.command(question.expression, timeout)
+        self.wait(lambda: len(answers) >= frames, timeout,
+                  f"fewer than {frames} frames answered {question.expression!r}")
+        return [judge(part.latency, image_to_rgb(part.image), mono_to_array(part.mask) > 0,
+                      mono_to_array(part.instance), question) for part in answers[:frames]]
 
-    def watch(self, timeout: float) -> None:
-        """Receive until the camera has been silent for a while."""
-        self.create_subscription(Image, "image", self._on_image, QOS)
-        self.wait(lambda: self.images_seen > 0, timeout, "no image came from the camera")
-        self.wait(lambda: time.monotonic() - self._last_image > _IDLE, timeout,
-                  "the camera does not come to an end")
-
-    def _on_image(self, image: Image) -> None:
-        self._last_image = time.monotonic()
-        self.images_seen += 1
-        stamp = stamp_of(image.header)
-        self._images[stamp] = image
-        self._image_order.append(stamp)
-        if len(self._image_order) > _KEPT_IMAGES:
-            self._images.pop(self._image_order.popleft(), None)
-
-    def _on_mask(self, message: Image) -> None:
-        stamp = stamp_of(message.header)
+    def _on_mask(self, mask: Image) -> None:
+        stamp = stamp_of(mask.header)
         latency = (self.get_clock().now().nanoseconds - stamp) * 1e-9
-        image = self._images.pop(stamp, None)
-        if len(self.answers) >= _KEPT_PAIRS:
-            image = None
-        self.answers.append(Answer(
-            latency, None if image is None else image_to_rgb(image), mono_to_array(message)))
+        command = None
+        if TargetArray is None:
+            # Without our messages the number is known once a second. An image taken after the
+            # node had the command cannot be answered for an older one.
+            current = stamp > self.health_stamp and self.health_stamp > 0
+            command = int(self.health["command"]) if current else 0
+        self._add(stamp, mask=mask, latency=latency, command=command)
+
+    def _on_targets(self, message: object) -> None:
+        self._add(stamp_of(message.header),
+                  command=message.targets[0].command if message.targets else 0)
+
+    def _put(self, image: Image, name: str) -> None:
+        self._add(stamp_of(image.header), **{name: image})
+
+    def _add(self, stamp: int, **parts: object) -> None:
+        waiting = self._waiting.setdefault(stamp, _Parts())
+        for name, part in parts.items():
+            if part is not None:
+                setattr(waiting, name, part)
+        if waiting.complete:
+            del self._waiting[stamp]
+            self.answers.setdefault(waiting.command, []).append(waiting)
+        while len(self._waiting) > _KEPT_STAMPS:
+            self._waiting.popitem(last=False)
 
 
-def summarise(answers: Sequence[Answer], images: int) -> dict[str, float | int | None]:
-    """Figures of the report.
-
-    Args:
-        answers: What was received.
-        images: How many the camera sent. What the node counts as dropped would miss those that the
-            middleware replaced by newer ones while the node was too busy to fetch them.
-
-    Raises:
-        DemoError: Nothing was answered.
-    """
-    if not answers:
-        raise DemoError("no mask was received")
+def summarise(questions: Sequence[Question], frames: Sequence[Sequence[JudgedFrame]],
+              health: dict[str, str]) -> dict:
+    """The report: means over all frames that count, then each command."""
+    commands = [question_report(*pair) for pair in zip(questions, frames, strict=True)]
+    everything = list(chain.from_iterable(frames))
     return {
-        "frames": len(answers),
-        "jf": None,  # the video has no ground truth
-        **latency_report([answer.latency for answer in answers]),
-        "drops": images - len(answers),
-        "frames_with_mask": sum(bool(answer.mask.any()) for answer in answers),
+        "frames": len(everything),
+        "jf": round(sum(frame.scores.jf for frame in everything) / len(everything), 4),
+        **latency_report([frame.latency for frame in everything]),
+        "drops": int(health["dropped"]),
+        "received": int(health["received"]),
+        "frames_with_mask": sum(bool(frame.mask.any()) for frame in everything),
+        "model": health["model"],
+        "commands": commands,
     }
 
 
-def write_pictures(answers: Sequence[Answer], expression: str, rate: float, out: Path) -> None:
-    """Write overlay.mp4 and contact_sheet.png of the answers whose image was received, too."""
-    sheet = ContactSheet()
-    with closing(VideoWriter(out / "overlay.mp4", rate)) as video:
-        for answer in answers:
-            if answer.rgb is not None:
-                painted = paint_masks(answer.rgb, [answer.mask > 0])
-                video.write(painted)
-                sheet.add(painted, expression)
-    write_png(out / "contact_sheet.png", sheet.image())
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="demo_client", description=__doc__)
-    parser.add_argument("--expression", required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rate", type=float, default=10.0, help="of the overlay video")
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds per step")
-    return parser.parse_args(arguments)
-
-
-def _run(client: DemoClient, options: argparse.Namespace) -> None:
+def _run(client: DemoClient, options: DemoOptions, questions: Sequence[Question]) -> None:
     LifecycleClient(client, TARGET).run("up", options.timeout)
-    client.ask(options.expression, options.timeout)
-    client.watch(options.timeout)
-    health = client.fresh_health(options.timeout)
-    report = summarise(client.answers, client.images_seen) | {"model": health["model"]}
-    write_pictures(client.answers, options.expression, options.rate, options.out)
+    frames = [client.ask(question, options.frames, options.timeout) for question in questions]
+    report = summarise(questions, frames, client.fresh_health(options.timeout))
+    write_overlay(options.out / "overlay.mp4", questions, frames, options.rate)
+    write_sheet(options.out / "contact_sheet.png", questions, frames)
     (options.out / "client.json").write_text(json.dumps(report))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Bring the node up, command, receive, write `client.json` and pictures; 1 on failure."""
-    options = _options(arguments)
-    return run_client("demo client", DemoClient, lambda client: _run(client, options),
-                      ["image:=/camera/image_raw"])
+def main() -> int:
+    """Bring the node up, command, receive, write `client.json` and pictures; 1 on failure.
+
+    Arguments of the process: DemoOptions, and a JSON list of Question.
+    """
+    options = from_argument(DemoOptions, sys.argv[1])
+    questions = [Question(**item) for item in json.loads(sys.argv[2])]
+    return run_client("demo client", DemoClient,
+                      lambda client: _run(client, options, questions),
+                      ["image:=/camera/image_raw", "instance:=/camera/instance"])
 
 
 if __name__ == "__main__":

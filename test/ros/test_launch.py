@@ -170,15 +170,15 @@ def test_without_autostart_the_node_waits(tmp_path):
 
 
 def test_the_demo_launch_file_plays_a_video_into_the_node(tmp_path):
-    from samwise_ros.demos.demo_video import write_demo_video
+    from ball_video import write_ball_video
 
     domain = new_domain()
     process = launch(tmp_path, domain, "demo.launch.py", "seeded:=true",
-                     f"video:={write_demo_video(tmp_path / 'clip.mp4')}")
+                     f"video:={write_ball_video(tmp_path / 'clip.mp4')}")
     client = Client(domain)
     try:
         client.wait(lambda: len(client.masks) >= 3, "masks of the video", 300.0)
-        assert (client.masks[-1].height, client.masks[-1].width) == (360, 640)
+        assert (client.masks[-1].height, client.masks[-1].width) == (120, 160)
     finally:
         client.close()
         process.kill()

@@ -1,11 +1,11 @@
 """The client of an endurance run: commands, transitions, one sample per period.
 
-    python -m samwise_ros.demos.bench.endurance_client --pid NODE --commands commands.json --out DIR
+Started by `endurance.run_endurance`.
 """
 
-import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from samwise_ros.demos.bench.endurance_report import (
     summarise,
 )
 from samwise_ros.demos.client import QOS, TARGET, CommandingClient, run_client, stamp_of
+from samwise_ros.demos.options import EnduranceOptions, from_argument
 from samwise_ros.ros.services.lifecycle_client import LifecycleClient
 
 _ROUND_TRIPS = (("deactivate", "activate"), ("deactivate", "cleanup", "configure", "activate"))
@@ -51,7 +52,7 @@ def footprint(pid: int) -> Footprint:
         cpu=(int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK"))
 
 
-class SoakClient(CommandingClient):
+class EnduranceClient(CommandingClient):
     """Listens to the node's results and counts.
 
     Attributes:
@@ -84,27 +85,29 @@ class SoakClient(CommandingClient):
                 self.level, self.message = ord(status.level), status.message
 
 
-class Soak:
+class EnduranceRun:
     """The run: what is done when, and what is measured.
 
     Args:
         client: The client, of a node that is active.
-        options: See `_options`.
+        options: Lengths of time, and where to write.
+        pid: Process of the node.
         commands: Given one after the other, again and again.
     """
 
-    def __init__(self, client: SoakClient, options: argparse.Namespace, commands: Sequence[str]
-                 ) -> None:
+    def __init__(self, client: EnduranceClient, options: EnduranceOptions, pid: int,
+                 commands: Sequence[str]) -> None:
         self._client, self._options, self._commands = client, options, commands
+        self._pid = pid
         self._given = self._trips = 0
         self._dropped = 0  # since the last sample, in activations that have ended
         self._counted = 0  # of the present activation, up to the last sample
-        self._before = footprint(options.pid)
+        self._before = footprint(pid)
 
     def run(self) -> list[Sample]:
         """Samples until the time is over. Raises SamwiseError when the node does not answer."""
         options = self._options
-        table = SampleFile(options.out / "soak.csv")
+        table = SampleFile(options.out / "endurance.csv")
         samples: list[Sample] = []
         start = time.monotonic()
         command_due = 0.0
@@ -151,7 +154,7 @@ class Soak:
     def _sample(self, minute: float, event: str) -> Sample:
         client = self._client
         health = client.fresh_health(self._options.timeout)
-        now, before = footprint(self._options.pid), self._before
+        now, before = footprint(self._pid), self._before
         dropped = self._dropped + int(health["dropped"]) - self._counted
         self._before, self._dropped, self._counted = now, 0, int(health["dropped"])
         latencies, client.latencies = tuple(client.latencies), []
@@ -168,32 +171,24 @@ class Soak:
             latencies=latencies)
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="soak_client", description=__doc__)
-    parser.add_argument("--pid", type=int, required=True, help="of the node")
-    parser.add_argument("--commands", type=Path, required=True, help="JSON list of sentences")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--period", type=float, default=60.0, help="seconds per sample")
-    parser.add_argument("--command-every", type=float, default=5.0, help="minutes")
-    parser.add_argument("--toggle-every", type=float, default=10.0, help="minutes")
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds per step")
-    return parser.parse_args(arguments)
-
-
-def _run(client: SoakClient, options: argparse.Namespace) -> None:
-    commands = json.loads(options.commands.read_text())
+def _run(client: EnduranceClient, options: EnduranceOptions, pid: int, commands: Sequence[str]
+         ) -> None:
     client.lifecycle.run("up", options.timeout)
-    samples = Soak(client, options, commands).run()
+    samples = EnduranceRun(client, options, pid, commands).run()
     report = {"model": client.health["model"]} | summarise(samples)
     (options.out / "client.json").write_text(json.dumps(report))
-    draw(samples, options.out / "soak.png")
+    draw(samples, options.out / "endurance.png")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Bring the node up, run, write `client.json`, `soak.csv` and `soak.png`; 1 on failure."""
-    options = _options(arguments)
-    return run_client("soak client", SoakClient, lambda client: _run(client, options))
+def main() -> int:
+    """Bring the node up, run, write `client.json`, `endurance.csv` and `.png`; 1 on failure.
+
+    Arguments of the process: EnduranceOptions, the node's process id, a JSON list of sentences.
+    """
+    options = from_argument(EnduranceOptions, sys.argv[1])
+    pid, commands = int(sys.argv[2]), json.loads(sys.argv[3])
+    return run_client("endurance client", EnduranceClient,
+                      lambda client: _run(client, options, pid, commands))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,10 @@
 """What the node itself costs per frame, beside the model: hand-over, decoding, publishing.
 
-    python -m samwise_ros.demos.bench.node_overhead [--frames 60] [--model-ms 50] [--encodings rgb8 bgr8]
-
 The real node in this process, with a model that only waits. A camera and a listener to the mask and
 the targets run in a process of their own, over DDS; one image is sent at a time. The way of the image
 to the node is not counted: every subscriber pays it.
 """
 
-import argparse
 import subprocess
 import sys
 import threading
@@ -19,15 +16,11 @@ from typing import Any
 import numpy as np
 import rclpy
 
-from samwise_ros.allocator import keep_freed_memory
-from samwise_ros.demos.bench.node_overhead_client import BYTES_PER_PIXEL
+from samwise_ros.demos.bench.node_overhead_client import NAME, WARM_UP
+from samwise_ros.demos.options import OverheadOptions, to_argument
 from samwise_ros.ros.health.monitor import StreamMonitor
 from samwise_ros.ros.node.node import SamwiseNode, run
 from samwise_ros.structures import Box, FrameResult, SamwiseError, TargetResult, TargetState
-
-_NAME = "samwise_overhead"
-_WARM_UP = 5  # frames per encoding that don't count
-_SIZE = (720, 1280)
 
 
 @dataclass(frozen=True)
@@ -73,10 +66,16 @@ class _Times(StreamMonitor):
         self.taken = self.begun = self.ended = (0.0, 0.0)
 
     def image_received(self) -> None:
+        """An image is there."""
         self.arrived = time.perf_counter()
         super().image_received()
 
+    def frame_taken(self) -> None:
+        """The worker has it."""
+        self.taken = _now()
+
     def frame_answered(self, latency: float) -> None:
+        """Mask and targets are published: the row is complete."""
         answered = _now()
         super().frame_answered(latency)
         self.rows.setdefault(self.frame_id, []).append(
@@ -128,49 +127,43 @@ class _WaitingModel:
         return FrameResult(0, stamp, (height, width), (target,))
 
 
-def measure(encodings: Sequence[str], frames: int, model_seconds: float) -> list[Overhead]:
+def measure(options: OverheadOptions) -> list[Overhead]:
     """Start node, camera and listener, and measure each encoding.
-
-    Args:
-        encodings: Keys of `BYTES_PER_PIXEL`.
-        frames: That count, per encoding.
-        model_seconds: That the model takes.
 
     Raises:
         SamwiseError: An image was not answered in time.
     """
     # Names and topics of its own, so that neither a robot's node nor its cameras get in the way.
-    rclpy.init(args=["--ros-args", "-r", f"image:=/{_NAME}/image", "-r",
-                     f"command:=/{_NAME}/command", "-p", "image_qos:=reliable"])
-    model = _WaitingModel(model_seconds)
-    node = SamwiseNode(lambda parameters: model, _NAME)
+    rclpy.init(args=["--ros-args", "-r", f"image:=/{NAME}/image", "-r",
+                     f"command:=/{NAME}/command", "-p", "image_qos:=reliable"])
+    model = _WaitingModel(options.model_ms / 1e3)
+    node = SamwiseNode(lambda parameters: model, NAME, lambda: model.times)
     node.trigger_configure()
     node.trigger_activate()
-    (stream,) = node.streams.values()
-    _note_times(stream, model.times)
     spinning = threading.Thread(target=run, args=(node,))
     spinning.start()
     try:
         client = subprocess.run(
-            [sys.executable, "-m", "samwise_ros.demos.bench.node_overhead_client", "--name", _NAME, "--frames",
-             str(_WARM_UP + frames), "--size", *map(str, _SIZE), *encodings],
-            stdout=subprocess.PIPE, text=True, check=False)
+            [sys.executable, "-m", "samwise_ros.demos.bench.node_overhead_client",
+             to_argument(options)], stdout=subprocess.PIPE, text=True, check=False)
     finally:
         rclpy.try_shutdown()
         spinning.join()
     if client.returncode:
         raise SamwiseError(client.stdout.strip() or "overhead: the camera failed")
-    return [_summary(encoding, model.times.rows[encoding][_WARM_UP:]) for encoding in encodings]
+    return [_summary(encoding, model.times.rows[encoding][WARM_UP:])
+            for encoding in options.encodings]
 
 
-def _note_times(stream: Any, times: _Times) -> None:
-    decode = stream.input.decode
-
-    def noted(message: Any) -> np.ndarray:
-        times.taken = _now()
-        return decode(message)
-
-    stream.input.decode, stream.monitor = noted, times
+def table(rows: Sequence[Overhead]) -> str:
+    """The figures as Markdown."""
+    head = ("encoding", "hand-over [ms]", "decoding [ms]", "publishing [ms]", "all three [ms]",
+            "10th, 90th percentile [ms]", "the worker's CPU [ms]", "of the whole")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    lines += [f"| {row.encoding} | {row.handover:.2f} | {row.decoding:.2f} | "
+              f"{row.publishing:.2f} | {row.total:.2f} | {row.quick:.2f}, {row.slow:.2f} | "
+              f"{row.cpu:.2f} | {100 * row.share:.1f} % |" for row in rows]
+    return "\n".join(lines)
 
 
 def _summary(encoding: str, rows: Sequence[tuple[float, ...]]) -> Overhead:
@@ -183,31 +176,3 @@ def _summary(encoding: str, rows: Sequence[tuple[float, ...]]) -> Overhead:
         encoding, *(float(np.median(part)) for part in parts), float(median), float(quick),
         float(slow), float(np.median(cpu[1] - cpu[0] + cpu[3] - cpu[2])),
         float(np.median(total / (answered - arrived))))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--frames", type=int, default=60, help="frames per encoding")
-    parser.add_argument("--model-ms", type=float, default=50.0, help="time that the model takes")
-    parser.add_argument("--encodings", nargs="+", choices=BYTES_PER_PIXEL, metavar="ENCODING",
-                        default=list(BYTES_PER_PIXEL), help=", ".join(BYTES_PER_PIXEL))
-    options = parser.parse_args(arguments)
-    keep_freed_memory()  # as the node's own entry point does
-    print("| encoding | hand-over [ms] | decoding [ms] | publishing [ms] | all three [ms] | "
-          "10th, 90th percentile [ms] | the worker's CPU [ms] | of the whole |\n"
-          "|---|---|---|---|---|---|---|---|")
-    try:
-        rows = measure(options.encodings, options.frames, options.model_ms / 1e3)
-    except SamwiseError as error:
-        print(error)
-        return 1
-    for row in rows:
-        print(f"| {row.encoding} | {row.handover:.2f} | {row.decoding:.2f} | {row.publishing:.2f} | "
-              f"{row.total:.2f} | {row.quick:.2f}, {row.slow:.2f} | {row.cpu:.2f} | "
-              f"{100 * row.share:.1f} % |")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

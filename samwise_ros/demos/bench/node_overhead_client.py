@@ -1,42 +1,38 @@
 """Camera and listener of the overhead benchmark, in a process of its own as on a robot.
 
-    python -m samwise_ros.demos.bench.node_overhead_client --name NODE --frames 65 --size 720 1280 rgb8 bgr8
-
-Sends one image at a time and waits for its mask. Which encoding an image has is its frame id.
+Started by `node_overhead.measure`. Sends one image at a time and waits for its mask. Which encoding
+an image has is its frame id.
 """
 
-import argparse
+import sys
 import time
-from collections.abc import Sequence
 
 import numpy as np
 import rclpy
+from builtin_interfaces.msg import Time
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from samwise_ros.demos.client import run_client, spin_until
+from samwise_ros.demos.options import BYTES_PER_PIXEL, OverheadOptions, from_argument
 from samwise_ros.ros.outputs.conversions import TargetArray
 
-BYTES_PER_PIXEL = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "mono16": 2,
-                   "rgb16": 6, "bayer_rggb8": 1, "uyvy": 2, "yuyv": 2}
+NAME = "samwise_overhead"  # of the node that is measured
+WARM_UP = 5  # frames per encoding that don't count
 _TIMEOUT = 30.0  # seconds for one answer
 _PAUSE = 0.02  # seconds between an answer and the next image, as a camera has them
 
 
 class OverheadClient(Node):
-    """One camera, and one subscriber each of mask and targets.
+    """One camera, and one subscriber each of mask and targets."""
 
-    Args:
-        name: Of the node that is measured.
-    """
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name}_client")
-        self._camera = self.create_publisher(Image, f"/{name}/image", 1)
-        self._answered = None
-        self.create_subscription(Image, f"/{name}/mask", self._on_mask, 1)
+    def __init__(self) -> None:
+        super().__init__(f"{NAME}_client")
+        self._camera = self.create_publisher(Image, f"/{NAME}/image", 1)
+        self._answered: Time | None = None
+        self.create_subscription(Image, f"/{NAME}/mask", self._on_mask, 1)
         if TargetArray is not None:
-            self.create_subscription(TargetArray, f"/{name}/targets", lambda message: None, 1)
+            self.create_subscription(TargetArray, f"/{NAME}/targets", lambda message: None, 1)
 
     def wait_for_node(self) -> None:
         """Until it listens. Raises DemoError when it doesn't in time."""
@@ -69,24 +65,18 @@ def noise(encoding: str, size: tuple[int, int]) -> Image:
     return image
 
 
-def _run(client: OverheadClient, options: argparse.Namespace) -> None:
+def _run(client: OverheadClient, options: OverheadOptions) -> None:
     client.wait_for_node()
     for encoding in options.encodings:
-        image = noise(encoding, tuple(options.size))
-        for _ in range(options.frames):
+        image = noise(encoding, options.size)
+        for _ in range(WARM_UP + options.frames):
             client.ask(image)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Send all images; 1 when one was not answered."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--frames", type=int, required=True)
-    parser.add_argument("--size", type=int, nargs=2, required=True, metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("encodings", nargs="+", choices=BYTES_PER_PIXEL)
-    options = parser.parse_args(arguments)
-    return run_client("overhead", lambda: OverheadClient(options.name),
-                      lambda client: _run(client, options))
+def main() -> int:
+    """Send all images; 1 when one was not answered. Argument of the process: OverheadOptions."""
+    options = from_argument(OverheadOptions, sys.argv[1])
+    return run_client("overhead", OverheadClient, lambda client: _run(client, options))
 
 
 if __name__ == "__main__":

@@ -64,6 +64,9 @@ class StreamMonitor:
             self._last_image = self._clock()
             self._arrivals.append(self._last_image)
 
+    def frame_taken(self) -> None:
+        """The worker begins with a frame. Not counted; a benchmark's monitor notes the time."""
+
     def frame_answered(self, latency: float) -> None:
         """Count an answer that was published `latency` seconds after its image's stamp."""
         with self._lock:

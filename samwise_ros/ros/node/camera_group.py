@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from rclpy.lifecycle import LifecycleNodeMixin
 
 from samwise_ros.ros.inputs.camera_input import InputSettings
-from samwise_ros.ros.node.camera_stream import CameraStream, StreamSettings
+from samwise_ros.ros.node.camera_stream import CameraStream, MonitorFactory, StreamSettings
 from samwise_ros.ros.node.engine import Engine
 from samwise_ros.ros.node.faults import DeviceGuard
 from samwise_ros.ros.node.parameters import NodeParameters
@@ -28,13 +28,14 @@ class CameraGroup:
         names: Of the cameras; one empty name stands for a single camera on `image`.
         settings: How each is served.
         thread: Where the sessions are stepped.
+        monitor: Makes the monitors of the streams.
 
     Attributes:
         guard: Says what is wrong with the model's device.
     """
 
     def __init__(self, node: LifecycleNodeMixin, engine: Engine, names: tuple[str, ...],
-                 settings: StreamSettings, thread: ModelThread) -> None:
+                 settings: StreamSettings, thread: ModelThread, monitor: MonitorFactory) -> None:
         self._node = node
         self._thread = thread
         self._worker: FrameWorker | None = None
@@ -44,7 +45,7 @@ class CameraGroup:
         try:
             for name in names:
                 self._streams[name] = CameraStream(
-                    node, name, engine.new_session(), self.guard, settings)
+                    node, name, engine.new_session(), self.guard, settings, monitor)
         except BaseException:
             self.destroy()
             raise

@@ -22,6 +22,7 @@ from samwise_ros.ros.outputs.outputs import ResultPublisher
 from samwise_ros.streaming.target_tracker import TrackState
 from samwise_ros.structures import FrameResult, SamwiseError
 
+MonitorFactory = Callable[[], StreamMonitor]
 Listener = Callable[[FrameResult, Mapping[str, TrackState]], None]
 Received = tuple[Any, Scene]  # an image message and what it belongs to
 
@@ -58,6 +59,7 @@ class CameraStream:
         session: What is remembered for this camera; stepped in the worker's thread only.
         guard: Steps the session.
         settings: How.
+        monitor: Makes a monitor for each `start`.
 
     Attributes:
         monitor: Counts and latencies since `start`.
@@ -65,9 +67,10 @@ class CameraStream:
     """
 
     def __init__(self, node: LifecycleNodeMixin, name: str, session: Session, guard: DeviceGuard,
-                 settings: StreamSettings) -> None:
+                 settings: StreamSettings, monitor: MonitorFactory = StreamMonitor) -> None:
         self.session = session
-        self.monitor = StreamMonitor()
+        self._new_monitor = monitor
+        self.monitor = monitor()
         self.command = 0
         self._enabled = True
         self._node = node
@@ -112,7 +115,7 @@ class CameraStream:
             What the worker has to serve.
         """
         self.session.reset()
-        self.monitor = StreamMonitor()
+        self.monitor = self._new_monitor()
         self._resets = ResetPolicy(self._settings.reset_after_gap)
         self._mailbox = (Backlog(self._settings.backlog, changed) if self._settings.backlog
                          else Mailbox(changed))
@@ -168,6 +171,7 @@ class CameraStream:
         """Answer one image: decode, step, publish. Runs in the worker's thread."""
         if not self._answering():
             return
+        self.monitor.frame_taken()
         message, scene = received
         header = message.header
         rgb = self.input.decode(message)

@@ -17,9 +17,10 @@ from rclpy.node import Node
 
 from samwise_ros.allocator import keep_freed_memory
 from samwise_ros.ros.health.health import HealthReporter
+from samwise_ros.ros.health.monitor import StreamMonitor
 from samwise_ros.ros.inputs.command_input import CommandInput
 from samwise_ros.ros.node.camera_group import CameraGroup, stream_settings
-from samwise_ros.ros.node.camera_stream import CameraStream
+from samwise_ros.ros.node.camera_stream import CameraStream, MonitorFactory
 from samwise_ros.ros.node.engine import Engine, ModelEngine
 from samwise_ros.ros.node.executor import PatientExecutor
 from samwise_ros.ros.node.parameter_server import declare_parameters, read_parameters
@@ -39,14 +40,17 @@ class SamwiseNode(LifecycleNodeMixin, Node):
     Args:
         engine_factory: Makes the model from the parameters; called on configure.
         name: Node name; topics with `~` are below it.
+        monitor: Makes what counts and times the frames of a camera.
     """
 
-    def __init__(self, engine_factory: EngineFactory = ModelEngine, name: str = "samwise") -> None:
+    def __init__(self, engine_factory: EngineFactory = ModelEngine, name: str = "samwise",
+                 monitor: MonitorFactory = StreamMonitor) -> None:
         Node.__init__(self, name)
         # Own group: loading a model in on_configure must not block parameters and commands, which
         # rclpy's LifecycleNode would do.
         LifecycleNodeMixin.__init__(self, callback_group=MutuallyExclusiveCallbackGroup())
         self._engine_factory = engine_factory
+        self._new_monitor = monitor
         self._thread = ModelThread()
         self._engine: Engine | None = None
         self._group: CameraGroup | None = None
@@ -77,7 +81,8 @@ class SamwiseNode(LifecycleNodeMixin, Node):
             self._engine = self._thread.submit(
                 lambda: self._engine_factory(parameters)).result()
             self._group = CameraGroup(self, self._engine, parameters.cameras,
-                                      stream_settings(parameters), self._thread)
+                                      stream_settings(parameters), self._thread,
+                                      self._new_monitor)
             self._parameters_changed(read_parameters(self))  # live ones, while the model loaded
             self._server.attach()
             self._commands.attach(self.streams, parameters.expression)

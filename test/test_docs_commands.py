@@ -43,6 +43,8 @@ def check_samwise(words: Sequence[str]) -> None:
     assert name in COMMANDS, f"no such sub-command: {name}"
     command = load_command(name)
     while hasattr(command, "commands"):
+        if command.invoke_without_command and rest and rest[0].startswith("-"):
+            break  # options of `samwise demo` itself
         name, *rest = rest
         assert name in command.commands, f"no such sub-command: {name}"
         command = command.commands[name]

@@ -168,7 +168,7 @@ class CmtAdapter(nn.Module):
         return torch.cat((x, F.linear(x, self._key_value_matrix())), dim=-1)
 
     def attend_time(self, present: Tensor, past: Tensor | None) -> Tensor:
-        """HSA: every pixel attends to its cell in all frames in sight (A.6), added to `x`.
+        """HSA: every pixel attends to its cell in all frames in sight (docs/model.md, 1.7), added to `x`.
 
         Args:
             present: [B, T, h, w, 3D] from `project_frames`, the frames that ask; all of them are

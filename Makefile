@@ -76,7 +76,7 @@ SAMWISE := $(VENV)/bin/samwise
 PACK := $(SAMWISE) convert-data pack --height 128 --width 192 --out
 NANO_STAGES := 0_images 1_stills 2_motion_labels 3_clips 4_memory 5_mixed 6_pairs 7_shapes 8_remind 9_long
 NANO_DATA := stills_0 stills_1 clips_10 clips_11 clips_12 clips_13 probe_train stills_val clips_val clips_val24
-STAGE = resume=; test ! -f runs/nano_$$stage/last.pt || resume=--resume; \
+STAGE = resume=; test ! -f runs/nano_$$stage/last.safetensors || resume=--resume; \
   $(SAMWISE) train config/train/nano/$$stage.yaml $$resume
 nano: setup
 	for seed in 0 1; do $(SAMWISE) simulate --split train --seed $$seed --clips 3000 --frames 1 --out data/stills_$$seed; done
@@ -90,12 +90,12 @@ nano: setup
 	$(SAMWISE) simulate --split val --seed 111 --clips 40 --frames 24 --out data/clips_val24
 	for data in $(NANO_DATA); do $(PACK) data/packed/$$data data/$$data; done
 	for stage in $(NANO_STAGES); do $(STAGE); done
-	$(VENV)/bin/python -m samwise_ros.training.blend runs/nano_8_remind/last.pt runs/nano_9_long/last.pt \
-	  --share 0.75 --out runs/nano_9_long/blend.pt
+	$(VENV)/bin/python -m samwise_ros.training.blend runs/nano_8_remind/last.safetensors runs/nano_9_long/last.safetensors \
+	  --share 0.75 --out runs/nano_9_long/blend.safetensors
 	stage=10_cme; $(STAGE)
 	# shipped with the CME switched off: docs/nano.md, The CME probe
 	$(VENV)/bin/python -c "from samwise_ros.training.export import export_checkpoint as export; \
-	  export('runs/nano_10_cme/last.pt', 'runs/nano', cme={'enabled': False})"
+	  export('runs/nano_10_cme/last.safetensors', 'runs/nano', cme={'enabled': False})"
 
 clean:
 	rm -rf demo_out follow_out endurance_out build install log .pytest_cache .ruff_cache

@@ -29,7 +29,7 @@ def train(
 ) -> None:
     """Train or fine-tune a model as a recipe says.
 
-    Writes last.pt, best.pt, history.csv, pictures and TensorBoard logs to the recipe's folder.
+    Writes last.safetensors, best.safetensors, history.csv, pictures and TensorBoard logs to the recipe's folder.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     trainer = Trainer(load_config(recipe, changes or ()), resume)
@@ -51,4 +51,4 @@ def train(
         console.print(f"model folder: {export}")
     done = "finished" if progress.step >= trainer.steps else "stopped, go on with --resume"
     console.print(f"{done}: step {progress.step} of {trainer.steps}, "
-                  f"{progress.seconds / 60:.1f} minutes in all, {trainer.out / 'last.pt'}")
+                  f"{progress.seconds / 60:.1f} minutes in all, {trainer.out / LAST}")

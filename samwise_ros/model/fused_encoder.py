@@ -81,15 +81,21 @@ class FrameFeatures:
     Attributes:
         vision: [N, C, h, w] stride-16 features.
         high0: [N or 1, C/8, 4h, 4w]. high1: [N or 1, C/4, 2h, 2w].
-        cls: [N, Dt] text embedding of `<s>` after the last fusion.
+        cls: [N, Dt] text embedding of `<s>` after the last fusion; None: no text was read, and the
+            decoder wants a prompt.
         motion: [N, Dt] mean text feature of the verbs, or None.
     """
 
     vision: Tensor
     high0: Tensor
     high1: Tensor
-    cls: Tensor
+    cls: Tensor | None
     motion: Tensor | None
+
+    def of_rows(self, clip_of_row: Tensor) -> FrameFeatures:
+        """Features of one row per clip -> those of N rows: int64 [N] row -> clip."""
+        vision, high0, high1 = (x[clip_of_row] for x in (self.vision, self.high0, self.high1))
+        return FrameFeatures(vision, high0, high1, self.cls, self.motion)
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ class Encoded:
     vision: Tensor  # [N, T, C, h, w]
     high0: Tensor  # [N or 1, T, C/8, 4h, 4w]
     high1: Tensor  # [N or 1, T, C/4, 2h, 2w]
-    cls: Tensor  # [N, Dt]
+    cls: Tensor | None  # [N, Dt]
     motion: Tensor | None  # [N, Dt]
 
     def frame(self, t: int) -> FrameFeatures:
@@ -281,10 +287,27 @@ class FusedEncoder(nn.Module):
         text = self.text_encoder.run_layers(text, *layers)
         return self._decoder_inputs(list(shared.maps), shared.shape, clip_of_row, text)
 
+    def encode_plain(self, pixels: Tensor) -> Encoded:
+        """Features of frames without any text: trunk and neck alone.
+
+        Args:
+            pixels: [B, T, 3 or 6, S_h, S_w] normalised frames, or pairs of which the first count.
+
+        Returns:
+            Features of one row per clip, without text.
+        """
+        size = tuple(pixels.shape[-2:])
+        v = embed_patches(self.trunk, pixels[:, :, :3].flatten(0, 1), size)
+        maps: list[Tensor] = []
+        for stage in range(4):
+            v = self._run_stage(v, stage)
+            maps.append(v)
+        return self._decoder_inputs(maps, tuple(pixels.shape[:2]), None, None)
+
     def _decoder_inputs(self, maps: list[Tensor], shape: tuple[int, int],
-                        clip_of_row: Tensor | None, text: TextState) -> Encoded:
+                        clip_of_row: Tensor | None, text: TextState | None) -> Encoded:
         """FPN on four stage outputs [M, h, w, C] (M = B*T where shared, N*T after a fusion)."""
-        frames, rows = shape[1], text.hidden.shape[0]
+        frames, rows = shape[1], shape[0] if text is None else text.hidden.shape[0]
         num_shared = self.fusion_stages[0] if self.fusion_stages else 4
 
         def split(x: Tensor, level: int) -> Tensor:
@@ -299,7 +322,8 @@ class FusedEncoder(nn.Module):
         return Encoded(vision.expand(rows, *vision.shape[1:]),
                        split(self._high_resolution(maps[0], 0), 0),
                        split(self._high_resolution(maps[1], 1), 1),
-                       text.hidden[:, 0], _verb_mean(text))
+                       None if text is None else text.hidden[:, 0],
+                       None if text is None else _verb_mean(text))
 
     def _lateral(self, v: Tensor, level: int) -> Tensor:
         """1x1 lateral convolution of the FPN on a channels-last map."""

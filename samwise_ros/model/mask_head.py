@@ -1,4 +1,4 @@
-"""From features and a text embedding to one mask, its object pointer and its early token.
+"""From features and a prompt to one mask, its object pointer and its early token.
 
 Composes sam2's mask decoder. Two things differ from sam2: the tokens after the first two-way layer
 are returned (the CME needs them), and only mask token 0 is decoded, the one SAMWISE uses.
@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import torch
 from sam2.modeling.sam.mask_decoder import MaskDecoder
+from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam.transformer import TwoWayTransformer
 from torch import Tensor
 
 from samwise_ros.model.fused_encoder import FrameFeatures
+from samwise_ros.model.prompts import VisualPrompt, embed_prompt
 
 NO_OBJECT_LOGIT = -1024.0  # sam2's NO_OBJ_SCORE: mask logit of an absent target
 
@@ -93,31 +95,42 @@ class TargetMaskDecoder(MaskDecoder):
         return act2(up2(x) + high0)
 
 
-def predict_masks(sam: torch.nn.Module, features: FrameFeatures, vision: Tensor) -> MaskPrediction:
-    """Prompt the decoder with the text embedding.
+def predict_masks(sam: torch.nn.Module, features: FrameFeatures, vision: Tensor,
+                  prompt: VisualPrompt | None = None) -> MaskPrediction:
+    """Prompt the decoder with the text embedding, or with what is shown.
 
     Args:
         sam: `Sam2` module.
         features: High-resolution maps and text embeddings of the rows [N].
         vision: [N or k*N, C, h, w] (memory-conditioned) features; several passes over the same rows
             may be stacked along the batch, whole pass after whole pass.
+        prompt: Of the N rows, in place of the text.
     """
-    encoder = sam.sam_prompt_encoder
-    absent_point = encoder.not_a_point_embed.weight.expand(features.cls.shape[0], 2, -1)
-    prompts = [absent_point, encoder.project_text(features.cls).unsqueeze(1)]
-    if features.motion is not None:
-        prompts.append(encoder.project_motion_prompts(features.motion).unsqueeze(1))
-    prompts = torch.cat(prompts, dim=1)
+    encoder, grid = sam.sam_prompt_encoder, tuple(vision.shape[-2:])
+    if prompt is None:
+        prompts = _text_prompt(encoder, features)
+        dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+    else:
+        prompts, dense = embed_prompt(encoder, prompt, grid)
     passes = vision.shape[0] // prompts.shape[0]
 
     def repeat(x: Tensor) -> Tensor:
         return x if passes == 1 or x.shape[0] == 1 else x.repeat(passes, *[1] * (x.ndim - 1))
 
-    position = encoder.pe_layer(tuple(vision.shape[-2:])).unsqueeze(0)
-    dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+    position = encoder.pe_layer(grid).unsqueeze(0)
     low_res, iou, score, token, early = sam.sam_mask_decoder.decode(
-        vision, position, repeat(prompts), dense, repeat(features.high0), repeat(features.high1))
+        vision, position, repeat(prompts), repeat(dense), repeat(features.high0),
+        repeat(features.high1))
     pointer = sam.obj_ptr_proj(token)
     if sam.pred_obj_scores:
         pointer = torch.where((score > 0)[:, None], pointer, sam.no_obj_ptr)
     return MaskPrediction(low_res, score, iou, pointer, early)
+
+
+def _text_prompt(encoder: PromptEncoder, features: FrameFeatures) -> Tensor:
+    """Two absent points, the sentence, and its verbs where the features have them: [N, P, C]."""
+    absent_point = encoder.not_a_point_embed.weight.expand(features.cls.shape[0], 2, -1)
+    prompts = [absent_point, encoder.project_text(features.cls).unsqueeze(1)]
+    if features.motion is not None:
+        prompts.append(encoder.project_motion_prompts(features.motion).unsqueeze(1))
+    return torch.cat(prompts, dim=1)

@@ -29,6 +29,7 @@ from samwise_ros.model.memory_attention import attend_memory
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.motion_branch import MotionBranch, pair_frames
 from samwise_ros.model.padding import PaddedStages
+from samwise_ros.model.prompts import VisualPrompt
 from samwise_ros.model.sam2_parts import Sam2
 from samwise_ros.model.text_encoder import TextEncoder, TextState, Tokens
 
@@ -156,6 +157,10 @@ class SamwiseModel(nn.Module):
         encoded, projected = self.encoder.encode_rows(shared, text, past.rows, clip_of_row)
         return encoded, CausalContext(shared.projected, projected)
 
+    def encode_plain(self, pixels: Tensor) -> Encoded:
+        """Features without text, for targets that are shown; see `FusedEncoder.encode_plain`."""
+        return self.encoder.encode_plain(pixels)
+
     def forward(self, pixels: Tensor, tokens: Tokens, clip_of_row: Tensor | None = None, *,
                 causal: bool = False, run_cme: bool = True) -> ClipOutput:
         """Training pass over clips (docs/model.md, 6.2).
@@ -204,7 +209,8 @@ class SamwiseModel(nn.Module):
             yield encoded.frame(0)
 
     def segment_frame(self, features: FrameFeatures, bank: MemoryBank,
-                      cme_eligible: Tensor | None = None, *, hide_absent: bool = True) -> Segmentation:
+                      cme_eligible: Tensor | None = None, *, hide_absent: bool = True,
+                      prompt: VisualPrompt | None = None) -> Segmentation:
         """Predict masks of one frame.
 
         Args:
@@ -213,21 +219,23 @@ class SamwiseModel(nn.Module):
             cme_eligible: bool [N], rows that may switch; None: the CME does not run.
             hide_absent: Set mask logits to -1024 where the object score is not positive (inference;
                 training keeps raw logits: docs/model.md, 2.2).
+            prompt: What the rows are shown of their targets on this frame, in place of their text.
         """
         without_memory = features.vision + self.sam.no_mem_embed.reshape(1, -1, 1, 1)
         if bank.is_empty:
-            passes = self._predict(features, without_memory, hide_absent, 1)
+            passes = self._predict(features, without_memory, hide_absent, 1, prompt)
         else:
             conditioned = self._read_memory(features.vision, bank)
             if cme_eligible is not None:
                 conditioned = torch.cat((conditioned, without_memory))
             passes = self._predict(features, conditioned, hide_absent,
-                                   1 if cme_eligible is None else 2)
+                                   1 if cme_eligible is None else 2, prompt)
         prediction = passes[0]
         high_res = self.upsample(prediction.low_res)
         if len(passes) == 1:
             switched = torch.zeros_like(prediction.object_score, dtype=torch.bool)
-            return Segmentation(prediction, None, high_res, high_res, None, switched)
+            memorised = high_res if prompt is None else prompt.memorise(high_res)
+            return Segmentation(prediction, None, high_res, memorised, None, switched)
         logits = self.conditional_memory_encoder(prediction.pointer, passes[1].early)
         switched = (logits[:, 1] > logits[:, 0]) & cme_eligible
         replaced = replace_logits(high_res, self.upsample(passes[1].low_res),
@@ -257,8 +265,8 @@ class SamwiseModel(nn.Module):
                              align_corners=False)[:, 0]
 
     def _predict(self, features: FrameFeatures, vision: Tensor, hide_absent: bool,
-                 passes: int) -> list[MaskPrediction]:
-        joint = predict_masks(self.sam, features, vision)
+                 passes: int, prompt: VisualPrompt | None) -> list[MaskPrediction]:
+        joint = predict_masks(self.sam, features, vision, prompt)
         low_res = joint.low_res
         if hide_absent and self.config.decoder.predict_object_score:
             low_res = torch.where((joint.object_score > 0)[:, None, None], low_res,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from samwise_ros.data.packed import PackedClips
 from samwise_ros.data.transforms import normalise, normalise_caption
+from samwise_ros.model.prompts import SURE, VisualPrompt
 from samwise_ros.sim.content import HELD_OUT_PAIRS
 from samwise_ros.structures import DataError
 from samwise_ros.training.draws import (
@@ -36,7 +37,6 @@ STILL = "still"
 NO_COLOUR = -100  # what torch's cross-entropy ignores
 
 MIN_FRAMES = 2  # of a clip that begins at its first frame and ends anywhere
-SURE = 10.0  # logit of a given mask, and minus it outside
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ class TrainBatch:
         valid: (height, width) of `pixels` without padding; None: there is none.
         given: What some rows remember of earlier frames instead of their own answers (`rollout`);
             None: no row does.
+        prompt: What the rows are shown on the first frame, in place of sentences; None: nothing.
     """
 
     pixels: Tensor
@@ -115,6 +116,7 @@ class TrainBatch:
     kinds: tuple[str, ...] = ()
     valid: tuple[int, int] | None = None
     given: GivenMemory | None = None
+    prompt: VisualPrompt | None = None
 
     @property
     def area(self) -> Tensor:
@@ -136,8 +138,9 @@ class TrainBatch:
         given = self.given
         if given is not None:
             given = GivenMemory(given.rows.to(device), given.masks.to(device))
+        prompt = None if self.prompt is None else self.prompt.to(device)
         return TrainBatch(self.pixels.to(device), self.expressions, self.clip_of_row.to(device),
-                          self.masks.to(device), labels, self.kinds, self.valid, given)
+                          self.masks.to(device), labels, self.kinds, self.valid, given, prompt)
 
 
 class PackedBatches:
@@ -229,7 +232,7 @@ class PackedBatches:
             flipped = True
         masks = np.stack([np.isin(numbers, answer) for _, _, answer in chosen])
         texts, given = self._given(texts, [str(kind) for _, kind, _ in chosen], masks, numbers, rng)
-        return TrainBatch(_pixels(frames), tuple(texts), torch.zeros(len(texts), dtype=torch.long),
+        return TrainBatch(clip_pixels(frames), tuple(texts), torch.zeros(len(texts), dtype=torch.long),
                           torch.from_numpy(masks), self._labels(seen.objects, numbers, flipped),
                           tuple(str(kind) for _, kind, _ in chosen), None, given)
 
@@ -273,7 +276,7 @@ class PackedBatches:
 
 def join_clips(clips: Sequence[TrainBatch]) -> TrainBatch:
     """Batches of one clip each -> one batch."""
-    rows = torch.cat([torch.full((len(clip.expressions),), index, dtype=torch.long)
+    rows = torch.cat([torch.full((len(clip.masks),), index, dtype=torch.long)
                       for index, clip in enumerate(clips)])
     labels = None
     if all(clip.labels is not None for clip in clips):
@@ -288,7 +291,16 @@ def join_clips(clips: Sequence[TrainBatch]) -> TrainBatch:
     return TrainBatch(torch.cat([clip.pixels for clip in clips]),
                       tuple(text for clip in clips for text in clip.expressions), rows,
                       torch.cat([clip.masks for clip in clips]), labels,
-                      tuple(kind for clip in clips for kind in clip.kinds), None, given)
+                      tuple(kind for clip in clips for kind in clip.kinds), None, given,
+                      _joined([clip.prompt for clip in clips]))
+
+
+def _joined(prompts: Sequence[VisualPrompt | None]) -> VisualPrompt | None:
+    """Prompts with equally many points, as one."""
+    if any(prompt is None for prompt in prompts):
+        return None
+    return VisualPrompt(*(torch.cat([getattr(prompt, name) for prompt in prompts])
+                          for name in ("points", "labels", "masks", "has_mask")))
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:
@@ -298,7 +310,7 @@ def _padded(rows: Sequence[Tensor]) -> Tensor:
                       for row in rows])
 
 
-def _pixels(frames: np.ndarray) -> Tensor:
-    """uint8 [T, H, W, 3] -> normalised float32 [1, T, 3, H, W]."""
+def clip_pixels(frames: np.ndarray) -> Tensor:
+    """Frames uint8 [T, H, W, 3] -> normalised float32 [1, T, 3, H, W]."""
     pixels = torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).float() / 255
     return normalise(pixels)[None]

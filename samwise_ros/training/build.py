@@ -18,9 +18,14 @@ from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.structures import ConfigError
 from samwise_ros.training.auxiliary import AuxiliaryHeads
 from samwise_ros.training.batches import PackedBatches, TrainBatch, Vocabulary
-from samwise_ros.training.checkpointing import best_weights, read_state
+from samwise_ros.training.checkpointing import (
+    best_weights,
+    is_training_checkpoint,
+    read_state,
+)
 from samwise_ros.training.loader import LoaderBatches, make_datasets
 from samwise_ros.training.recipe import TrainConfig
+from samwise_ros.training.shown import ShownBatches
 
 
 class BatchSource(Protocol):
@@ -64,7 +69,7 @@ def _from_start(config: TrainConfig, target: ModelConfig) -> SamwiseModel:
     """Start from a training checkpoint, a released file or a folder."""
     setup = config.model
     path = Path(str(setup.init))
-    if path.suffix != ".pt":
+    if not is_training_checkpoint(path):
         return load_model(path, device="cpu", tokenizer_dir=setup.tokenizer, sam2=setup.sam2,
                           allow_ris=setup.allow_ris, **setup.changes)
     model = build_model(target, config.seed)
@@ -83,7 +88,7 @@ def load_heads(heads: AuxiliaryHeads, init: str | None) -> bool:
 
     Those that it lacks, or has in another shape, start anew. Returns whether any was taken over.
     """
-    if init is None or Path(init).suffix != ".pt":
+    if init is None or not is_training_checkpoint(Path(init)):
         return False
     shapes = {name: value.shape for name, value in heads.state_dict().items()}
     state = {name: value for name, value in (read_state(Path(init))["heads"] or {}).items()
@@ -100,6 +105,8 @@ def _folder_of(init: str | None) -> Path | None:
 
 def make_batches(config: TrainConfig, rank: int, world: int) -> BatchSource:
     """The data of a recipe, for one of `world` processes."""
+    if config.data.prompts:
+        return ShownBatches(config.data, config.seed * world + rank)
     if config.data.kind == "packed":
         return PackedBatches(config.data, config.seed * world + rank)
     size = model_config(config.model.name, **config.model.changes).image_size

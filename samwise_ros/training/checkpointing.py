@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,10 @@ from torch import Tensor, nn
 from samwise_ros.structures import CheckpointError
 from samwise_ros.training.optim import WeightAverage
 from samwise_ros.training.recipe import TrainConfig
+from samwise_ros.training.state_file import has_tree, read_tree, write_tree
 
-FORMAT = 1
+FORMAT = 2
+SUFFIX = ".safetensors"
 
 
 @dataclass
@@ -36,9 +37,10 @@ class Progress:
 
 
 def random_state() -> dict[str, Any]:
-    """State of all generators that training may draw from."""
-    state = {"python": random.getstate(), "torch": torch.get_rng_state(),
-             "numpy": np.random.get_state(legacy=False)}
+    """State of all generators that training may draw from, as plain values and tensors."""
+    numpy = np.random.get_state(legacy=False)
+    numpy["state"] = {**numpy["state"], "key": numpy["state"]["key"].tolist()}
+    state = {"python": random.getstate(), "torch": torch.get_rng_state(), "numpy": numpy}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
     return state
@@ -46,9 +48,11 @@ def random_state() -> dict[str, Any]:
 
 def set_random_state(state: dict[str, Any]) -> None:
     """Undo `random_state`."""
-    random.setstate(state["python"])
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
     torch.set_rng_state(state["torch"])
-    np.random.set_state(state["numpy"])
+    key = np.array(state["numpy"]["state"]["key"], np.uint32)
+    np.random.set_state({**state["numpy"], "state": {**state["numpy"]["state"], "key": key}})
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
 
@@ -56,7 +60,7 @@ def set_random_state(state: dict[str, Any]) -> None:
 def save_state(path: Path, config: TrainConfig, model: nn.Module, heads: nn.Module | None,
                optimizer: torch.optim.Optimizer, average: WeightAverage | None,
                progress: Progress) -> None:
-    """Write a checkpoint by renaming, so that an interrupted write leaves the old one."""
+    """Write a checkpoint; an interrupted write leaves the old one."""
     state = {
         "format": FORMAT, "config": dataclasses.asdict(config),
         "model_config": model.config.to_dict(), "model": model.state_dict(),
@@ -66,7 +70,7 @@ def save_state(path: Path, config: TrainConfig, model: nn.Module, heads: nn.Modu
                                                  "updates": average.updates},
         "progress": dataclasses.asdict(progress), "random": random_state(),
     }
-    _write(path, state)
+    write_tree(path, state)
 
 
 def save_start(path: Path, state: dict[str, Any], weights: dict[str, Tensor],
@@ -77,29 +81,28 @@ def save_start(path: Path, state: dict[str, Any], weights: dict[str, Tensor],
         state: From `read_state`; its configuration and progress are kept.
         weights: In place of its averaged ones. heads: Auxiliary heads to go on with.
     """
-    _write(path, {**state, "model": weights, "heads": heads, "average": None, "optimizer": None,
-                  "random": None})
-
-
-def _write(path: Path, state: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
+    write_tree(path, {**state, "model": weights, "heads": heads, "average": None,
+                      "optimizer": None, "random": None})
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Read a checkpoint written by `save_state` (a file of one's own: it is unpickled).
+    """Read a checkpoint written by `save_state` or `save_start`; nothing in it is run.
 
     Raises CheckpointError for a file that is missing, damaged or of another kind.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=False)
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(f"training checkpoint {path}: {error}") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a training checkpoint of this version")
+    state = read_tree(path)
+    if state.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: expected a training checkpoint of format {FORMAT}, got "
+                              f"{state.get('format')!r}")
     return state
+
+
+def is_training_checkpoint(path: Path) -> bool:
+    """Whether a file was written by `save_state` or `save_start`, rather than holding weights only.
+
+    A file that cannot be read is none; whoever reads it next says why.
+    """
+    return path.suffix == SUFFIX and path.is_file() and has_tree(path)
 
 
 def restore_state(state: dict[str, Any], model: nn.Module, heads: nn.Module | None,

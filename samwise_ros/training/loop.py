@@ -19,8 +19,8 @@ from samwise_ros.training.auxiliary import AuxiliaryHeads
 from samwise_ros.training.batches import TrainBatch
 from samwise_ros.training.build import load_heads, make_batches, make_model
 from samwise_ros.training.checkpointing import (
+    SUFFIX,
     Progress,
-    best_weights,
     read_state,
     restore_state,
     save_state,
@@ -38,7 +38,7 @@ from samwise_ros.training.recipe import TrainConfig
 from samwise_ros.training.unit import LossUnit
 from samwise_ros.training.validation import QuickValidation, mean_j
 
-LAST, BEST = "last.pt", "best.pt"
+LAST, BEST = f"last{SUFFIX}", f"best{SUFFIX}"
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Trainer:
 
     Args:
         config: The recipe.
-        resume: Continue from `<out>/last.pt`.
+        resume: Continue from `<out>/last.safetensors`.
 
     Every batch depends on (seed, step) and the checkpoint holds all state, so that a resumed run
     computes the same numbers as one that was never stopped.
@@ -151,7 +151,7 @@ class Trainer:
     def _backward(self, number: int, last: bool) -> dict[str, float]:
         batch: TrainBatch = self.batches.batch(number)
         device = self.fabric.device
-        tokens = self.model.tokenizer(batch.expressions).to(device)
+        tokens = self.model.tokenizer(batch.expressions).to(device) if batch.expressions else None
         with self.fabric.no_backward_sync(self.unit, enabled=not last):
             losses = self.unit(batch.to(device), tokens)
             total = losses["total"]
@@ -215,8 +215,3 @@ class _Averaged:
 
     def __exit__(self, *error: object) -> None:
         self._model.load_state_dict(self._kept)
-
-
-def averaged_from(path: Path) -> dict[str, torch.Tensor]:
-    """Weights to ship from a training checkpoint."""
-    return best_weights(read_state(path))

@@ -16,6 +16,10 @@ PUBLISHED_NAMES = ("adapter", "conditional_memory_encoder", "project_text")
 _SETS: dict[Trainable, tuple[str, ...]] = {
     "adapters": PUBLISHED_NAMES,
     "memory": ("memory_attention", "sam.memory_encoder", "maskmem_tpos_enc", "obj_ptr_proj"),
+    "follow": ("memory_attention", "sam.memory_encoder", "maskmem_tpos_enc", "obj_ptr_proj",
+               "no_obj_ptr", "no_mem_embed", "sam_mask_decoder", "image_encoder.neck",
+               "prompt_encoder.point_embeddings", "prompt_encoder.not_a_point_embed",
+               "prompt_encoder.mask_downscaling", "prompt_encoder.no_mask_embed"),
     "cme": ("conditional_memory_encoder",),
 }
 

@@ -13,7 +13,8 @@ import yaml
 from samwise_ros.config import build_config
 from samwise_ros.structures import ConfigError
 
-Trainable = Literal["adapters", "all", "memory", "cme"]
+Trainable = Literal["adapters", "all", "memory", "follow", "cme"]
+PROMPTS = ("point", "box", "mask")
 
 
 def _check(condition: bool, message: str) -> None:
@@ -35,7 +36,8 @@ class ModelSetup:
         allow_ris: `init` comes from RIS pre-training: its missing HSA is seeded, its missing
             object-score head taken from `sam2`.
         trainable: "adapters": the published set (adapters, CME, text projection); "all"; "memory":
-            memory encoder and attention, object pointer; "cme".
+            memory encoder and attention, object pointer; "follow": those, mask decoder, prompt
+            encoder and neck, all that follows what it is shown; "cme".
         frozen: Parameters with one of these in their name are not trained after all.
         dropout: False switches the dropout of all parts off (small models that are not frozen).
         freeze_batchnorm: Keep BatchNorm's running statistics (clips: few, correlated frames).
@@ -74,6 +76,8 @@ class DataSetup:
         clips: B, clips per batch.
         expressions: K, expressions per clip that share one encoding (packed only).
         kind_weights: How often each kind of expression is drawn (packed only).
+        prompts: How often a row is shown by "point", "box" and "mask". Rows are objects then, not
+            sentences, and nothing is said (`training.shown`; packed only).
         max_stride: Frames of a clip are 1..max_stride apart (packed only).
         from_start: Clips begin at their first frame, as a session does, and end anywhere: a batch
             has 2..`frames` frames. False: they begin anywhere and have `frames` (packed only).
@@ -100,6 +104,7 @@ class DataSetup:
     clips: int = 4
     expressions: int = 1
     kind_weights: Mapping[str, float] = field(default_factory=dict)
+    prompts: Mapping[str, float] = field(default_factory=dict)
     max_stride: int = 1
     from_start: bool = False
     flip: bool = False
@@ -124,6 +129,9 @@ class DataSetup:
             _check(0 <= share <= 1, f"data.{name}: expected a share in 0..1, got {share}")
         for kind, weight in self.kind_weights.items():
             _check(weight >= 0, f"data.kind_weights.{kind}: expected >= 0, got {weight}")
+        _check(set(self.prompts) <= set(PROMPTS) and all(w > 0 for w in self.prompts.values()),
+               f"data.prompts: expected weights > 0 of {', '.join(PROMPTS)}, got "
+               f"{dict(self.prompts)}")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from samwise_ros.training.auxiliary import AuxiliaryHeads
 from samwise_ros.training.batches import TrainBatch
 from samwise_ros.training.cme_labels import cme_loss
 from samwise_ros.training.draws import MIN_VISIBLE
+from samwise_ros.training.follow import follow
 from samwise_ros.training.losses import (
     dice_loss,
     fit_logits,
@@ -41,8 +42,11 @@ class LossUnit(nn.Module):
         self.config = config
         self.setup = config.loss
 
-    def forward(self, batch: TrainBatch, tokens: Tokens) -> dict[str, Tensor]:
-        """Weighted terms under their names, their sum as "total", measures with other names."""
+    def forward(self, batch: TrainBatch, tokens: Tokens | None) -> dict[str, Tensor]:
+        """Weighted terms under their names, their sum as "total", measures with other names.
+
+        `tokens` are those of the batch's sentences, None where it shows its targets.
+        """
         batch = replace(batch, pixels=self.model.pair_frames(batch.pixels)[0])
         if self.heads is not None:
             self.heads.clear()
@@ -60,7 +64,9 @@ class LossUnit(nn.Module):
             terms |= self.heads(output, batch, self.setup)
         return self._weighted(terms)
 
-    def _run(self, batch: TrainBatch, tokens: Tokens) -> ClipOutput:
+    def _run(self, batch: TrainBatch, tokens: Tokens | None) -> ClipOutput:
+        if batch.prompt is not None:
+            return follow(self.model, batch.pixels, batch.prompt, batch.clip_of_row)
         if self.config.graded_frames > 0:
             return rollout(self.model, batch.pixels, tokens, batch.clip_of_row,
                            self.config.graded_frames, batch.given, self.setup.cme > 0)

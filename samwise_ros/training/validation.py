@@ -18,7 +18,7 @@ from samwise_ros.model.fused_encoder import extend_context
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import Tokens
-from samwise_ros.training.batches import TrainBatch, _pixels
+from samwise_ros.training.batches import TrainBatch, clip_pixels
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class QuickValidation:
             numbers = np.array(pack.labels(clip)[:length])
             entries = pack.expressions(clip)
             masks = np.stack([np.isin(numbers, answer) for _, _, answer in entries])
-            batch = TrainBatch(_pixels(pack.frames(clip)[:length]),
+            batch = TrainBatch(clip_pixels(pack.frames(clip)[:length]),
                                tuple(text for text, _, _ in entries),
                                torch.zeros(len(entries), dtype=torch.long),
                                torch.from_numpy(masks), None,

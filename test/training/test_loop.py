@@ -15,7 +15,7 @@ from samwise_ros.training import blend
 from samwise_ros.training.batches import join_clips
 from samwise_ros.training.build import load_heads
 from samwise_ros.training.calibration import score_by_shift
-from samwise_ros.training.checkpointing import best_weights, read_state
+from samwise_ros.training.checkpointing import best_weights, read_state, save_start
 from samwise_ros.training.export import export_checkpoint, slim_checkpoint
 from samwise_ros.training.loop import LAST, Trainer
 from samwise_ros.training.recipe import TrainConfig, load_config
@@ -134,8 +134,8 @@ def test_a_stage_starts_from_the_averaged_weights_of_the_one_before(packed: Path
 def test_a_blend_lies_between_start_and_end_and_starts_a_stage(packed: Path, tmp_path: Path) -> None:
     run(trainer(packed, tmp_path / "a", steps=1))
     run(trainer(packed, tmp_path / "b", steps=3, optim={"lr": 1e-2}))
-    ends = [tmp_path / name / "last.pt" for name in ("a", "b")]
-    out = tmp_path / "blend.pt"
+    ends = [tmp_path / name / "last.safetensors" for name in ("a", "b")]
+    out = tmp_path / "blend.safetensors"
     blend.main([str(ends[0]), str(ends[1]), "--share", "0.75", "--out", str(out)])
     before, after, between = (best_weights(read_state(path)) for path in (*ends, out))
     assert set(between) == set(after)
@@ -151,14 +151,14 @@ def test_a_blend_lies_between_start_and_end_and_starts_a_stage(packed: Path, tmp
 
 def test_weights_of_different_networks_are_not_blended(packed: Path, tmp_path: Path) -> None:
     run(trainer(packed, tmp_path, steps=1))
-    last = tmp_path / "last.pt"
+    last = tmp_path / "last.safetensors"
     state = read_state(last)
     weights = best_weights(state)
     weights["extra"] = torch.zeros(1)
-    torch.save(state, tmp_path / "other.pt")
+    save_start(tmp_path / "other.safetensors", state, weights, None)
     with pytest.raises(CheckpointError, match="extra"):
-        blend.blend_checkpoints(last, tmp_path / "other.pt", 0.5, tmp_path / "out.pt")
-    assert not (tmp_path / "out.pt").exists()
+        blend.blend_checkpoints(last, tmp_path / "other.safetensors", 0.5, tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_a_slim_checkpoint_and_an_exported_folder_hold_the_weights(packed: Path,
@@ -166,7 +166,7 @@ def test_a_slim_checkpoint_and_an_exported_folder_hold_the_weights(packed: Path,
     stage = trainer(packed, tmp_path / "run", steps=1)
     run(stage)
     last = tmp_path / "run" / LAST
-    small = slim_checkpoint(last, tmp_path / "start.pt")
+    small = slim_checkpoint(last, tmp_path / "start.safetensors")
     assert small.stat().st_size < last.stat().st_size / 4
     model = {**recipe(packed, tmp_path)["model"], "init": str(small)}
     again = trainer(packed, tmp_path / "next", model=model)
@@ -215,7 +215,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(packed: Path, tmp_path: Path) -
 
 
 def test_missing_checkpoint_is_named(packed: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="last.pt"):
+    with pytest.raises(CheckpointError, match="last.safetensors"):
         trainer(packed, tmp_path, resume=True)
 
 

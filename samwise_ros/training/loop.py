@@ -74,10 +74,9 @@ class Trainer:
 
     def _make_fabric(self) -> Fabric:
         strategy = "auto" if self.config.devices == 1 else "ddp_find_unused_parameters_true"
-        accelerator = "cpu" if self.config.model.name == "nano" else "auto"
         logger = TensorBoardLogger(self.out / "tensorboard", name=None, version="")
-        return Fabric(accelerator=accelerator, devices=self.config.devices, strategy=strategy,
-                      precision=self.config.precision, loggers=logger)
+        return Fabric(accelerator=self.config.accelerator, devices=self.config.devices,
+                      strategy=strategy, precision=self.config.precision, loggers=logger)
 
     def _setup(self) -> None:
         config = self.config
@@ -88,7 +87,7 @@ class Trainer:
             heads = AuxiliaryHeads(self.model, self.batches.vocabulary)
             load_heads(heads, config.model.init)
         unit = LossUnit(self.model, heads, config)
-        if config.devices > 1:
+        if config.devices > 1 and self.fabric.device.type == "cuda":  # torch has it there only
             unit = torch.nn.SyncBatchNorm.convert_sync_batchnorm(unit)
         self.heads = heads
         self.optimizer = make_optimizer(unit, config.optim)
@@ -102,7 +101,8 @@ class Trainer:
     def _resume(self) -> None:
         state = read_state(self.out / LAST)
         self.progress = restore_state(state, self.model, self.heads, self.optimizer, self.average)
-        self.history.cut(self.progress.step)
+        if self.fabric.is_global_zero:
+            self.history.cut(self.progress.step)
         _log.info("resumed at step %d", self.progress.step)
 
     def run(self, max_minutes: float | None = None,
@@ -123,10 +123,15 @@ class Trainer:
             self._after_step(losses)
             if on_step is not None:
                 on_step(self.progress.step, self.steps, losses)
-            if max_minutes is not None and time.monotonic() - begin > 60 * max_minutes:
+            if max_minutes is not None and self._is_over(begin + 60 * max_minutes):
                 break
         self.save(LAST)
+        self.fabric.barrier()  # whoever goes on may read the file
         return self.progress
+
+    def _is_over(self, deadline: float) -> bool:
+        """Whether it is later than `deadline`, by the clock of the first process."""
+        return bool(self.fabric.broadcast(time.monotonic() > deadline))
 
     def _step(self) -> dict[str, float]:
         step, setup = self.progress.step, self.config.optim
@@ -164,6 +169,9 @@ class Trainer:
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def _after_step(self, losses: dict[str, float]) -> None:
+        """Log, score and save: all of it the first process's alone, which nobody has to wait for."""
+        if not self.fabric.is_global_zero:
+            return
         step, config = self.progress.step, self.config
         self.history.add(step, self.progress.seconds, losses)
         if step % config.log_every == 0 or step == self.steps:
@@ -175,8 +183,6 @@ class Trainer:
             self.save(LAST)
 
     def _validate(self) -> None:
-        if self.fabric.global_rank != 0:
-            return
         with self.averaged_weights() as model:
             scores = self.validation.score(model)
             sheets = (batch for batch, _ in self.validation.batches())
@@ -196,10 +202,9 @@ class Trainer:
 
     def save(self, name: str) -> Path:
         """Write a checkpoint into the run's folder (first process only)."""
-        if self.fabric.global_rank == 0:
+        if self.fabric.is_global_zero:
             save_state(self.out / name, self.config, self.model, self.heads, self.optimizer,
                        self.average, self.progress)
-        self.fabric.barrier()
         return self.out / name
 
 

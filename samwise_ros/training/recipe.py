@@ -14,6 +14,7 @@ from samwise_ros.config import build_config
 from samwise_ros.structures import ConfigError
 
 Trainable = Literal["adapters", "all", "memory", "follow", "cme"]
+ACCELERATORS = ("auto", "cpu", "cuda")
 PROMPTS = ("point", "box", "mask")
 
 
@@ -217,6 +218,8 @@ class TrainConfig:
         precision: Lightning precision, "32-true" or "bf16-mixed".
         score_shift: Added to the object score of exported weights (`training.calibration`).
         tf32: Allow TF32 on Ampere and newer, as the published runs did.
+        accelerator: Lightning's: "auto" (a GPU where there is one), "cpu", "cuda".
+        devices: Processes, one a device.
         threads: CPU threads of torch; 0: as torch chooses.
     """
 
@@ -240,6 +243,7 @@ class TrainConfig:
     score_shift: float = 0.0
     precision: str = "32-true"
     tf32: bool = True
+    accelerator: str = "auto"
     devices: int = 1
     threads: int = 0
 
@@ -253,6 +257,8 @@ class TrainConfig:
         _check(self.data.remind + self.data.hold + self.data.mislead == 0
                or self.graded_frames > 0,
                "data.remind, data.hold, data.mislead: need graded_frames, so that there is a past to remember")
+        _check(self.accelerator in ACCELERATORS, "accelerator: expected one of "
+               f"{', '.join(ACCELERATORS)}, got {self.accelerator!r}")
         _check(self.steps is None or self.steps >= 1, f"steps: expected >= 1, got {self.steps}")
 
 

@@ -44,11 +44,12 @@ def stream_clip(model: SamwiseModel, pixels: Tensor, tokens: Tokens,
         pixels: [B, T, 3, H, W]. tokens: N rows. clip_of_row: int64 [N].
 
     Returns:
-        bool [N, T, H, W] and object scores [N, T].
+        bool [N, T, H, W] and object scores [N, T], on the CPU.
     """
-    pixels, _ = model.pair_frames(pixels)
+    pixels, _ = model.pair_frames(pixels.to(model.device))
+    tokens, clip_of_row = tokens.to(model.device), clip_of_row.to(model.device)
     text, bank, context = model.encode_text(tokens), MemoryBank(), None
-    last = torch.zeros(len(clip_of_row), dtype=torch.long)
+    last = torch.zeros_like(clip_of_row)
     cme = model.config.cme
     masks, scores = [], []
     for t in range(pixels.shape[1]):
@@ -64,7 +65,7 @@ def stream_clip(model: SamwiseModel, pixels: Tensor, tokens: Tokens,
         bank = bank.append(memory, out.prediction.pointer, model.config.memory)
         masks.append(out.high_res > 0)
         scores.append(out.prediction.object_score)
-    return torch.stack(masks, 1), torch.stack(scores, 1)
+    return torch.stack(masks, 1).cpu(), torch.stack(scores, 1).cpu()
 
 
 def region_similarity(found: Tensor, truth: Tensor) -> Tensor:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import NoneType
 from typing import Any, Literal, get_type_hints
 
+from samwise_ros.setting_values import fit_value
 from samwise_ros.structures import ConfigError
 
 SwitchMode = Literal["reweight", "all_mask", "avg"]
 Fit = Literal["pad", "rectangle"]
 Stem = Literal["patch", "conv"]
 
-_NUMBERS = {int: (int,), int | None: (int, NoneType), float: (int, float)}  # field -> values
 GRID = 64  # every model input side is a multiple of this: stride 32 times the last HSA patch side
 
 
@@ -264,7 +263,7 @@ def build_config(cls: type, values: Mapping[str, Any], path: str) -> Any:
     Raises ConfigError that says where for unknown fields and bad values.
     """
     hints = get_type_hints(cls)
-    unknown = sorted(set(values) - set(hints))
+    unknown = sorted(map(str, set(values) - set(hints)))
     _check(not unknown, f"{path}: unknown setting(s) {', '.join(unknown)}; "
            f"known are {', '.join(sorted(hints))}")
     built = {}
@@ -272,23 +271,13 @@ def build_config(cls: type, values: Mapping[str, Any], path: str) -> Any:
         if dataclasses.is_dataclass(hints[name]) and not isinstance(value, hints[name]):
             _check(isinstance(value, Mapping), f"{path}: {name}: expected a group of settings")
             value = build_config(hints[name], value, f"{path}: {name}")
-        _check_number(value, hints[name], f"{path}: {name}")
-        built[name] = tuple(value) if isinstance(value, list) else value
+        else:
+            value = fit_value(value, hints[name], f"{path}: {name}")
+        built[name] = value
     try:
         return cls(**built)
     except (TypeError, IndexError) as error:
         raise ConfigError(f"{path}: {error}") from error
-
-
-def _check_number(value: Any, hint: Any, path: str) -> None:
-    """Refuse what is no number in a field for numbers."""
-    kinds = _NUMBERS.get(hint)
-    if kinds is None:
-        return
-    what = "number" if float in kinds else "whole number"
-    advice = ", a text; YAML reads 1e-3 as one: write 1.0e-3" if isinstance(value, str) else ""
-    _check(isinstance(value, kinds) and not isinstance(value, bool),
-           f"{path}: expected a {what}, got {value!r}{advice}")
 
 
 def _large_hiera() -> HieraConfig:

@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "samwise_ros"
 L0 = {"", "allocator", "config", "structures"}
 BESIDE = {"data", "training", "evaluation", "sim"}
 ALLOWED = {
-    "": {"structures"}, "allocator": set(), "config": L0, "structures": set(),
+    "": {"structures"}, "allocator": set(), "config": L0 | {"setting_values"},
+    "setting_values": {"structures"}, "structures": set(),
     "model": L0 | {"model"}, "streaming": L0 | {"model", "streaming"},
     **{name: L0 | {"model", "streaming"} | BESIDE for name in BESIDE},
     "ros": L0 | {"model", "streaming", "ros", "msg", "srv", "action"},

@@ -50,12 +50,12 @@ def make_model(config: TrainConfig) -> SamwiseModel:
     do not fit.
     """
     setup = config.model
-    target = model_config(setup.name, **setup.changes)
+    target = model_config(setup.name).replace(**setup.changes)
     if setup.init is not None:
         model = _from_start(config, target)
     elif setup.sam2 is not None and setup.roberta is not None:
         model = load_parts(target, setup.sam2, setup.roberta, config.seed)
-    elif setup.trainable == "all":
+    elif setup.trainable in ("all", "follow"):
         model = build_model(target, config.seed)
     else:
         raise ConfigError(
@@ -109,7 +109,7 @@ def make_batches(config: TrainConfig, rank: int, world: int) -> BatchSource:
         return ShownBatches(config.data, config.seed * world + rank)
     if config.data.kind == "packed":
         return PackedBatches(config.data, config.seed * world + rank)
-    size = model_config(config.model.name, **config.model.changes).image_size
+    size = model_config(config.model.name).replace(**config.model.changes).image_size
     datasets = make_datasets(config.data, size, config.seed)
     return LoaderBatches(datasets, config.data.clips, size, config.data.workers, config.seed, rank,
                          world)

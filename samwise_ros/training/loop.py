@@ -25,6 +25,7 @@ from samwise_ros.training.checkpointing import (
     restore_state,
     save_state,
 )
+from samwise_ros.training.follow_validation import FollowValidation
 from samwise_ros.training.history import History
 from samwise_ros.training.optim import (
     WeightAverage,
@@ -96,7 +97,8 @@ class Trainer:
         self.validation = None
         if config.val_every and config.data.val_roots:
             packs = [PackedClips(root) for root in config.data.val_roots]
-            self.validation = QuickValidation(packs, config.data.frames, config.val_expressions)
+            kind = FollowValidation if config.data.prompts else QuickValidation
+            self.validation = kind(packs, config.data.frames, config.val_expressions)
 
     def _resume(self) -> None:
         state = read_state(self.out / LAST)
@@ -185,8 +187,9 @@ class Trainer:
     def _validate(self) -> None:
         with self.averaged_weights() as model:
             scores = self.validation.score(model)
-            sheets = (batch for batch, _ in self.validation.batches())
-            write_sheet(self.out / "pictures" / f"{self.progress.step:06d}.png", model, sheets)
+            if isinstance(self.validation, QuickValidation):
+                sheets = (batch for batch, _ in self.validation.batches())
+                write_sheet(self.out / "pictures" / f"{self.progress.step:06d}.png", model, sheets)
         measures = {f"val_{kind}": score.j for kind, score in scores.items()}
         chance = {f"val_{kind}_random": score.random_object for kind, score in scores.items()}
         self.fabric.log_dict(measures | chance, self.progress.step)

@@ -6,15 +6,21 @@ mask; on the other frames nothing but memory says who is meant.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
 import torch
 
 from samwise_ros.data.packed import PackedClips
-from samwise_ros.model.prompts import BESIDE, LOWER_RIGHT, NOTHING, ON_TARGET, UPPER_LEFT, VisualPrompt
+from samwise_ros.model.prompts import (
+    BESIDE,
+    LOWER_RIGHT,
+    NOTHING,
+    ON_TARGET,
+    UPPER_LEFT,
+    VisualPrompt,
+)
 from samwise_ros.training.batches import PackedBatches, TrainBatch, clip_pixels
 from samwise_ros.training.draws import MIN_VISIBLE, draw_frames
 
@@ -33,8 +39,8 @@ class ShownBatches(PackedBatches):
     def _clip(self, pack: PackedClips, clip: int, frames: int, rng: np.random.Generator
               ) -> TrainBatch:
         numbers, indices, seen = _frames_with_object(
-            pack.labels(clip), lambda: draw_frames(pack.length(clip), frames,
-                                                   self.setup.max_stride, rng))
+            pack.labels(clip),
+            lambda: draw_frames(pack.length(clip), frames, self.setup.max_stride, rng))
         pixels = pack.frames(clip)[indices]
         if self.setup.flip and rng.random() < 0.5:
             pixels, numbers = pixels[:, :, ::-1].copy(), numbers[:, :, ::-1].copy()
@@ -48,7 +54,8 @@ class ShownBatches(PackedBatches):
                           torch.from_numpy(masks), kinds=kinds, prompt=prompt)
 
 
-def _frames_with_object(labels: np.ndarray, draw) -> tuple[np.ndarray, np.ndarray, list[int]]:
+def _frames_with_object(labels: np.ndarray, draw: Callable[[], np.ndarray],
+                        ) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Object numbers [T, H, W] of drawn frames, the frames, and who is visible on the first."""
     for _ in range(TRIES):
         indices = draw()
@@ -113,8 +120,3 @@ def _one_of(mask: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
     ys, xs = np.nonzero(mask)
     index = int(rng.integers(len(ys)))
     return int(xs[index]), int(ys[index])
-
-
-def shown_on_first(masks: torch.Tensor, kind: str, seed: int) -> VisualPrompt:
-    """One kind of prompt for bool masks [N, H, W], the same ones for the same seed."""
-    return replace(draw_prompts(masks.numpy(), {kind: 1.0}, np.random.default_rng(seed))[0])

@@ -1,0 +1,81 @@
+"""Values of settings as people write them, made to fit the types of the fields that they are for."""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from samwise_ros.structures import ConfigError
+
+
+def fit_value(value: Any, hint: Any, path: str) -> Any:
+    """The value in the type of its field.
+
+    "1e-4" (a text to YAML) is a number, 1e3 a whole one, and a single value where a list is meant a list
+    of one.
+
+    Args:
+        value: From YAML, JSON or code.
+        hint: `bool`, `int`, `float`, `str`, `Literal`, `X | None`, `tuple[X, ...]`,
+            `Mapping[str, X]`; anything else is left alone.
+        path: Names the setting in messages.
+
+    Raises ConfigError for what does not fit.
+    """
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in parts:
+            return None
+        return fit_value(value, next(part for part in parts if part is not type(None)), path)
+    if origin is Literal:
+        wanted = ", ".join(map(str, parts))
+        return _checked(value, value in parts, f"one of {wanted}", path)
+    if origin is tuple:
+        return _fit_list(value, parts, path)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        _checked(value, isinstance(value, Mapping), "a group of settings", path)
+        return {str(key): fit_value(entry, parts[1], f"{path}.{key}")
+                for key, entry in value.items()}
+    if hint in (int, float):
+        return _fit_number(value, hint, path)
+    if hint is bool:
+        return _checked(value, isinstance(value, bool), "true or false", path)
+    if hint is str:
+        _checked(value, not isinstance(value, (bool, list, tuple, Mapping, type(None))),
+                 "a text", path)
+        return str(value)
+    return value
+
+
+def _fit_list(value: Any, parts: tuple[Any, ...], path: str) -> tuple[Any, ...]:
+    _checked(value, value is not None and not isinstance(value, Mapping), "a list", path)
+    entries = value if isinstance(value, (list, tuple)) else [value]
+    if parts[1:] == (...,):
+        parts = (parts[0],) * len(entries)
+    _checked(value, len(entries) == len(parts), f"a list of {len(parts)}", path)
+    return tuple(fit_value(entry, part, f"{path}[{index}]")
+                 for index, (entry, part) in enumerate(zip(entries, parts, strict=True)))
+
+
+def _fit_number(value: Any, hint: type, path: str) -> int | float:
+    number = math.nan
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            pass
+    whole = hint is int
+    fits = math.isfinite(number) and not (whole and not number.is_integer())
+    _checked(value, fits, "a whole number" if whole else "a number", path)
+    if isinstance(value, (hint, int)):
+        return value  # as it was written: an int is not changed by way of a float
+    return int(number) if whole else number
+
+
+def _checked(value: Any, fits: bool, wanted: str, path: str) -> Any:
+    if not fits:
+        raise ConfigError(f"{path}: expected {wanted}, got {value!r}")
+    return value

@@ -28,7 +28,7 @@ def trainer(tmp_path: Path, **changes: object) -> Trainer:
 
 
 def test_only_what_follows_is_trained_and_scores_are_written(tmp_path: Path) -> None:
-    stage = trainer(tmp_path, steps=2, val_every=2)
+    stage = trainer(tmp_path, steps=8, val_every=8)
     before = {name: p.clone() for name, p in stage.model.named_parameters()}
     stage.run()
     changed = {name for name, p in stage.model.named_parameters()

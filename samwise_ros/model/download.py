@@ -1,7 +1,10 @@
 """Published files: where they are, fetching them with resume, and their recorded checksums.
 
-Nothing here runs unless asked for. Publishers give no checksums, so the sha256 of a file is
-recorded when it is first used and verified every time after.
+Nothing here runs unless asked for. Where a file's sha256 is known it is checked. Most publishers
+give none: that of the file is then recorded when it is first used and verified every time after.
+
+By hand, because an interrupted gigabyte has to go on where it stopped: pooch starts anew, gdown knows
+Google Drive only, and huggingface_hub its own hub only.
 """
 
 from __future__ import annotations
@@ -34,12 +37,14 @@ class RemoteFile:
         path: Where it goes, relative to the cache folder.
         url: Where it is.
         page: Where a person can fetch it with a browser.
+        sha256: Of the file, where it is known.
         unpack: Archive members to take out, archive name -> file name beside the archive.
     """
 
     path: str
     url: str
     page: str
+    sha256: str | None = None
     unpack: tuple[tuple[str, str], ...] = ()
 
 
@@ -73,7 +78,7 @@ DOWNLOADS: dict[str, tuple[RemoteFile, ...]] = {
     "roberta": (_roberta("vocab.json"), _roberta("merges.txt")),
     "roberta_weights": (_roberta("model.safetensors"),),
     "roberta_fairseq": (RemoteFile("roberta.base/roberta.base.tar.gz", _FAIRSEQ_URL, _FAIRSEQ_URL,
-                                   (("roberta.base/model.pt", "model.pt"),)),),
+                                   unpack=(("roberta.base/model.pt", "model.pt"),)),),
 }
 
 
@@ -99,7 +104,8 @@ def fetch(file: RemoteFile, folder: Path | None = None,
         progress: Called after every block.
 
     Returns the path and its sha256, recorded or verified. A file that is already there is only
-    verified. Raises CheckpointError with the manual steps when there is no network.
+    verified. Raises CheckpointError with the manual steps when there is no network, and for a file
+    with another sha256.
     """
     folder = folder or cache_dir()
     target = folder / file.path
@@ -115,7 +121,7 @@ def fetch(file: RemoteFile, folder: Path | None = None,
         _refuse_web_page(partial, file, folder)
         partial.replace(target)
         _note_path(partial).unlink(missing_ok=True)
-    digest = verify(target, folder)
+    digest = verify(target, folder, file.sha256)
     for member, name in file.unpack:
         _unpack(target, member, target.with_name(name))
     return target, digest
@@ -128,15 +134,20 @@ def manual_steps(file: RemoteFile, folder: Path | None = None) -> str:
             f"copy it to\n  {target}\nEverything else works offline.")
 
 
-def verify(path: Path, folder: Path | None = None) -> str:
-    """Record the sha256 of a file in the cache on first use; compare it afterwards.
+def verify(path: Path, folder: Path | None = None, expected: str | None = None) -> str:
+    """Compare the sha256 of a file in the cache with what is expected, or was at its first use.
 
-    Returns the digest. Raises CheckpointError when the file has changed since.
+    Returns the digest. Raises CheckpointError when it is another one.
     """
     folder = folder or cache_dir()
     record = folder / "checksums.json"
     known = _read_json(record)
     digest = _digest(path)
+    if expected is not None:
+        if digest != expected:
+            raise CheckpointError(f"{path} is not the file that was published: its sha256 is "
+                                  f"{digest}, expected is {expected}. Delete it and fetch it again")
+        return digest
     name = path.relative_to(folder).as_posix()
     if name not in known:
         known[name] = digest

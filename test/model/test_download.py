@@ -216,3 +216,14 @@ def test_the_command_lists_fetches_and_refuses_unknown_names(
     assert hashlib.sha256(BODY).hexdigest() in fetched.output
     unknown = runner.invoke(app, ["checkpoint", "download", "mevsi"])
     assert unknown.exit_code == 2
+
+
+def test_a_file_whose_sha256_is_known_is_checked_at_the_first_use(server: FileServer) -> None:
+    known = hashlib.sha256(BODY).hexdigest()
+    right = RemoteFile("right.pt", server.url, server.url, known)
+    assert fetch(right)[1] == known
+    wrong = RemoteFile("wrong.pt", server.url, server.url, "0" * 64)
+    with pytest.raises(CheckpointError, match=f"{known}, expected is 0000"):
+        fetch(wrong)
+    with pytest.raises(CheckpointError, match="expected is 0000"):  # what lies there is no better
+        fetch(wrong)

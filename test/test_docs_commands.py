@@ -61,7 +61,8 @@ def check_ros2(words: Sequence[str]) -> None:
     if words[0] in verbs:
         verbs[words[0]](words[1:])
     else:
-        assert words[0] in ("lifecycle", "interface", "pkg"), f"ros2 {words[0]}"
+        assert words[0] in ("lifecycle", "interface", "pkg", "security"), f"ros2 {words[0]}"
+        check_paths(words)
 
 
 def check_executable(words: Sequence[str]) -> None:

@@ -133,4 +133,4 @@ def is_shell(snippet: Snippet) -> bool:
         return True
     words = re.sub(r"^([A-Z_]+=\S+ )+", "", snippet.text.lstrip()).split()
     return (snippet.language in SHELL and bool(words)
-            and words[0].rpartition("/")[2] in (*PROGRAMS, "source", "sudo"))
+            and words[0].rpartition("/")[2] in (*PROGRAMS, "export", "source", "sudo"))

@@ -199,7 +199,7 @@ def test_an_archive_gives_its_member(server: FileServer, cache: Path, tmp_path: 
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
         tar.add(tmp_path / "model.pt", "inner/model.pt")
     server.body = (tmp_path / "a.tar.gz").read_bytes()
-    file = RemoteFile("a/a.tar.gz", server.url, "", (("inner/model.pt", "model.pt"),))
+    file = RemoteFile("a/a.tar.gz", server.url, "", unpack=(("inner/model.pt", "model.pt"),))
     fetch(file)
     assert (cache / "a" / "model.pt").read_bytes() == b"weights"
 

@@ -13,7 +13,7 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from samwise_ros.ros.node.shutdown import until_shutdown
+from samwise_ros.ros.node.shutdown import ros_process, until_shutdown
 from samwise_ros.ros.outputs.conversions import rgb_to_msg
 from samwise_ros.streaming.video_io import FrameSource
 from samwise_ros.structures import ConfigError, SamwiseError
@@ -126,19 +126,17 @@ def _play(source: FrameSource, loop: bool) -> Iterator[np.ndarray]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `ros2 run samwise_ros samwise_camera`; 1 when the video can't be played."""
-    rclpy.init(args=arguments)
-    try:
-        with until_shutdown():
-            camera = VideoCamera()
-            while rclpy.ok() and not camera.finished:
-                rclpy.spin_once(camera, timeout_sec=1.0)
-            camera.flush()
-            camera.get_logger().info(f"sent {camera.sent} frames")
-    except SamwiseError as error:
-        rclpy.logging.get_logger("camera").error(str(error))
-        return 1
-    finally:
-        rclpy.try_shutdown()
+    with ros_process(arguments):
+        try:
+            with until_shutdown():
+                camera = VideoCamera()
+                while rclpy.ok() and not camera.finished:
+                    rclpy.spin_once(camera, timeout_sec=1.0)
+                camera.flush()
+                camera.get_logger().info(f"sent {camera.sent} frames")
+        except SamwiseError as error:
+            rclpy.logging.get_logger("camera").error(str(error))
+            return 1
     return 0
 
 

@@ -1,9 +1,8 @@
 """The stand-in node with the real grammar of commands and the real limits on what they ask for."""
 
-import rclpy
 from ros_standin_node import RedEngine, RedSession
 
-from samwise_ros.ros.node.node import SamwiseNode, run
+from samwise_ros.ros.node.node import main
 from samwise_ros.streaming.targets import parse_command
 from samwise_ros.structures import CommandError, CommandKind
 
@@ -41,6 +40,4 @@ class FuzzEngine(RedEngine):
 
 
 if __name__ == "__main__":
-    rclpy.init()
-    run(SamwiseNode(FuzzEngine))
-    rclpy.try_shutdown()
+    raise SystemExit(main(engine_factory=FuzzEngine))

@@ -123,9 +123,13 @@ class RosProcess:
         """Process id."""
         return self._process.pid
 
+    def send(self, number: int) -> None:
+        """Send a signal to this process alone, not to its children."""
+        self._process.send_signal(number)
+
     def interrupt(self, timeout: float = TIMEOUT) -> int:
         """Send Ctrl-C and return the exit status."""
-        self._process.send_signal(signal.SIGINT)
+        self.send(signal.SIGINT)
         return self.wait(timeout)
 
     def wait(self, timeout: float = TIMEOUT) -> int:

@@ -2,7 +2,7 @@
 
 The stand-in marks pixels whose red value is above 127, so a test knows which mask to expect, and
 starts in a moment, because nothing here imports torch. It knows a part of the command grammar.
-Environment: STANDIN_SECONDS per frame. Targets with these ids make every frame fail: "fail" (a bug),
+Environment: STANDIN_SECONDS per frame, STANDIN_LOADING seconds to load. Targets with these ids make every frame fail: "fail" (a bug),
 "tight" (memory is full until some is freed), "full" (for good), "lost" (the GPU is gone).
 """
 
@@ -10,10 +10,8 @@ import os
 import time
 
 import numpy as np
-import rclpy
 
-from samwise_ros.allocator import keep_freed_memory
-from samwise_ros.ros.node.node import SamwiseNode, run
+from samwise_ros.ros.node.node import main
 from samwise_ros.ros.node.parameters import NodeParameters
 from samwise_ros.structures import Box, CommandError, FrameResult, TargetResult, TargetState
 
@@ -106,6 +104,7 @@ class RedEngine:
     def __init__(self, parameters: NodeParameters) -> None:
         if parameters.model == "broken":
             raise ValueError("model: the stand-in was told to fail")
+        time.sleep(float(os.environ.get("STANDIN_LOADING", "0")))
         self.seconds = float(os.environ.get("STANDIN_SECONDS", "0"))
         self.freed = self.lost = False
 
@@ -121,7 +120,4 @@ class RedEngine:
 
 
 if __name__ == "__main__":
-    keep_freed_memory()  # as the real entry point: two arenas, or new threads fill one after the other
-    rclpy.init()
-    run(SamwiseNode(RedEngine))
-    rclpy.try_shutdown()
+    raise SystemExit(main(engine_factory=RedEngine))

@@ -8,6 +8,7 @@ and the base stands still. It keeps no map and avoids no obstacles; where there 
 """
 
 import signal
+import threading
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
@@ -32,6 +33,7 @@ from samwise_ros.ros.follow.follow_controller import (
     Velocity,
     sighting_from_optical,
 )
+from samwise_ros.ros.node.shutdown import ignore_signals
 from samwise_ros.structures import ConfigError
 
 _POSE_QOS = QoSProfile(depth=1)  # reliable, as Nav2's FollowObject asks for it
@@ -130,23 +132,27 @@ def _descriptor(description: str, limits: tuple[float, float] | None, read_only:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `ros2 run samwise_ros samwise_follow`; 1 when a parameter is out of range."""
-    # rclpy's own handlers would end the context before the base could be told to stop.
+    # rclpy's own handlers would end the context before the base could be told to stop, and Python's
+    # would raise where the main thread happens to be, which may be that very stop.
+    told_to_end = threading.Event()
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    for number in (signal.SIGINT, signal.SIGTERM):  # a background shell may have SIGINT ignored
-        signal.signal(number, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told_to_end.set())
     node = None
     try:
         node = FollowTarget()
-        rclpy.spin(node)
+        while rclpy.ok() and not told_to_end.is_set():
+            rclpy.spin_once(node)  # its timer ends the wait
     except (ConfigError, ParameterException) as error:
         rclpy.logging.get_logger("follow_target").error(str(error))
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
     finally:
         if node is not None and rclpy.ok():
             node.stop()
         rclpy.try_shutdown()
+        ignore_signals()
     return 0
 
 

@@ -13,6 +13,7 @@ from samwise_ros.ros.node.parameters import NodeParameters
 from samwise_ros.ros.node.worker import FrameWorker, ModelThread
 
 _STOP_TIMEOUT = 10.0  # seconds for the frame in work
+_END_TIMEOUT = 1.0  # the same when the process is to end
 _LOG_PERIOD = 1.0  # seconds between two lines from one place
 
 
@@ -66,9 +67,10 @@ class CameraGroup:
         """Unsubscribe and wait for the frame in work."""
         for stream in self._streams.values():
             stream.input.stop()
-        if self._worker is not None and not self._worker.stop(_STOP_TIMEOUT):
+        patience = _STOP_TIMEOUT if self._node.context.ok() else _END_TIMEOUT
+        if self._worker is not None and not self._worker.stop(patience):
             self._node.get_logger().warning(
-                f"a frame is still in work after {_STOP_TIMEOUT:.0f} s; its answer is dropped")
+                f"a frame is still in work after {patience:.0f} s; its answer is dropped")
         self._worker = None
         for stream in self._streams.values():
             stream.stop()

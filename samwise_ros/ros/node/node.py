@@ -8,6 +8,8 @@ cleanup frees the model. Whoever starts the node asks for the transitions (launc
 import gc
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from typing import TypeVar
 
 import rclpy
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -25,13 +27,17 @@ from samwise_ros.ros.node.engine import Engine, ModelEngine
 from samwise_ros.ros.node.executor import PatientExecutor
 from samwise_ros.ros.node.parameter_server import declare_parameters, read_parameters
 from samwise_ros.ros.node.parameters import NodeParameters
-from samwise_ros.ros.node.shutdown import until_shutdown
+from samwise_ros.ros.node.shutdown import leave_at_once, ros_process, until_shutdown
 from samwise_ros.ros.node.worker import ModelThread
 from samwise_ros.ros.outputs.conversions import missing_messages
 from samwise_ros.ros.services.command_server import CommandServer
 from samwise_ros.structures import SamwiseError
 
+T = TypeVar("T")
 EngineFactory = Callable[[NodeParameters], Engine]
+
+_LOOK = 0.1  # seconds between two looks whether to go on waiting for the model
+_PATIENCE = 1.0  # seconds for the model's thread at the end; a frame in work may take longer
 
 
 class SamwiseNode(LifecycleNodeMixin, Node):
@@ -78,8 +84,8 @@ class SamwiseNode(LifecycleNodeMixin, Node):
             parameters = read_parameters(self)
             self._listen(parameters.cameras)
             self.get_logger().info(f"loading model {parameters.model!r}")
-            self._engine = self._thread.submit(
-                lambda: self._engine_factory(parameters)).result()
+            self._engine = self._result(self._thread.submit(
+                lambda: self._engine_factory(parameters)))
             self._group = CameraGroup(self, self._engine, parameters.cameras,
                                       stream_settings(parameters), self._thread,
                                       self._new_monitor)
@@ -131,12 +137,23 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         self._release()
         return super().on_error(state)
 
-    def close(self) -> None:
-        """Stop the worker and destroy the node."""
+    def close(self) -> bool:
+        """Stop the worker and destroy the node.
+
+        Returns False when the model's thread is still at work: what it does can't be interrupted.
+        """
         self._release()
-        self._thread.close()
+        ended = self._thread.close(_PATIENCE)
         self._server.destroy()
         self.destroy_node()
+        return ended
+
+    def _result(self, future: Future[T]) -> T:
+        """What the model's thread made. Raises InterruptedError when the process is to end."""
+        while not wait([future], _LOOK).done:
+            if not self.context.ok():
+                raise InterruptedError("told to end while the model was at work")
+        return future.result()
 
     def _listen(self, cameras: tuple[str, ...]) -> None:
         """Take commands for these cameras."""
@@ -168,15 +185,18 @@ class SamwiseNode(LifecycleNodeMixin, Node):
             self._log_failure(what, error)
 
     def _log_failure(self, what: str, error: Exception) -> None:
-        if isinstance(error, (SamwiseError, ValueError)):
+        if isinstance(error, (SamwiseError, ValueError, InterruptedError)):
             self.get_logger().error(f"{what}: {error}")
         else:
             self.get_logger().error(f"{what}: {type(error).__name__}: {error}")
             self.get_logger().error(traceback.format_exc())
 
 
-def run(node: SamwiseNode) -> None:
-    """Spin until shut down. Two threads: one may be busy with a transition."""
+def run(node: SamwiseNode) -> bool:
+    """Spin until shut down. Two threads: one may be busy with a transition.
+
+    Returns False when the model's thread is still at work.
+    """
     executor = PatientExecutor(num_threads=2)
     executor.add_node(node)
     try:
@@ -190,18 +210,19 @@ def run(node: SamwiseNode) -> None:
                     # events.
                     continue
     finally:
-        node.close()
-        executor.shutdown()
+        executor.shutdown()  # a transition under way sees that the process is to end
+        ended = node.close()
+    return ended
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None,
+         engine_factory: EngineFactory = ModelEngine) -> int:
     """Entry point of `ros2 run samwise_ros samwise_node`."""
     keep_freed_memory()
-    rclpy.init(args=arguments)
-    try:
-        run(SamwiseNode())
-    finally:
-        rclpy.try_shutdown()
+    with ros_process(arguments):
+        ended = run(SamwiseNode(engine_factory))
+    if not ended:
+        leave_at_once()
     # torch leaves millions of objects, whose last collection takes longer than the five seconds
     # that launch waits after Ctrl-C. The process ends anyway.
     gc.freeze()

@@ -38,7 +38,8 @@ class ModelThread:
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        threading.Thread(target=self._run, name="samwise-model", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="samwise-model", daemon=True)
+        self._thread.start()
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
         """Run `function` after all that was submitted before."""
@@ -55,9 +56,11 @@ class ModelThread:
         self._jobs.put(job)
         return future
 
-    def close(self) -> None:
-        """Let the thread end after what was submitted."""
+    def close(self, timeout: float) -> bool:
+        """Let the thread end after what was submitted; whether it has within `timeout` seconds."""
         self._jobs.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -16,7 +16,7 @@ from samwise_ros.ros.node.worker import FrameWorker, Lane, ModelThread
 def thread():
     opened = ModelThread()
     yield opened
-    opened.close()
+    assert opened.close(5.0)
 
 
 def test_only_the_newest_item_is_kept_and_the_rest_counted():

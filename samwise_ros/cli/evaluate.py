@@ -122,8 +122,6 @@ def evaluate(
       samwise evaluate sim --data data/test --max-videos 12 --ablations table.md
       samwise simulate --probe late_target --split test --frames 24 --clips 20 --out data/late
       samwise evaluate sim --data data/late --with-cme
-
-    Masks of splits without public answers are written for the benchmark's server.
     """
     from samwise_ros.cli.evaluation_run import RUNNERS, EvaluationRun, run_ablations
     from samwise_ros.evaluation.selection import Selection
@@ -131,16 +129,15 @@ def evaluate(
 
     _limit_threads(threads)
     session = _given(context_frames=context_frames)
-    if ablations and (benchmark is not Benchmark.sim or without or with_cme or session
-                      or mode is Mode.clip):
+    chosen = without or with_cme or session or mode is Mode.clip
+    if ablations and (chosen or benchmark is not Benchmark.sim):
         raise typer.BadParameter("it is for sim, and chooses mode, parts and time by itself",
                                  param_hint="--ablations")
     load = partial(load_model, model, device=device, **_given(image_size=image_size))
+    name = f"{benchmark.value}-{'ablations' if ablations else mode.value}"
     run = EvaluationRun(
         benchmark.value, data, mode.value, split or DEFAULT_SPLITS[benchmark], model,
-        load(**_part_changes(without or [], with_cme)),
-        out or Path("runs/evaluate") / f"{benchmark.value}-"
-        f"{'ablations' if ablations else mode.value}",
+        load(**_part_changes(without or [], with_cme)), out or Path("runs/evaluate", name),
         Selection(max_videos, max_expressions_per_kind, seed,
                   tuple(kinds.split(",")) if kinds else None), chunk,
         benchmark is not Benchmark.sim if masks is None else masks, session, refcoco_set, images)

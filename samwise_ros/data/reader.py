@@ -57,8 +57,10 @@ class VideoRecord:
 
 
 class VideoSource(ABC):
-    """A data set of videos with expressions. Readers open files lazily and hold no file handles,
-    so a source can be used in any number of loader processes.
+    """A data set of videos with expressions.
+
+    Readers open files lazily and hold no file handles, so a source can be used in any number of
+    loader processes.
     """
 
     root: Path

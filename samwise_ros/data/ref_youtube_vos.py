@@ -64,8 +64,7 @@ class RefYoutubeVosSource(VideoSource):
 
     def masks(self, video: VideoRecord, expression: ExpressionRecord,
               indices: Sequence[int]) -> np.ndarray:
-        """bool [T, H, W] of the expression's object. Raises DataError where there are no answers.
-        """
+        """bool [T, H, W] of the expression's object. Raises DataError without answers."""
         if not expression.object_ids:
             raise DataError(f"{self._meta_path(self.split)}: expression "
                             f"{expression.expression_id} of {video.name} has no obj_id: this "

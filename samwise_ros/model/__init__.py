@@ -4,8 +4,10 @@ from hydra.core.global_hydra import GlobalHydra
 
 
 def _import_sam2() -> None:
-    """Import `sam2` before any module here does: it claims Hydra's global state, which is given back
-    unless somebody had it before."""
+    """Import `sam2` before any module here does.
+
+    It claims Hydra's global state, which is given back unless somebody had it before.
+    """
     claimed_before = GlobalHydra.instance().is_initialized()
     import sam2  # noqa: F401
 

@@ -139,8 +139,10 @@ class DepthSync(Generic[Answer, Depth, Info]):
                 buffer.clear()
 
     def _pair(self, answer: int, depth: int | None) -> DepthPair[Answer, Depth, Info] | None:
-        """The pair of two stamps, taken off the answers. The depth stays: with slop, another
-        camera rate may need it again."""
+        """The pair of two stamps, taken off the answers.
+
+        The depth stays: with slop, another camera rate may need it again.
+        """
         info = self._infos.nearest(answer)
         if depth is None or info is None:
             return None

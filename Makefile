@@ -48,7 +48,7 @@ $(STAMPS)/venv:
 # beside a second copy of torch, and with CUDA code that nothing here uses.
 $(STAMPS)/torch: $(STAMPS)/venv
 	$(PIP) numpy $(TORCH)
-	SAM2_BUILD_CUDA=0 $(PIP) --no-build-isolation 'sam2>=1.1.0'
+	SAM2_BUILD_CUDA=0 $(PIP) --no-build-isolation 'sam2>=1.1.0,<1.2'
 	touch $@
 
 $(STAMPS)/requirements: setup.py $(STAMPS)/torch

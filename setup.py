@@ -33,11 +33,11 @@ REQUIRES = [
     "pyyaml",
     "rich",
     "safetensors",
-    "sam2>=1.1.0",
+    "sam2>=1.1.0,<1.2",  # sam2_parts.py overrides, padding.py calls what is private there
     "torch>=2.5.1",  # what sam2 asks for
     "torchvision>=0.20.1",
-    "transformers>=4.45",
-    "typer>=0.12",
+    "transformers>=4.45,<6",  # text_encoder.py calls single layers
+    "typer>=0.12,<1",  # cli/main.py imports commands when they are called
 ]
 
 EXTRAS = {
@@ -215,6 +215,8 @@ setup(
     version=ElementTree.parse("package.xml").findtext("version").strip(),
     description="Streaming text-prompted video segmentation: SAMWISE as a library and ROS 2 node",
     license="Apache-2.0",
+    maintainer="samwise_ros maintainers",
+    maintainer_email="samwise-ros@users.noreply.github.com",
     # The explicit root makes an editable install a plain .pth line. setuptools' import hook would
     # come after site-packages/samwise_ros, which holds the generated messages only.
     package_dir={"": "."},

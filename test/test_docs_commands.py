@@ -25,7 +25,7 @@ SNIPPETS = list(snippets())
 SHOWN = sorted({(command.words, command.source): command for snippet in SNIPPETS
                 if is_shell(snippet) and not is_python(snippet)
                 for command in commands(snippet)}.items())
-ELSEWHERE = {"apt", "cd", "colcon", "export", "git", "rosdep", "source", "sudo"}
+ELSEWHERE = {"apt", "cd", "colcon", "export", "git", "pre-commit", "rosdep", "source", "sudo"}
 UsageError = typer.BadParameter.__base__  # of click, or of the copy of it that typer brings
 FOREIGN_INTERFACES = {"nav2_msgs", "opennav_following_msgs"}  # of packages that are not ours to need
 

@@ -27,6 +27,7 @@ INTERFACES = ("msg", "srv", "action")  # folders of interface files and of the g
 SCRATCH = tempfile.TemporaryDirectory(prefix="samwise_ros_build_")
 
 REQUIRES = [
+    "av>=14",  # PyAV: every codec, frame times
     "numpy",
     "opencv-python",
     "pillow",

@@ -12,11 +12,11 @@ from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 import samwise_ros
 from samwise_ros.allocator import keep_freed_memory
+from samwise_ros.cli.terminal import say
 from samwise_ros.structures import MissingDependencyError, SamwiseError
 
 
@@ -113,8 +113,7 @@ class _LazyGroup(TyperGroup):
         except SamwiseError as error:
             if ctx.params.get("debug"):
                 raise
-            Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="bold red",
-                                                       markup=False, highlight=False)
+            say(f"error: {error}", error=True)
             raise typer.Exit(2) from error
 
 
@@ -151,8 +150,8 @@ def samwise(
       samwise segment video.mp4 --model mevis --image-size 512 --out result \\
           --expression "the dog that jumps" --expression "the person on the left"
 
-    `samwise COMMAND --help` explains a command. Exit codes: 0 done, 2 wrong use or input,
-    130 stopped with Ctrl-C.
+    `samwise COMMAND --help` explains a command. Exit codes: 0 done, 2 wrong use or input, 3 done
+    except for damaged frames, 130 stopped with Ctrl-C.
     """
 
 

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,14 +16,17 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from samwise_ros.cli.terminal import say
 from samwise_ros.structures import ConfigError, TargetState
 
 if TYPE_CHECKING:  # torch takes seconds to import; `samwise segment --help` does not need it
     from samwise_ros.model.samwise import SamwiseModel
-    from samwise_ros.streaming.result_folder import Answer
+    from samwise_ros.streaming.result_folder import Answer, ResultFolder
     from samwise_ros.streaming.video_io import Frame, FrameSource
 
 _STOPPED = 130  # exit code after Ctrl-C, as shells expect
+_DAMAGED = 3  # exit code when frames were left out
+_NAMED = 5  # damaged frames that are named one by one
 
 
 class Mode(str, Enum):
@@ -47,31 +51,43 @@ class Precision(str, Enum):
     fp16 = "fp16"
 
 
+VideoArgument = Annotated[Path, typer.Argument(
+    metavar="VIDEO|FOLDER|IMAGE", help="Video file, folder of images in name order, image, or a folder "
+    "made by `samwise simulate` (its first video).", show_default=False)]
+OutOption = Annotated[Path, typer.Option(
+    help="Folder for the results; results that it holds are never replaced.", show_default=False)]
+ExpressionOption = Annotated[list[str] | None, typer.Option(
+    "--expression", "-e", help="What to find. Repeat it for several targets. A simulated video brings "
+    "its own sentences.", show_default=False)]
+ModeOption = Annotated[Mode, typer.Option(
+    help="stream: frame by frame, no look-ahead. clip: the published protocol, windows of 8.")]
+ModelOption = Annotated[str, typer.Option(help="Size, released name (mevis, ytvos), file or folder.")]
+SeededOption = Annotated[bool, typer.Option(
+    "--seeded", help="Random weights: tries the program, finds nothing.")]
+ImageSizeOption = Annotated[int | None, typer.Option(
+    help="Longest input side, a multiple of 64. Default: the model's own.")]
+FitOption = Annotated[FitChoice | None, typer.Option(
+    help="pad: square input. rectangle: no padding. Default: the model's own.")]
+PrecisionOption = Annotated[Precision, typer.Option(help="Stream mode only.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+TokenizerOption = Annotated[Path | None, typer.Option(
+    help="Folder with vocab.json and merges.txt, if not beside the weights.")]
+MaxFramesOption = Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")]
+
+
 def segment(
-    video: Annotated[Path, typer.Argument(
-        metavar="VIDEO|FOLDER|IMAGE", help="Video file, folder of images in name order, image, or "
-        "a folder made by `samwise simulate` (its first video).", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for the results.", show_default=False)],
-    expression: Annotated[list[str] | None, typer.Option(
-        "--expression", "-e", help="What to find. Repeat it for several targets. A simulated video "
-        "brings its own sentences.", show_default=False)] = None,
-    mode: Annotated[Mode, typer.Option(
-        help="stream: frame by frame, no look-ahead. clip: the published protocol, windows of 8.",
-    )] = Mode.stream,
-    model: Annotated[str, typer.Option(
-        help="Size, released name (mevis, ytvos), file or folder.")] = "nano",
-    seeded: Annotated[bool, typer.Option(
-        "--seeded", help="Random weights: tries the program, finds nothing.")] = False,
-    image_size: Annotated[int | None, typer.Option(
-        help="Longest input side, a multiple of 64. Default: the model's own.")] = None,
-    fit: Annotated[FitChoice | None, typer.Option(
-        help="pad: square input. rectangle: no padding. Default: the model's own.")] = None,
-    precision: Annotated[Precision, typer.Option(help="Stream mode only.")] = Precision.fp32,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    tokenizer: Annotated[Path | None, typer.Option(
-        help="Folder with vocab.json and merges.txt, if not beside the weights.")] = None,
-    max_frames: Annotated[int | None, typer.Option(
-        min=1, help="Stop after this many frames.")] = None,
+    video: VideoArgument,
+    out: OutOption,
+    expression: ExpressionOption = None,
+    mode: ModeOption = Mode.stream,
+    model: ModelOption = "nano",
+    seeded: SeededOption = False,
+    image_size: ImageSizeOption = None,
+    fit: FitOption = None,
+    precision: PrecisionOption = Precision.fp32,
+    device: DeviceOption = "auto",
+    tokenizer: TokenizerOption = None,
+    max_frames: MaxFramesOption = None,
 ) -> None:
     """Find in a video what each sentence names.
 
@@ -80,10 +96,11 @@ def segment(
     \b
       overlay.mp4        the video with the targets painted in
       Annotations/VIDEO/N/FRAME.png   masks of expression N, 0 or 255, at camera size
-      results.jsonl      one line per frame and expression: state, score, box, area
+      results.jsonl      one line per frame and expression: time, state, score, box, area
       contact_sheet.png  some frames of the overlay
 
-    Ctrl-C stops after the current frame and leaves all of these complete.
+    Ctrl-C stops after the current frame and leaves all of these complete. Frames that cannot be
+    decoded are left out and named, and the exit code is 3.
 
     \b
       samwise segment street.mp4 -e "the red car" -e "the dog" --out result
@@ -95,27 +112,48 @@ def segment(
     from samwise_ros.streaming.result_folder import ResultFolder
     from samwise_ros.streaming.video_io import FrameSource
 
-    if mode is Mode.clip and precision is not Precision.fp32:
-        raise ConfigError("clip mode is the published protocol and runs in fp32; use --mode stream "
-                          f"for {precision.value}")
+    _check_precision(mode, precision)
     video = video_folder(video)
     source = FrameSource(video, max_frames)
     expression = expression or sentences_about(video)
     if not expression:
         raise typer.BadParameter("say what to find", param_hint="--expression")
     changes = {"image_size": image_size, "fit": fit and fit.value}
-    loaded = load_model(model, device=device, seeded=seeded, tokenizer_dir=tokenizer,
-                        **{name: value for name, value in changes.items() if value is not None})
-    answers = (_stream_answers(loaded, source, expression, precision.value)
-               if mode is Mode.stream else _clip_answers(loaded, source, expression))
-    with _stop_after_frame() as stop, closing(ResultFolder(out, source)) as results:
+    with closing(ResultFolder(out, source)) as results:
+        loaded = load_model(model, device=device, seeded=seeded, tokenizer_dir=tokenizer,
+                            **{name: value for name, value in changes.items() if value is not None})
+        answers = (_stream_answers(loaded, source, expression, precision.value)
+                   if mode is Mode.stream else _clip_answers(loaded, source, expression))
+        stopped = _write_all(answers, source, results)
+    _report(results, source)
+    if stopped or source.damaged:
+        raise typer.Exit(_STOPPED if stopped else _DAMAGED)
+
+
+def _check_precision(mode: Mode, precision: Precision) -> None:
+    if mode is Mode.clip and precision is not Precision.fp32:
+        raise ConfigError("clip mode is the published protocol and runs in fp32; use --mode stream "
+                          f"for {precision.value}")
+
+
+def _write_all(answers: Iterator[tuple[Frame, list[Answer]]], source: FrameSource,
+               results: ResultFolder) -> bool:
+    """Write all answers; whether Ctrl-C ended it."""
+    with _stop_after_frame() as stop:
         for frame, found in _with_progress(answers, source):
             results.add(frame, found)
             if stop:
                 break
-    Console().print(f"{results.frames} frames -> {out}", highlight=False, soft_wrap=True)
-    if stop:
-        raise typer.Exit(_STOPPED)
+    return bool(stop)
+
+
+def _report(results: ResultFolder, source: FrameSource) -> None:
+    say(f"{results.frames} frames -> {results.folder}")
+    if source.damaged:
+        shown = [f"{name}: {fault}" for name, fault in islice(source.damaged.items(), _NAMED)]
+        more = len(source.damaged) - len(shown)
+        say(f"{len(source.damaged)} damaged frames have no answer: "
+            + "; ".join(shown + [f"and {more} more"] * bool(more)), error=True)
 
 
 def _stream_answers(model: SamwiseModel, source: FrameSource, expressions: list[str],
@@ -170,14 +208,14 @@ def _clip_answer(text: str, frame: Any, before: TargetState) -> Answer:
 def _with_progress(answers: Iterator[tuple[Frame, list[Answer]]],
                    source: FrameSource) -> Iterator[tuple[Frame, list[Answer]]]:
     """Show a progress bar with frames per second on the terminal while iterating."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
                TextColumn("{task.fields[fps]}"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(source.name, total=source.count, fps="")
         for answer in answers:
             yield answer
             speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
-            progress.update(task, advance=1, fps=f"{speed:.1f} frames/s" if speed else "")
+            progress.update(task, completed=answer[0].index + 1, fps=f"{speed:.1f} frames/s" if speed else "")
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import numpy as np
 from samwise_ros.evaluation.metrics import Scores, mask_scores
 from samwise_ros.evaluation.stream_statistics import first_correct
 from samwise_ros.streaming.drawing import ContactSheet, paint_masks
-from samwise_ros.streaming.video_io import VideoWriter, write_png
+from samwise_ros.streaming.pictures import write_png
+from samwise_ros.streaming.video_file import VideoWriter
 
 _COLUMNS = 4  # frames per command on the contact sheet
 _ZOOM = 2

@@ -29,7 +29,8 @@ from samwise_ros.ros.inputs.image_codec import image_to_rgb
 from samwise_ros.sim.assets import COLOURS
 from samwise_ros.sim.follow_scene import follow_scene, object_names, radius
 from samwise_ros.streaming.drawing import ContactSheet, paint_masks
-from samwise_ros.streaming.video_io import VideoWriter, write_png
+from samwise_ros.streaming.pictures import write_png
+from samwise_ros.streaming.video_file import VideoWriter
 
 _SETTLE = 0.5  # share of a phase after which the distance is judged
 _STANDSTILL = 3.0  # simulated seconds that are watched after "stop"

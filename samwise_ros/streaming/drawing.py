@@ -75,8 +75,8 @@ class ContactSheet:
         cell = cv2.resize(rgb, (self._cell_width, self._cell_height),
                           interpolation=cv2.INTER_AREA)
         for thickness, colour in ((3, (0, 0, 0)), (1, (255, 255, 255))):
-            cv2.putText(cell, caption, (5, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, thickness,
-                        cv2.LINE_AA)
+            cv2.putText(cell, _drawable(caption), (5, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour,
+                        thickness, cv2.LINE_AA)
         return cell
 
 
@@ -87,6 +87,11 @@ def legend(width: int, sentences: Sequence[str]) -> np.ndarray:
     for index, sentence in enumerate(sentences):
         top = index * line + 5
         strip[top : top + 14, 6:20] = colour_of(index)
-        cv2.putText(strip, sentence.encode("ascii", "replace").decode(), (28, top + 12),
+        cv2.putText(strip, _drawable(sentence), (28, top + 12),
                     cv2.FONT_HERSHEY_SIMPLEX, 0.48, (0, 0, 0), 1, cv2.LINE_AA)
     return strip
+
+
+def _drawable(text: str) -> str:
+    """OpenCV's font is ASCII; anything else, undecodable bytes of file names too, becomes "?"."""
+    return text.encode("ascii", "replace").decode()

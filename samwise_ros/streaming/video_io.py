@@ -1,46 +1,64 @@
-"""Frames in from video files, folders and images; videos out. No torch, no ROS.
-
-All frames are uint8 [H, W, 3] RGB here; OpenCV's BGR order stays inside this file.
-"""
+"""Frames in from video files, folders and pictures, one by one. No torch, no ROS."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from samwise_ros.streaming.pictures import (
+    IMAGE_SUFFIXES,
+    DamagedPictureError,
+    count_pages,
+    first_with_pages,
+    is_picture,
+    list_pictures,
+    read_pages,
+    read_picture,
+)
+from samwise_ros.streaming.video_file import FALLBACK_RATE, VideoFile, VideoFrame
 from samwise_ros.structures import FrameError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-FALLBACK_RATE = 25.0  # frames per second, for folders and for containers that don't say
-_SMALLEST_SIDE = 16  # MPEG-4 encoders refuse less, and crop odd sides
+_STORED = "JPEGImages"  # every data set's folder of frames
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame. `name`: file stem in a folder, five-digit number in a video. `rgb`: [H, W, 3]."""
+    """One frame.
+
+    Attributes:
+        name: File stem in a folder, five-digit number in a video.
+        rgb: uint8 [H, W, 3].
+        index: Its place, from 0; damaged frames have places, too.
+        time: Seconds since the first frame.
+    """
 
     name: str
     rgb: np.ndarray
+    index: int
+    time: float
 
 
 class FrameSource:
-    """A video file, a folder of images or one image, read frame by frame, from the start each time.
+    """A video file, a folder of pictures or one picture file, read from the start each time.
+
+    Folders are read in natural order (2 before 10), without hidden files. Pictures are turned as their
+    EXIF says, as people see them; below a folder `JPEGImages` they are read as stored, since masks of
+    data sets are. A frame that is damaged is left out and noted; the others keep their numbers and
+    times.
 
     Args:
         path: File or folder.
-        limit: Read at most this many frames.
+        limit: Read no frame from this number on.
 
     Attributes:
         name: Name of the video: the file's stem or the folder's name.
-        rate: Frames per second (25 where nothing says).
+        rate: Frames per second on average (25 where nothing says).
         count: Number of frames, None where a container does not say. May be wrong for a damaged
             video.
+        damaged: Name -> fault of each frame that the latest reading left out.
 
     Raises:
         FrameError: Nothing is there, or what is there holds no frame that can be decoded.
@@ -49,121 +67,109 @@ class FrameSource:
     def __init__(self, path: str | Path, limit: int | None = None) -> None:
         self.path, self.limit = Path(path), limit
         self.rate, self.count = FALLBACK_RATE, None
-        self.name = self.path.resolve().name if self.path.is_dir() else self.path.stem
-        self._images: list[Path] | None = None
-        if self.path.is_dir():
-            self._images = _sorted_images(self.path)
-        elif not self.path.is_file():
-            raise FrameError(f"{self.path}: no such video, image or folder")
-        elif self.path.suffix.lower() in IMAGE_SUFFIXES:
-            self._images = [self.path]
-        else:
-            self._probe_video()
-        if self._images is not None:
-            self.count = len(self._images)
+        self.damaged: dict[str, str] = {}
+        self.name = _name_of(self.path)
+        self._names: list[str] = []
+        places = {*self.path.absolute().parts, *self.path.resolve().parts}
+        self._entries = self._open(upright=_STORED not in places)
         if self.count is not None and limit is not None:
             self.count = min(self.count, limit)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames in order. Raises FrameError for an image that cannot be decoded."""
-        if self._images is not None:
-            frames = (Frame(path.stem, read_image(path)) for path in self._images)
-        else:
-            frames = (Frame(f"{index:05d}", rgb)
-                      for index, rgb in enumerate(_read_video(self.path)))
-        return islice(frames, self.limit)
+        """Frames in order.
 
-    def _probe_video(self) -> None:
-        if next(_read_video(self.path), None) is None:
-            raise FrameError(f"{self.path}: holds no frame that OpenCV can decode; expected a "
-                             f"video or an image ({' '.join(IMAGE_SUFFIXES)})")
-        capture = cv2.VideoCapture(str(self.path))
-        rate, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        capture.release()
-        self.rate = rate if 0 < rate < 1000 else FALLBACK_RATE
-        self.count = count if count > 0 else None
+        Raises FrameError when none can be decoded, or for a picture of a kind that is not read.
+        """
+        self.damaged = damaged = {}
+        found = False
+        for entry in self._entries:
+            if self.limit is not None and entry.number >= self.limit:
+                break
+            name = self._names[entry.number] if self._names else f"{entry.number:05d}"
+            if entry.rgb is None:
+                damaged[name] = entry.fault
+                continue
+            found = True
+            yield Frame(name, entry.rgb, entry.number, entry.time)
+        if not found:
+            raise FrameError(f"{self.path}: no frame of it can be decoded "
+                             f"({next(iter(damaged.values()), 'it is empty')})")
+
+    def _open(self, upright: bool) -> Iterable[VideoFrame]:
+        if self.path.is_dir():
+            return self._pictures(_pictures_of(self.path), upright)
+        if not self.path.is_file():
+            raise FrameError(f"{self.path}: no such video, image or folder")
+        if not is_picture(self.path):
+            if self.path.suffix.lower() in IMAGE_SUFFIXES:
+                read_picture(self.path)  # raises and says why
+            video = VideoFile(self.path)
+            self.rate, self.count = video.rate, video.count
+            return video
+        if (count := count_pages(self.path)) > 1:
+            self.count = count
+            first = next(read_pages(self.path))
+            self.rate = 1 / (getattr(first, "duration", None) or 1 / FALLBACK_RATE)
+            return _Pages(self.path, upright)
+        return self._pictures([self.path], upright)
+
+    def _pictures(self, files: list[Path], upright: bool) -> Iterable[VideoFrame]:
+        self.count, self._names = len(files), [path.stem for path in files]
+        return _Pictures(files, upright)
 
 
-def _sorted_images(folder: Path) -> list[Path]:
-    """Image files by name. Raises FrameError when there are none or two would share a stem."""
-    images = sorted(path for path in folder.iterdir()
-                    if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    if not images:
+@dataclass(frozen=True)
+class _Pictures:
+    """One frame per file, at the fallback rate."""
+
+    files: list[Path]
+    upright: bool
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        for number, path in enumerate(self.files):
+            try:
+                rgb = read_picture(path, self.upright)
+            except DamagedPictureError as error:
+                yield VideoFrame(number, fault=str(error))
+            else:
+                yield VideoFrame(number, number / FALLBACK_RATE, rgb)
+
+
+@dataclass(frozen=True)
+class _Pages:
+    """The pictures of one file, each shown as long as the file says."""
+
+    file: Path
+    upright: bool
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        time = 0.0
+        for number, page in enumerate(read_pages(self.file, self.upright)):
+            if isinstance(page, DamagedPictureError):
+                yield VideoFrame(number, fault=str(page))
+                time += 1 / FALLBACK_RATE
+            else:
+                yield VideoFrame(number, time, page.rgb)
+                time += page.duration or 1 / FALLBACK_RATE
+
+
+def _name_of(path: Path) -> str:
+    """What a video is called in results; never a name that leads elsewhere ("/", "...mp4")."""
+    name = path.resolve().name if path.is_dir() else path.stem
+    return name if name.strip(".") else "video"
+
+
+def _pictures_of(folder: Path) -> list[Path]:
+    """Picture files in order. Raises FrameError: none, two of one stem, or several frames in one."""
+    files = list_pictures(folder)
+    if not files:
         raise FrameError(f"{folder}: no images ({' '.join(IMAGE_SUFFIXES)}) in this folder")
     stems: dict[str, Path] = {}
-    for path in images:
+    for path in files:
         if path.stem in stems:
             raise FrameError(f"{folder}: {stems[path.stem].name} and {path.name} would be written "
                              "to one mask file; keep one of them")
         stems[path.stem] = path
-    return images
-
-
-def read_image(path: Path) -> np.ndarray:
-    """uint8 [H, W, 3] RGB of an image file, upright. Raises FrameError."""
-    try:
-        with Image.open(path) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise FrameError(f"{path}: not a readable image ({error})") from error
-
-
-def _read_video(path: Path) -> Iterator[np.ndarray]:
-    capture = cv2.VideoCapture(str(path))
-    try:
-        while True:
-            readable, bgr = capture.read()
-            if not readable:
-                return
-            yield cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    finally:
-        capture.release()
-
-
-class VideoWriter:
-    """Writes RGB frames as MPEG-4. The file is valid after `close` (use `contextlib.closing`).
-
-    The first frame sets the size. Odd and very small sides are extended by repeating the edge, since
-    encoders would crop or refuse them; later frames of another size are resized.
-    """
-
-    def __init__(self, path: str | Path, rate: float) -> None:
-        self.path = Path(path)
-        self.rate = rate
-        self._writer: cv2.VideoWriter | None = None
-        self._size = (0, 0)
-
-    def write(self, rgb: np.ndarray) -> None:
-        """Append one frame. Raises FrameError when OpenCV cannot write the file."""
-        rgb = _even_sides(rgb)
-        if self._writer is None:
-            self._size = (rgb.shape[1], rgb.shape[0])
-            self._writer = cv2.VideoWriter(
-                str(self.path), cv2.VideoWriter_fourcc(*"mp4v"), self.rate, self._size)
-            if not self._writer.isOpened():
-                raise FrameError(f"{self.path}: OpenCV cannot write this video; expected a "
-                                 "writable .mp4 path")
-        if (rgb.shape[1], rgb.shape[0]) != self._size:
-            rgb = cv2.resize(rgb, self._size, interpolation=cv2.INTER_AREA)
-        self._writer.write(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-
-    def close(self) -> None:
-        """Finish the file; harmless when repeated."""
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
-
-
-def _even_sides(rgb: np.ndarray) -> np.ndarray:
-    height, width = (max(_SMALLEST_SIDE, side + side % 2) for side in rgb.shape[:2])
-    below, right = height - rgb.shape[0], width - rgb.shape[1]
-    if below == right == 0:
-        return rgb
-    return cv2.copyMakeBorder(rgb, 0, below, 0, right, cv2.BORDER_REPLICATE)
-
-
-def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Write uint8 [H, W] grey or [H, W, 3] RGB so that the file is either whole or absent."""
-    partial = path.with_name(f".{path.name}.partial")
-    Image.fromarray(pixels).save(partial, format="PNG")
-    partial.replace(path)
+    if (several := first_with_pages(files)) is not None:
+        read_picture(several)  # raises and says what to do
+    return files

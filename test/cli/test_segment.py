@@ -24,7 +24,8 @@ from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.streaming.clip_runner import ClipRunner
 from samwise_ros.streaming.drawing import colour_of
 from samwise_ros.streaming.session import StreamingSession
-from samwise_ros.streaming.video_io import FrameSource, VideoWriter
+from samwise_ros.streaming.video_file import VideoWriter
+from samwise_ros.streaming.video_io import FrameSource
 from samwise_ros.structures import Command, CommandKind
 
 pytestmark = pytest.mark.usefixtures("one_thread")

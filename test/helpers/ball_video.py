@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from samwise_ros.streaming.video_io import VideoWriter
+from samwise_ros.streaming.video_file import VideoWriter
 
 
 def write_ball_video(path: Path, frames: int = 60) -> Path:

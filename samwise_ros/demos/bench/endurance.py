@@ -18,7 +18,7 @@ from samwise_ros.demos.options import EnduranceOptions, to_argument
 from samwise_ros.demos.process_group import ProcessGroup
 from samwise_ros.sim.demo_scene import choose_scene, demo_plan
 from samwise_ros.sim.scene import SimulatedCamera
-from samwise_ros.streaming.video_io import VideoWriter
+from samwise_ros.streaming.video_file import VideoWriter
 
 _SCENE_FRAMES = 300
 _PATIENCE = 300.0  # seconds beside the run itself

@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from samwise_ros.streaming.video_io import write_png
+from samwise_ros.streaming.pictures import write_png
 
 MAX_RISE = 8.0
 MAX_RATIO = 1.25

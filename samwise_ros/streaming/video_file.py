@@ -211,8 +211,7 @@ def _reason(error: Exception) -> str:
 
 
 class VideoWriter:
-    """Writes RGB frames as MP4 with their own times. The file is valid after `close` (use
-    `contextlib.closing`).
+    """Writes RGB frames as MP4 with their own times; valid after `close` (`contextlib.closing`).
 
     The first frame sets the size. Odd and very small sides are extended by repeating the edge, since
     encoders would crop or refuse them; later frames of another size are resized. A file that exists

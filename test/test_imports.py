@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "samwise_ros"
 # Who may import whom: names of sub-packages and of the modules beside them.
 L0 = {"", "allocator", "config", "structures", "user_files"}
-BESIDE = {"data", "training", "evaluation", "sim"}
+BESIDE = {"data", "training", "evaluation", "sim", "compose"}
 ALLOWED = {
     "": {"structures"}, "allocator": set(), "config": L0 | {"setting_values"},
     "setting_values": {"structures"}, "structures": set(), "user_files": {"structures"},

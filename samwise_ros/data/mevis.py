@@ -2,7 +2,7 @@
 
 Layout (docs/evaluation.md, 1.1): `JPEGImages/<video>/<frame>.jpg`,
 `meta_expressions.json`, `mask_dict.json`. The simulator adds `kind` to each expression and `scene`
-to each video; recorded MeViS has neither.
+to each video, `samwise compose` also where nouns stand; recorded MeViS has none of these.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from samwise_ros.data.files import (
     read_json,
     require_dir,
 )
-from samwise_ros.data.reader import ExpressionRecord, VideoRecord, VideoSource
+from samwise_ros.data.reader import ExpressionRecord, Phrases, VideoRecord, VideoSource
 from samwise_ros.structures import DataError
 
 REMEDY = ("Give the folder of one split of MeViS (for instance MeViS_release/train) or one made "
@@ -138,4 +138,12 @@ class MevisSource(VideoSource):
             object_ids=tuple(int(number) for number in fields.get("obj_id", ())),
             anno_ids=tuple(str(number) for number in fields.get("anno_id", ())),
             kind=fields.get("kind"),
+            phrases=_phrases(fields),
         )
+
+
+def _phrases(fields: Mapping[str, Any]) -> Phrases | None:
+    if "noun" not in fields:
+        return None
+    return Phrases(tuple(fields["noun"]), tuple(tuple(span) for span in fields["anchors"]),
+                   fields["named"], fields["form"])

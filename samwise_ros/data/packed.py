@@ -29,7 +29,7 @@ from rich.progress import Progress
 
 from samwise_ros.data.files import check_same_size, read_json
 from samwise_ros.data.mevis import MevisSource
-from samwise_ros.data.reader import VideoRecord
+from samwise_ros.data.reader import Phrases, VideoRecord
 from samwise_ros.data.scene_objects import SceneObject, scene_objects
 from samwise_ros.structures import DataError
 
@@ -47,6 +47,7 @@ class _Clip:
     length: int
     expressions: tuple[tuple[str, str | None, tuple[int, ...]], ...]
     objects: tuple[dict[str, Any], ...]
+    phrases: tuple[dict[str, Any] | None, ...] = ()  # one per expression; () in older packings
 
 
 class PackedClips:
@@ -96,6 +97,13 @@ class PackedClips:
     def expressions(self, clip: int) -> list[tuple[str, str | None, tuple[int, ...]]]:
         """(sentence, kind, 1-based object numbers) each; no numbers when the thing is absent."""
         return list(self._clips[clip].expressions)
+
+    def phrases(self, clip: int) -> list[Phrases | None]:
+        """Where the nouns of each expression stand; None where the data do not say."""
+        place = self._clips[clip]
+        entries = place.phrases or (None,) * len(place.expressions)
+        return [entry and Phrases(tuple(entry["noun"]), tuple(map(tuple, entry["anchors"])),
+                                  entry["named"], entry["form"]) for entry in entries]
 
     def objects(self, clip: int) -> list[dict[str, Any]]:
         """Facts of each object; entry i describes the pixels labelled i + 1."""
@@ -164,7 +172,9 @@ def _plan(sources: Sequence[MevisSource]) -> list[_Clip]:
                                 f"labels hold {MAX_OBJECTS}. Leave this video out.")
             clips.append(_Clip(str(source.root), video.name, start, len(video.frames),
                                _numbered_expressions(video, objects),
-                               tuple(entry.facts for entry in objects)))
+                               tuple(entry.facts for entry in objects),
+                               tuple(expression.phrases and vars(expression.phrases)
+                                     for expression in video.expressions)))
             start += len(video.frames)
     if not clips:
         raise DataError("nothing to pack: the given folders hold no videos")
@@ -247,4 +257,4 @@ def _read_clip(entry: dict[str, Any]) -> _Clip:
     expressions = tuple((text, kind, tuple(numbers)) for text, kind, numbers in
                         entry["expressions"])
     return _Clip(entry["source"], entry["video"], entry["start"], entry["length"], expressions,
-                 tuple(entry["objects"]))
+                 tuple(entry["objects"]), tuple(entry.get("phrases", ())))

@@ -20,6 +20,24 @@ KINDS = ("colour", "class", "colour_class", "relation", "motion", "absent")
 
 
 @dataclass(frozen=True)
+class Phrases:
+    """Where in a sentence its objects are named, in composed data.
+
+    Attributes:
+        noun: (start, end) characters of the noun phrase that names the target, without article and
+            adjectives.
+        anchors: The same for every other object that the sentence names.
+        named: The noun is a name or kind, not a word such as "thing".
+        form: Finer than `kind`: "synonym", "hypernym", "size", "side", "between", ...
+    """
+
+    noun: tuple[int, int]
+    anchors: tuple[tuple[int, int], ...] = ()
+    named: bool = True
+    form: str = ""
+
+
+@dataclass(frozen=True)
 class ExpressionRecord:
     """One sentence about one video.
 
@@ -28,7 +46,8 @@ class ExpressionRecord:
         text: The sentence as stored (training normalises it, inference does not).
         object_ids: Objects meant, numbered inside the video; empty in splits without answers.
         anno_ids: Keys of their mask tracks (MeViS); empty where masks are found by object id.
-        kind: One of KINDS in simulated data, else None.
+        kind: One of KINDS in simulated and composed data, else None.
+        phrases: Where its nouns stand, in composed data, else None.
     """
 
     expression_id: str
@@ -36,6 +55,7 @@ class ExpressionRecord:
     object_ids: tuple[int, ...] = ()
     anno_ids: tuple[str, ...] = ()
     kind: str | None = None
+    phrases: Phrases | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,75 @@
+"""`samwise compose`: clips of photographic cut-outs over photographs, with sentences and masks."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from samwise_ros.cli.simulate import parse_size
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich",
+                  help="Compose training clips from photographic cut-outs.")
+PICTURES = typer.Option(help="Folder of the pictures; default: the user's cache folder.",
+                        show_default=False)
+
+
+class ComposeSplit(str, Enum):
+    """Cut-outs and backgrounds of a split; `names`: also their names are unknown to training."""
+
+    train = "train"
+    val_stamps = "val_stamps"
+    val_names = "val_names"
+    test_stamps = "test_stamps"
+    test_names = "test_names"
+
+
+@app.command()
+def fetch(pictures: Annotated[Path | None, PICTURES] = None) -> None:
+    """Download the Debian packages that hold the pictures and prepare them. Needs no root.
+
+    410 MB are downloaded, 560 MB kept; what is there already is not fetched again.
+    """
+    from samwise_ros.compose.catalogue import load_catalogue
+    from samwise_ros.compose.library import default_pictures
+    from samwise_ros.compose.library import fetch as fetch_pictures
+
+    folder = pictures or default_pictures()
+    catalogue = load_catalogue()
+    fetch_pictures(folder, catalogue, Console().print)
+    Console().print(f"{len(catalogue.cut_outs)} cut-outs and {len(catalogue.backgrounds)} "
+                    f"backgrounds: {folder}")
+
+
+@app.command()
+def clips(
+    out: Annotated[Path, typer.Option(help="Output folder, in the MeViS layout.")],
+    split: Annotated[ComposeSplit, typer.Option(help="Which split.")] = ComposeSplit.train,
+    seed: Annotated[int, typer.Option(min=0, help="Seed; equal seeds give equal files.")] = 0,
+    clips: Annotated[int, typer.Option(min=1, help="Number of videos.")] = 100,
+    frames: Annotated[int, typer.Option(min=1, help="Frames per video; 1 makes stills.")] = 12,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "320x256",
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    pictures: Annotated[Path | None, PICTURES] = None,
+) -> None:
+    """Make videos of composed scenes. Run it again with the same arguments to go on.
+
+    \b
+      samwise compose fetch
+      samwise compose clips --split train --seed 1 --clips 200 --out data/composed_train
+    """
+    from samwise_ros.compose import ComposeRequest, SceneSettings, generate
+    from samwise_ros.compose.library import default_pictures
+
+    width, height = parse_size(size)
+    try:
+        settings = SceneSettings(width=width, height=height, frames=frames)
+        request = ComposeRequest(split.value, seed, clips, out, settings,
+                                 pictures or default_pictures())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    made = generate(request, workers)
+    Console().print(f"{made} clips made, {clips - made} were there already: {out}")

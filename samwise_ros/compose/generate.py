@@ -1,0 +1,84 @@
+"""Makes a whole set of composed clips: in parallel, resumable, the same for any number of workers."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+from rich.progress import track
+
+from samwise_ros.compose.catalogue import ASSETS, SPLITS, load_catalogue
+from samwise_ros.compose.clip import compose_clip
+from samwise_ros.compose.library import PictureLibrary
+from samwise_ros.compose.scene import SceneSettings
+from samwise_ros.compose.writer import video_name, write_clip
+from samwise_ros.sim.writer import clip_file, merge_clips
+
+
+@dataclass(frozen=True)
+class ComposeRequest:
+    """What to make: `clips` clips of `split` and `seed` under `out`, from the prepared `pictures`.
+
+    `lists`: folder of cut_outs.json and backgrounds.json.
+    """
+
+    split: str
+    seed: int
+    clips: int
+    out: Path
+    settings: SceneSettings
+    pictures: Path
+    lists: Path = ASSETS
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ValueError(f"expected a split of {', '.join(SPLITS)}, got {self.split!r}")
+        if self.clips < 1:
+            raise ValueError(f"expected at least one clip, got {self.clips}")
+
+    def video(self, index: int) -> str:
+        """Name of clip number `index`."""
+        return video_name(self.split, self.seed, index)
+
+
+def generate(request: ComposeRequest, workers: int = 1, show_progress: bool = True) -> int:
+    """Makes the missing clips and merges all of them; returns how many were made now.
+
+    Raises ComposeError when pictures are missing or a file cannot be written.
+    """
+    videos = [request.video(index) for index in range(request.clips)]
+    missing = [index for index, video in enumerate(videos)
+               if not clip_file(request.out, video).exists()]
+    for _ in track(_make_all(request, missing, workers), f"composing {request.split}",
+                   total=len(missing), disable=not show_progress):
+        pass
+    merge_clips(request.out, videos)
+    return len(missing)
+
+
+def make_one(job: tuple[ComposeRequest, int]) -> int:
+    """Makes and writes one clip; a module function, so that workers can be spawned."""
+    request, index = job
+    catalogue, library = _sources(request.lists, request.pictures)
+    clip = compose_clip(request.split, request.seed, index, request.settings, catalogue, library)
+    write_clip(request.out, request.video(index), index, clip)
+    return index
+
+
+@lru_cache(maxsize=2)
+def _sources(lists: Path, pictures: Path):  # noqa: ANN202 - a pair, local to this module
+    cv2.setNumThreads(1)  # workers fill the cores
+    return load_catalogue(lists), PictureLibrary(pictures)
+
+
+def _make_all(request: ComposeRequest, missing: list[int], workers: int) -> Iterator[int]:
+    jobs = [(request, index) for index in missing]
+    if workers <= 1 or len(jobs) < 2:
+        yield from map(make_one, jobs)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap_unordered(make_one, jobs, chunksize=8)

@@ -1,0 +1,172 @@
+"""The pictures on disk, small and ready to paste, and how they get there (`samwise compose fetch`).
+
+    PICTURES/debian/           unpacked packages; may be deleted once the rest is made
+    PICTURES/cut_outs/*.png    RGBA, cropped to what is opaque, long side at most CUT_OUT_SIDE
+    PICTURES/backgrounds/*.jpg long side at most BACKGROUND_SIDE
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from samwise_ros.compose.catalogue import Catalogue
+from samwise_ros.compose.errors import ComposeError
+from samwise_ros.compose.rcc import read_member
+
+PACKAGES = ("tuxpaint-stamps-default", "gcompris-qt-data", "gnome-backgrounds", "mate-backgrounds",
+            "plasma-workspace-wallpapers", "ukui-wallpapers", "lomiri-wallpapers-20.04")
+STAMPS = "usr/share/tuxpaint/stamps"
+CUT_OUT_SIDE = 448
+BACKGROUND_SIDE = 1280
+OPAQUE = 128  # of 255: from here on a pixel belongs to the object
+REMEDY = "run `samwise compose fetch` (Debian or Ubuntu; no root needed)"
+
+
+def default_pictures() -> Path:
+    """The user's cache folder for pictures, by the XDG convention."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "samwise_ros" / "pictures"
+
+
+def fetch(pictures: Path, catalogue: Catalogue, report: Callable[[str], None]) -> None:
+    """Download the Debian packages and prepare every picture of the catalogue.
+
+    What is there already is kept. Raises ComposeError without apt, without network, or when a
+    package lacks a picture.
+    """
+    debian = pictures / "debian"
+    for package in PACKAGES:
+        if not (debian / f"{package}.done").is_file():
+            report(f"downloading {package}")
+            _unpack(package, debian)
+    report("preparing pictures")
+    for item in catalogue.cut_outs:
+        target = cut_out_file(pictures, item.path)
+        if not target.is_file():
+            _write(target, _cropped(_read(debian, f"{STAMPS}/{item.path}")))
+    for item in catalogue.backgrounds:
+        target = background_file(pictures, item.path)
+        if not target.is_file():
+            picture = _read(debian, item.path)
+            _write(target, _shrunk(_opaque(picture), BACKGROUND_SIDE))
+
+
+def _unpack(package: str, debian: Path) -> None:
+    for tool in ("apt-get", "dpkg"):
+        if shutil.which(tool) is None:
+            raise ComposeError(
+                f"{tool} was not found: the pictures come from Debian packages "
+                f"({', '.join(PACKAGES)}). Run this on Debian or Ubuntu (a container will do), or "
+                f"unpack these packages into {debian} and create {debian}/NAME.done for each")
+    debian.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(["apt-get", "download", "-q", package], cwd=folder, text=True,
+                              capture_output=True, check=False)
+        archives = sorted(Path(folder).glob("*.deb"))
+        if done.returncode or not archives:
+            raise ComposeError(f"apt-get download {package} failed: {done.stderr.strip()[-300:]}. "
+                               "Is the network there, and are Debian's package lists up to date?")
+        subprocess.run(["dpkg", "-x", str(archives[0]), str(debian)], check=True)
+    (debian / f"{package}.done").touch()
+
+
+def cut_out_file(pictures: Path, path: str) -> Path:
+    """Where a prepared cut-out lies."""
+    return pictures / "cut_outs" / f"{_flat(path)}.png"
+
+
+def background_file(pictures: Path, path: str) -> Path:
+    """Where a prepared background lies."""
+    return pictures / "backgrounds" / f"{_flat(path)}.jpg"
+
+
+class PictureLibrary:
+    """Reads prepared pictures; the latest stay in memory.
+
+    Args:
+        pictures: the folder that `fetch` filled.
+    """
+
+    def __init__(self, pictures: Path) -> None:
+        self._pictures = pictures
+        self.cut_out = lru_cache(maxsize=400)(self._cut_out)
+        self.background = lru_cache(maxsize=40)(self._background)
+
+    def _cut_out(self, path: str) -> np.ndarray:
+        """float32 [h, w, 4]: RGB of 0..255 and alpha of 0..1."""
+        picture = _load(cut_out_file(self._pictures, path))
+        result = cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA).astype(np.float32)
+        result[..., 3] /= 255
+        return result
+
+    def _background(self, path: str) -> np.ndarray:
+        """uint8 [h, w, 3] RGB."""
+        return cv2.cvtColor(_load(background_file(self._pictures, path)), cv2.COLOR_BGR2RGB)
+
+
+def _load(path: Path) -> np.ndarray:
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise ComposeError(f"cannot read the picture {path}: {REMEDY}")
+    return picture
+
+
+def _read(root: Path, path: str) -> np.ndarray:
+    """A picture of an unpacked package, BGR or BGRA; `archive.rcc:member` reads from an archive."""
+    archive, _, member = path.partition(".rcc:")
+    if member:
+        data = read_member(root / f"{archive}.rcc", member)
+    else:
+        file = root / path
+        if not file.is_file():
+            raise ComposeError(f"the packages hold no {path}: another release of Debian? Known to "
+                               "work: Debian 12 (bookworm)")
+        data = file.read_bytes()
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise ComposeError(f"OpenCV cannot decode {path}")
+    return picture
+
+
+def _cropped(picture: np.ndarray) -> np.ndarray:
+    """BGRA, what is opaque only, at most CUT_OUT_SIDE."""
+    rows, columns = np.nonzero(picture[..., 3] >= OPAQUE)
+    margin = 2
+    top, left = max(0, rows.min() - margin), max(0, columns.min() - margin)
+    part = picture[top:rows.max() + margin + 1, left:columns.max() + margin + 1]
+    return _shrunk(part, CUT_OUT_SIDE)
+
+
+def _opaque(picture: np.ndarray) -> np.ndarray:
+    if picture.ndim == 2:
+        return cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
+    return picture[..., :3]
+
+
+def _shrunk(picture: np.ndarray, side: int) -> np.ndarray:
+    scale = side / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def _write(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"draft-{path.name}")
+    if not cv2.imwrite(str(draft), picture):
+        raise ComposeError(f"cannot write {path}: is the disk full or the folder read-only?")
+    draft.replace(path)
+
+
+def _flat(path: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "__", path)

@@ -113,8 +113,11 @@ def measure(plan: ScenePlan, rendered: Rendered) -> ComposedFacts:
 
 
 def extreme(facts: ComposedFacts, relation: str, members: list[int]) -> int | None:
-    """The member that is clearly most `relation` (left, right, top, bottom, big, small) on every
-    frame; None without one, or if a member is not always visible."""
+    """The member that is clearly most `relation` on every frame.
+
+    `relation`: "left", "right", "top", "bottom", "big" or "small". None without such a member, or
+    if one is not always visible.
+    """
     if len(members) < 2 or not facts.visible[:, members].all():
         return None
     if relation in ("big", "small"):
@@ -224,9 +227,9 @@ def _true_tags(facts: ComposedFacts, index: int) -> set[str]:
         tags.add("moves")
     sides = {"right": right, "left": left, "down": down, "up": up}
     name = max(sides, key=sides.__getitem__)
-    if path.script in ("glide", "left", "right", "up", "down", "enter", "leave", "hide"):
-        if sides[name] > 0.18 and sides[name] > 1.4 * sorted(sides.values())[-2]:
-            tags.add(name)
+    straight = path.script in ("glide", "left", "right", "up", "down", "enter", "leave", "hide")
+    if straight and sides[name] > 0.18 and sides[name] > 1.4 * sorted(sides.values())[-2]:
+        tags.add(name)
     if path.script in ("near", "far") and facts.camera != "zoom":
         tags.add(path.script)
     if path.script in ("circle", "spin"):

@@ -79,8 +79,14 @@ class Placement:
 
 @dataclass(frozen=True)
 class Finish:
-    """What the imagined camera does to the whole picture: sigma of blur [px] and noise [0..255],
-    [3] gains, exponent of brightness, JPEG quality."""
+    """What the imagined camera does to the whole picture.
+
+    Args:
+        blur, noise: sigma in pixels and in levels of 0..255.
+        gain: [3] float, factor on R, G, B.
+        gamma: exponent of brightness.
+        quality: of the JPEG, 1 to 100.
+    """
 
     blur: float
     noise: float

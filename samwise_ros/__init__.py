@@ -20,6 +20,7 @@ _PUBLIC = {
     "FrameResult": "samwise_ros.structures",
     "TargetResult": "samwise_ros.structures",
     "TargetState": "samwise_ros.structures",
+    "TrackSettings": "samwise_ros.streaming.target_tracker",
     "load_model": "samwise_ros.model.checkpoint",
     "StreamingSession": "samwise_ros.streaming.session",
     "ClipRunner": "samwise_ros.streaming.clip_runner",
@@ -27,7 +28,8 @@ _PUBLIC = {
 
 __all__ = [
     "ClipRunner", "FrameResult", "ModelConfig", "SamwiseError", "SessionConfig",
-    "StreamingSession", "TargetResult", "TargetState", "__version__", "load_model",
+    "StreamingSession", "TargetResult", "TargetState", "TrackSettings",
+    "__version__", "load_model",
 ]
 
 

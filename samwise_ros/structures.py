@@ -39,11 +39,17 @@ class MissingDependencyError(SamwiseError, ImportError):
 
 
 class TargetState(str, Enum):
-    """What a session knows about one target on one frame."""
+    """What is known about one target after a frame (see `streaming.target_tracker`)."""
 
     SEARCHING = "SEARCHING"  # asked for, never seen yet
-    TRACKING = "TRACKING"  # visible on this frame
-    LOST = "LOST"  # was visible on an earlier frame, absent on this one
+    TRACKING = "TRACKING"  # there
+    LOST = "LOST"  # was there, is gone
+    REACQUIRED = "REACQUIRED"  # there again after LOST, for a number of frames
+
+    @property
+    def present(self) -> bool:
+        """Whether the target counts as there."""
+        return self in (TargetState.TRACKING, TargetState.REACQUIRED)
 
 
 class CommandKind(str, Enum):
@@ -81,6 +87,11 @@ class Box:
     y1: int
 
 
+def probability(logit: float) -> float:
+    """Sigmoid: the probability in [0, 1] that a logit stands for."""
+    return float(1.0 / (1.0 + np.exp(-np.clip(logit, -60.0, 60.0))))
+
+
 @dataclass(frozen=True)
 class TargetResult:
     """The answer for one target on one frame.
@@ -89,8 +100,9 @@ class TargetResult:
         target_id: Public id of the target.
         expression: The sentence it answers.
         command: Number of the command that set the expression, counted from 1 per session.
-        state: SEARCHING, TRACKING or LOST.
-        object_score: Logit that the target is visible (> 0 means visible).
+        state: Steadied by thresholds with hysteresis.
+        object_score: Logit that the target is visible (> 0 means visible): what the network says of
+            this frame alone.
         mask: bool [H, W] in camera pixels; all False when the target is absent.
         box: Tight box of the mask, or None for an empty mask.
         area: Number of mask pixels.
@@ -114,8 +126,8 @@ class TargetResult:
 
     @property
     def score(self) -> float:
-        """Probability in [0, 1] that the target is visible (sigmoid of the object score)."""
-        return float(1.0 / (1.0 + np.exp(-np.clip(self.object_score, -60.0, 60.0))))
+        """Probability in [0, 1] that the target is visible."""
+        return probability(self.object_score)
 
 
 @dataclass(frozen=True)

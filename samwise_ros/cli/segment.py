@@ -10,18 +10,20 @@ from enum import Enum
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from samwise_ros.cli.terminal import say
-from samwise_ros.structures import ConfigError, TargetState
+from samwise_ros.streaming.target_tracker import TargetTracker
+from samwise_ros.structures import ConfigError, probability
 
 if TYPE_CHECKING:  # torch takes seconds to import; `samwise segment --help` does not need it
     from samwise_ros.model.samwise import SamwiseModel
-    from samwise_ros.streaming.result_folder import Answer, ResultFolder
+    from samwise_ros.streaming.clip_runner import ClipFrame
+    from samwise_ros.streaming.result_folder import ResultFolder, SentenceAnswer
     from samwise_ros.streaming.video_io import Frame, FrameSource
 
 _STOPPED = 130  # exit code after Ctrl-C, as shells expect
@@ -157,10 +159,10 @@ def _report(results: ResultFolder, source: FrameSource) -> None:
 
 
 def _stream_answers(model: SamwiseModel, source: FrameSource, expressions: list[str],
-                    precision: str) -> Iterator[tuple[Frame, list[Answer]]]:
+                    precision: str) -> Iterator[tuple[Frame, list[SentenceAnswer]]]:
     """Answers frame by frame, all expressions at once. Bad expressions raise before any frame."""
     from samwise_ros.config import SessionConfig
-    from samwise_ros.streaming.result_folder import Answer
+    from samwise_ros.streaming.result_folder import SentenceAnswer
     from samwise_ros.streaming.session import StreamingSession
     from samwise_ros.structures import Command, CommandKind
 
@@ -169,44 +171,37 @@ def _stream_answers(model: SamwiseModel, source: FrameSource, expressions: list[
     for index, text in enumerate(expressions):
         session.submit(Command(CommandKind.ADD, str(index), text))
 
-    def run() -> Iterator[tuple[Frame, list[Answer]]]:
+    def run() -> Iterator[tuple[Frame, list[SentenceAnswer]]]:
         for frame in source:
             result = session.step(frame.rgb)
-            yield frame, [Answer(t.expression, t.state, t.object_score, t.mask, t.switched)
+            yield frame, [SentenceAnswer(t.expression, t.state, t.object_score, t.mask, t.switched)
                           for t in result.targets]
 
     return run()
 
 
 def _clip_answers(model: SamwiseModel, source: FrameSource,
-                  expressions: list[str]) -> Iterator[tuple[Frame, list[Answer]]]:
+                  expressions: list[str]) -> Iterator[tuple[Frame, list[SentenceAnswer]]]:
     """Answers of one run per expression, in step; each run reads the video for itself."""
     from samwise_ros.streaming.clip_runner import ClipRunner
 
     model.tokenizer(expressions)  # raises for a bad one before any frame
     runs = [ClipRunner(model).run((frame.rgb for frame in source), text) for text in expressions]
-    states = [TargetState.SEARCHING] * len(expressions)
+    trackers = [TargetTracker() for _ in expressions]
     for frame, *found in zip(source, *runs, strict=True):
-        answers = []
-        for index, (text, clip_frame) in enumerate(zip(expressions, found, strict=True)):
-            answers.append(_clip_answer(text, clip_frame, states[index]))
-            states[index] = answers[-1].state
-        yield frame, answers
+        yield frame, [_clip_answer(*each) for each in zip(expressions, found, trackers, strict=True)]
 
 
-def _clip_answer(text: str, frame: Any, before: TargetState) -> Answer:
-    """Clip mode has no states; they follow from what was seen so far, as in stream mode."""
-    from samwise_ros.streaming.result_folder import Answer
+def _clip_answer(text: str, frame: ClipFrame, tracker: TargetTracker) -> SentenceAnswer:
+    """The answer with the state that follows from what was seen so far, as in stream mode."""
+    from samwise_ros.streaming.result_folder import SentenceAnswer
 
-    if frame.object_score > 0 and frame.mask.any():
-        state = TargetState.TRACKING
-    else:
-        state = (TargetState.SEARCHING if before is TargetState.SEARCHING else TargetState.LOST)
-    return Answer(text, state, frame.object_score, frame.mask, frame.switched)
+    state = tracker.update(probability(frame.object_score), bool(frame.mask.any()))
+    return SentenceAnswer(text, state, frame.object_score, frame.mask, frame.switched)
 
 
-def _with_progress(answers: Iterator[tuple[Frame, list[Answer]]],
-                   source: FrameSource) -> Iterator[tuple[Frame, list[Answer]]]:
+def _with_progress(answers: Iterator[tuple[Frame, list[SentenceAnswer]]],
+                   source: FrameSource) -> Iterator[tuple[Frame, list[SentenceAnswer]]]:
     """Show a progress bar with frames per second on the terminal while iterating."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
                TextColumn("{task.fields[fps]}"), TimeRemainingColumn())

@@ -22,9 +22,10 @@ from samwise_ros.ros.inputs.depth_sync import StampedBuffer
 from samwise_ros.ros.inputs.image_codec import image_to_rgb
 from samwise_ros.ros.node.shutdown import until_shutdown
 from samwise_ros.ros.outputs.outputs import OutputSettings, ResultPublisher
-from samwise_ros.structures import Box, FrameResult, TargetResult, TargetState
+from samwise_ros.streaming.commands import DEFAULT_ID, parse_command
+from samwise_ros.streaming.target_tracker import TargetTracker
+from samwise_ros.structures import Box, CommandError, FrameResult, TargetResult, TargetState
 
-_RELEASE = ("", "stop", "clear")
 _CERTAIN = 8.0  # object score
 
 
@@ -38,6 +39,7 @@ class GroundTruthNode(Node):
         self._names = self.declare_parameter("names", ["red ball", "blue ball"], described).value
         self._expression = ""
         self._command = self._index = 0
+        self._tracker = TargetTracker()
         self._images: StampedBuffer[Image] = StampedBuffer(5)
         self._instances: StampedBuffer[Image] = StampedBuffer(5)
         self._results = ResultPublisher(self, OutputSettings())
@@ -48,11 +50,15 @@ class GroundTruthNode(Node):
                 Image, topic, lambda image, buffer=buffer: self._on_image(image, buffer), 5)
 
     def _on_command(self, message: String) -> None:
-        text = message.data.strip()
-        self._expression = "" if text.lower() in _RELEASE else text
+        try:
+            self._expression = parse_command(message.data).expression or ""
+        except CommandError as error:
+            self.get_logger().error(f"command refused: {error}")
+            return
         self._command += 1
         self._index = 0
-        self.get_logger().info(f"command {self._command}: {text!r}")
+        self._tracker = TargetTracker()
+        self.get_logger().info(f"command {self._command}: {self._expression!r}")
 
     def _on_image(self, image: Image, buffer: StampedBuffer[Image]) -> None:
         stamp = image.header.stamp.sec * 10**9 + image.header.stamp.nanosec
@@ -68,7 +74,8 @@ class GroundTruthNode(Node):
         if self._expression:
             number = find_name(self._expression, self._names)
             mask = instance == number if number else np.zeros(instance.shape, bool)
-            targets = (_target(self._expression, self._command, self._index, mask),)
+            targets = (self._tracker.judge(
+                _target(self._expression, self._command, self._index, mask)),)
         result = FrameResult(self._index, header, instance.shape, targets)
         self._index += 1
         self._results.publish(result, header, rgb)
@@ -90,9 +97,9 @@ def _target(expression: str, command: int, age: int, mask: np.ndarray) -> Target
     box = None
     if area:
         box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    state = TargetState.TRACKING if area else TargetState.LOST
-    return TargetResult("target", expression, command, state, _CERTAIN if area else -_CERTAIN, mask,
-                        box, area, False, age, np.zeros((1, 1), np.float32))
+    return TargetResult(
+        DEFAULT_ID, expression, command, TargetState.SEARCHING, _CERTAIN if area else -_CERTAIN, mask,
+        box, area, False, age, np.zeros((1, 1), np.float32))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,19 +15,19 @@ from samwise_ros.streaming.image_ops import tight_box
 from samwise_ros.streaming.pictures import write_png
 from samwise_ros.streaming.video_file import VideoWriter
 from samwise_ros.streaming.video_io import Frame, FrameSource
-from samwise_ros.structures import FrameError, TargetState
+from samwise_ros.structures import FrameError, TargetState, probability
 from samwise_ros.user_files import claim_outputs
 
 _RECORDS, _OVERLAY, _SHEET = _FILES = ("results.jsonl", "overlay.mp4", "contact_sheet.png")
 
 
 @dataclass(frozen=True)
-class Answer:
+class SentenceAnswer:
     """The answer for one expression on one frame, from either mode.
 
     Attributes:
         expression: The sentence.
-        state: SEARCHING, TRACKING or LOST.
+        state: See `streaming.target_tracker`.
         object_score: Logit that the target is visible.
         mask: bool [H, W] in camera pixels.
         switched: CME replaced what the memory keeps of this frame.
@@ -44,7 +44,7 @@ class Answer:
         box = tight_box(self.mask)
         return {
             "target": target, "expression": self.expression, "state": self.state.value,
-            "score": float(1 / (1 + np.exp(-np.clip(self.object_score, -60, 60)))),
+            "score": probability(self.object_score),
             "object_score": self.object_score,
             "box": None if box is None else [box.x0, box.y0, box.x1, box.y1],
             "area": int(self.mask.sum()), "switched": self.switched,
@@ -72,7 +72,7 @@ class ResultFolder:
         self._sheet = ContactSheet()
         self._sentences: tuple[str, ...] = ()
 
-    def add(self, frame: Frame, answers: Sequence[Answer]) -> None:
+    def add(self, frame: Frame, answers: Sequence[SentenceAnswer]) -> None:
         """Write one frame and its answers, one per expression in their order. Raises FrameError."""
         try:
             for target, answer in enumerate(answers):

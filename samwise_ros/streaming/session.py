@@ -10,8 +10,6 @@ a clip of one frame. See docs/architecture.md.
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +25,12 @@ from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.padding import PaddedStages
 from samwise_ros.model.samwise import SamwiseModel, Segmentation
 from samwise_ros.model.text_encoder import stack_text
+from samwise_ros.streaming.commands import (
+    PlannedTarget,
+    TargetPlan,
+    check_sentence,
+    parse_command,
+)
 from samwise_ros.streaming.image_ops import (
     InputSize,
     logit_threshold,
@@ -34,21 +38,14 @@ from samwise_ros.streaming.image_ops import (
     restore_logits,
     tight_box,
 )
-from samwise_ros.streaming.targets import Target, TargetMemory, TargetTable, parse_command
-from samwise_ros.structures import (
-    Command,
-    CommandError,
-    CommandKind,
-    FrameError,
-    FrameResult,
-    TargetResult,
-    TargetState,
-)
+from samwise_ros.streaming.target_tracker import TargetTracker, TrackSettings
+from samwise_ros.streaming.targets import Target, TargetMemory, TargetTable
+from samwise_ros.structures import Command, CommandKind, FrameError, FrameResult, TargetResult
 
 
 @dataclass(frozen=True)
 class _RowAnswer:
-    """What one step found for one target, still to be committed."""
+    """What one step found for one target, still to be committed; the state is the last frame's."""
 
     target: Target
     memory: TargetMemory
@@ -59,15 +56,18 @@ class StreamingSession:
     """Everything that is remembered for one camera. Many sessions may share one model.
 
     `submit` may be called from any thread; `step` and `reset` from one thread at a time.
+
+    Attributes:
+        tracking: When a target counts as there. May be replaced at any time, for the next frame;
+            states are kept.
     """
 
-    def __init__(self, model: SamwiseModel, config: SessionConfig | None = None) -> None:
+    def __init__(self, model: SamwiseModel, config: SessionConfig | None = None,
+                 tracking: TrackSettings | None = None) -> None:
         self.model = model
         self.config = config or SessionConfig()
-        self._lock = threading.Lock()
-        self._pending: deque[tuple[int, Command]] = deque()
-        self._planned_ids: dict[str, None] = {}
-        self._commands = 0
+        self.tracking = tracking or TrackSettings()
+        self._plan = TargetPlan(self.config.max_targets)
         self._table = TargetTable()
         self._shared: Tensor | None = None
         self._earlier: Tensor | None = None  # frames that a motion branch compares with
@@ -89,14 +89,14 @@ class StreamingSession:
         if not isinstance(command, Command):
             command = parse_command(command)
         if command.kind is CommandKind.ADD:
-            if not (command.target_id and command.expression and command.expression.strip()):
-                raise CommandError("add: expected an id and a sentence that names the target")
-            self.model.tokenizer([command.expression])  # raises when it is too long
-        with self._lock:
-            self._plan(command)
-            self._commands += 1
-            self._pending.append((self._commands, command))
-            return self._commands
+            check_sentence(command)
+            self.model.tokenizer([command.expression])  # raises when it has too many tokens
+        return self._plan.submit(command)
+
+    @property
+    def command(self) -> int:
+        """Number of the last accepted command; 0 before the first."""
+        return self._plan.newest
 
     @property
     def targets(self) -> tuple[tuple[str, str, int], ...]:
@@ -116,6 +116,7 @@ class StreamingSession:
         self._size = None
         for target in self._table.rows():
             target.memory = TargetMemory.empty(len(self.model.cmt_adapters))
+            target.tracker = TargetTracker()
 
     def step(self, rgb: np.ndarray, stamp: object = None) -> FrameResult:
         """Answer one frame.
@@ -123,6 +124,9 @@ class StreamingSession:
         A frame of another size than the last one restarts the memory, since nothing remembered
         lines up with it any more. A frame that fails changes nothing: memory stays as it was, and
         commands that wait are carried out with the next frame, or stay carried out.
+
+        A mask that the states hold back is empty in the result; `object_score` and `mask_logits`
+        say what the network found.
 
         Args:
             rgb: uint8 [H, W, 3]; not changed.
@@ -141,66 +145,45 @@ class StreamingSession:
             with torch.inference_mode(), self._autocast():
                 shared, answers = self._answer(pairs, size)
         self._size, self._shared, self._earlier = size, shared, earlier
-        for answer in answers:
-            answer.target.memory = answer.memory
         self._index += 1
-        return FrameResult(self._index - 1, stamp, size.camera, tuple(a.result for a in answers))
+        return FrameResult(self._index - 1, stamp, size.camera, tuple(map(self._commit, answers)))
+
+    def _commit(self, answer: _RowAnswer) -> TargetResult:
+        """Keep what one target remembers of the frame; its result with the steady state."""
+        target = answer.target
+        target.memory = answer.memory
+        target.tracker.settings = self.tracking
+        return target.tracker.judge(answer.result)
 
     @contextmanager
     def _undone_on_failure(self) -> Iterator[None]:
         """Put memory back when the block raises."""
         size, shared, earlier = self._size, self._shared, self._earlier
-        memories = [(target, target.memory) for target in self._table.rows()]
+        kept = [(target, target.memory, target.tracker) for target in self._table.rows()]
         try:
             yield
         except BaseException:
             self._size, self._shared, self._earlier = size, shared, earlier
-            for target, memory in memories:
-                target.memory = memory
+            for target, memory, tracker in kept:
+                target.memory, target.tracker = memory, tracker
             raise
 
-    def _plan(self, command: Command) -> None:
-        """Check a command against the targets that earlier commands will have left."""
-        planned = dict(self._planned_ids)
-        if command.kind is CommandKind.CLEAR or command.replace_all:
-            planned.clear()
-        if command.kind is CommandKind.REMOVE:
-            if command.target_id not in planned:
-                known = ", ".join(planned) or "none"
-                raise CommandError(f"remove: no target {command.target_id!r}; known are {known}")
-            del planned[command.target_id]
-        if command.kind is CommandKind.ADD:
-            planned[command.target_id] = None
-        if len(planned) > self.config.max_targets:
-            raise CommandError(f"add {command.target_id!r}: there are already "
-                               f"{self.config.max_targets} targets; remove one first or raise "
-                               "max_targets")
-        self._planned_ids = planned
-
     def _apply_commands(self) -> None:
-        """Carry out waiting commands. Only the newest one per id is worth encoding."""
-        with self._lock:
-            waiting = list(self._pending)
-            self._pending.clear()
-        latest: dict[str, tuple[int, Command]] = {}
-        for number, command in waiting:
-            if command.kind is CommandKind.CLEAR or command.replace_all:
-                self._table.targets.clear()
-                latest.clear()
-            if command.kind is CommandKind.REMOVE:
-                self._table.targets.pop(command.target_id, None)
-                latest.pop(command.target_id, None)
-            if command.kind is CommandKind.ADD:
-                latest[command.target_id] = (number, command)
-        for number, command in latest.values():
-            self._table.assign(self._new_target(number, command), replace_all=False)
+        """Make the table what is planned. New sentences are encoded before anything changes."""
+        targets = {}
+        for name, planned in self._plan.targets.items():
+            target = self._table.targets.get(name)
+            if target is None or target.command != planned.command:
+                target = self._new_target(name, planned)
+            targets[name] = target
+        self._table.targets = targets
 
     @torch.inference_mode()
-    def _new_target(self, number: int, command: Command) -> Target:
-        tokens = self.model.tokenizer([command.expression]).to(self.model.device)
+    def _new_target(self, name: str, planned: PlannedTarget) -> Target:
+        tokens = self.model.tokenizer([planned.expression]).to(self.model.device)
         text = self.model.encode_text(tokens)
         memory = TargetMemory.empty(len(self.model.cmt_adapters))
-        return Target(command.target_id, command.expression, number, text, memory)
+        return Target(name, planned.expression, planned.command, text, memory)
 
     def _autocast(self) -> torch.autocast:
         dtype = torch.float16 if self.config.precision == "fp16" else torch.bfloat16
@@ -271,8 +254,7 @@ class StreamingSession:
                                    self.model.config.memory)
             memory = TargetMemory(
                 bank, tuple(None if c is None else c[at] for c in kept.rows),
-                old.age if result.switched else old.last_switch, old.age + 1,
-                old.seen or result.state is TargetState.TRACKING)
+                old.age if result.switched else old.last_switch, old.age + 1)
             yield _RowAnswer(target, memory, result)
 
     def _eligible(self, memories: list[TargetMemory]) -> Tensor | None:
@@ -298,12 +280,10 @@ class StreamingSession:
         switched = segmentation.switched.cpu().numpy()
         low_res = segmentation.prediction.low_res.float().cpu().numpy()
         for row, target in enumerate(group):
-            area = int(masks[row].sum())
-            visible = bool(scores[row] > 0) and area > 0
             yield TargetResult(
-                target.target_id, target.expression, target.command,
-                target.memory.next_state(visible), float(scores[row]), masks[row],
-                tight_box(masks[row]), area, bool(switched[row]), target.memory.age, low_res[row])
+                target.target_id, target.expression, target.command, target.tracker.state,
+                float(scores[row]), masks[row], tight_box(masks[row]), int(masks[row].sum()),
+                bool(switched[row]), target.memory.age, low_res[row])
 
 
 def _newest(past: Tensor | None, count: int) -> Tensor | None:

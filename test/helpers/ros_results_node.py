@@ -8,6 +8,7 @@ OutputSettings as JSON.
 import json
 import math
 import os
+from dataclasses import replace
 
 import numpy as np
 import rclpy
@@ -18,15 +19,15 @@ from sensor_msgs.msg import Image
 
 from samwise_ros.ros.inputs.image_codec import image_to_rgb
 from samwise_ros.ros.outputs.outputs import OutputSettings, ResultPublisher
-from samwise_ros.streaming.target_tracker import TrackSettings
+from samwise_ros.streaming.target_tracker import TargetTracker, TrackSettings
 from samwise_ros.structures import Box, FrameResult, TargetResult, TargetState
 
 
-def settings_from_json(text: str) -> OutputSettings:
-    """OutputSettings of the values that differ from the defaults."""
+def settings_from_json(text: str) -> tuple[OutputSettings, TrackSettings]:
+    """The values that differ from the defaults; those of states under "thresholds"."""
     values = json.loads(text)
     thresholds = TrackSettings(**values.pop("thresholds", {}))
-    return OutputSettings(thresholds=thresholds, **values)
+    return OutputSettings(threshold=thresholds.enter_score, **values), thresholds
 
 
 def coded(codes: np.ndarray) -> np.ndarray:
@@ -56,12 +57,20 @@ def _target(mask: np.ndarray, age: int, name: str, expression: str, command: int
 def main() -> None:
     rclpy.init()
     node = Node("samwise")
-    results = ResultPublisher(node, settings_from_json(os.environ.get("RESULT_SETTINGS", "{}")))
+    settings, thresholds = settings_from_json(os.environ.get("RESULT_SETTINGS", "{}"))
+    results = ResultPublisher(node, settings)
     results.start()
+    trackers: dict[tuple[str, int], TargetTracker] = {}
+
+    def judged(target: TargetResult) -> TargetResult:
+        return trackers.setdefault((target.target_id, target.command),
+                                   TargetTracker(thresholds)).judge(target)
 
     def answer(image: Image) -> None:
         rgb = image_to_rgb(image)
-        results.publish(scripted_result(rgb, json.loads(image.header.frame_id)), image.header, rgb)
+        result = scripted_result(rgb, json.loads(image.header.frame_id))
+        result = replace(result, targets=tuple(map(judged, result.targets)))
+        results.publish(result, image.header, rgb)
 
     node.create_subscription(Image, "image", answer, QoSProfile(depth=100))
     try:

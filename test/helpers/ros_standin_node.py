@@ -1,8 +1,9 @@
 """The real node around a stand-in for the model, for tests of everything but the network.
 
 The stand-in marks pixels whose red value is above 127, so a test knows which mask to expect, and
-starts in a moment, because nothing here imports torch. It knows a part of the command grammar.
-Environment: STANDIN_SECONDS per frame, STANDIN_LOADING seconds to load. Targets with these ids make every frame fail: "fail" (a bug),
+starts in a moment, because nothing here imports torch.
+Environment: STANDIN_SECONDS per frame, STANDIN_LOADING seconds to load. Targets with these ids make
+every frame fail: "fail" (a bug),
 "tight" (memory is full until some is freed), "full" (for good), "lost" (the GPU is gone).
 """
 
@@ -13,7 +14,11 @@ import numpy as np
 
 from samwise_ros.ros.node.node import main
 from samwise_ros.ros.node.parameters import NodeParameters
-from samwise_ros.structures import Box, CommandError, FrameResult, TargetResult, TargetState
+from samwise_ros.streaming.commands import TargetPlan
+from samwise_ros.streaming.target_tracker import TargetTracker, TrackSettings
+from samwise_ros.structures import Box, Command, FrameResult, TargetResult, TargetState
+
+MAX_TARGETS = 16
 
 
 class OutOfMemoryError(RuntimeError):
@@ -25,62 +30,56 @@ class AcceleratorError(RuntimeError):
 
 
 class RedSession:
-    """The interface of StreamingSession."""
+    """The interface of StreamingSession, with its plan of targets and its states."""
 
     def __init__(self, engine: "RedEngine") -> None:
+        self.tracking = TrackSettings()
         self._engine = engine
-        self._commands = 0
+        self._plan = TargetPlan(MAX_TARGETS)
         self._index = 0
-        self._targets: dict[str, tuple[str, int]] = {}
+        self._trackers: dict[tuple[str, int], TargetTracker] = {}
 
     @property
     def targets(self) -> tuple[tuple[str, str, int], ...]:
-        return tuple((name, *rest) for name, rest in self._targets.items())
+        return tuple((name, planned.expression, planned.command)
+                     for name, planned in self._plan.targets.items())
 
-    def submit(self, text: str) -> int:
-        if text.startswith("remove:"):
-            return self._remove(text[7:])
-        if text.startswith("add:"):
-            name, _, expression = text[4:].partition(": ")
-            if not expression:
-                raise CommandError(f"command {text!r}: expected 'add:ID: SENTENCE'")
-        else:
-            self._targets = {}
-            name, expression = "target", text
-        self._commands += 1
-        self._targets = self._targets | {name: (expression, self._commands)}
-        return self._commands
+    @property
+    def command(self) -> int:
+        return self._plan.newest
 
-    def _remove(self, name: str) -> int:
-        if name not in self._targets:
-            raise CommandError(f"remove: there is no target {name!r}")
-        self._commands += 1
-        self._targets = {other: rest for other, rest in self._targets.items() if other != name}
-        return self._commands
+    def submit(self, command: Command) -> int:
+        return self._plan.submit(command)
 
     def reset(self) -> None:
         self._index = 0
+        self._trackers = {}
 
     def step(self, rgb: np.ndarray, stamp: object = None) -> FrameResult:
         time.sleep(self._engine.seconds)
         self._fail_if_told()
         self._index += 1
         mask = rgb[..., 0] > 127
-        visible = bool(mask.any())
-        state = TargetState.TRACKING if visible else TargetState.SEARCHING
-        targets = tuple(
-            TargetResult(name, expression, command, state, 2.0 if visible else -2.0, mask,
+        score = 2.0 if mask.any() else -2.0
+        found = [
+            TargetResult(name, expression, command, TargetState.SEARCHING, score, mask,
                          tight_box(mask), int(mask.sum()), False, self._index - 1,
                          np.zeros((4, 4), np.float32))
-            for name, expression, command in self.targets)
-        return FrameResult(self._index - 1, stamp, rgb.shape[:2], targets)
+            for name, expression, command in self.targets]
+        return FrameResult(self._index - 1, stamp, rgb.shape[:2], tuple(map(self._judged, found)))
+
+    def _judged(self, target: TargetResult) -> TargetResult:
+        tracker = self._trackers.setdefault((target.target_id, target.command), TargetTracker())
+        tracker.settings = self.tracking
+        return tracker.judge(target)
 
     def _fail_if_told(self) -> None:
-        if "fail" in self._targets:
+        names = self._plan.targets
+        if "fail" in names:
             raise RuntimeError("the stand-in was told to fail")
-        if "full" in self._targets or ("tight" in self._targets and not self._engine.freed):
+        if "full" in names or ("tight" in names and not self._engine.freed):
             raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        if "lost" in self._targets:
+        if "lost" in names:
             self._engine.lost = True
         if self._engine.lost:
             raise AcceleratorError("CUDA error: an illegal memory access was encountered\n"

@@ -122,6 +122,43 @@ def test_a_failed_frame_does_not_lose_a_waiting_command(
     assert result["b"].command == number and result["b"].age == 0
 
 
+@pytest.mark.parametrize("text", ["add:b: duck", "duck"])
+def test_a_command_whose_text_cannot_be_encoded_is_not_lost(
+        tiny_tokenizer: ExpressionTokenizer, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """As when the GPU's memory is full: what is there stays, what is asked for comes later."""
+    model = make_model(MICRO, tiny_tokenizer)
+    session = started(model)
+    number = session.submit(text)
+    encode, failures = model.encode_text, [2]
+
+    def encode_or_fail(tokens: object) -> object:
+        if failures[0]:
+            failures[0] -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode(tokens)
+
+    monkeypatch.setattr(model, "encode_text", encode_or_fail)
+    frame = make_frames(1, 48, 64)[0]
+    for _ in range(2):
+        with pytest.raises(torch.OutOfMemoryError):
+            session.step(frame)
+        assert session.targets == (("a", "the red mug", 1),)
+    commands = [target.command for target in session.step(frame).targets]
+    assert commands == ([1, number] if ":" in text else [number])
+    session.submit("stop")
+    failures[0] = 1
+    assert session.step(frame).targets == (), "a stop needs no text"
+
+
+def test_a_long_text_never_reaches_the_tokeniser(
+        micro_model: SamwiseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = started(micro_model)
+    monkeypatch.setattr(micro_model, "tokenizer", None)  # a call would be a TypeError
+    for command in ("x" * 10**7, Command(CommandKind.ADD, "a", "x" * 10**7)):
+        with pytest.raises(CommandError, match="characters; at most"):
+            session.submit(command)
+
+
 @pytest.mark.parametrize("sentence", [
     "the 🦆 next to the 🍵", "two\nlines\tand a tab", "Die größte Ente 鸭子 بطة", "x",
     "  spaces  around  ", " ".join(["the red mug on the left"] * 33), "a:b:c", "?!"])

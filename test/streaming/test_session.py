@@ -10,8 +10,15 @@ from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.streaming.clip_runner import ClipRunner
 from samwise_ros.streaming.session import StreamingSession
+from samwise_ros.streaming.target_tracker import TrackSettings
 from samwise_ros.streaming.targets import TargetMemory
-from samwise_ros.structures import Command, CommandKind, FrameResult, TargetResult
+from samwise_ros.structures import (
+    Command,
+    CommandKind,
+    FrameError,
+    FrameResult,
+    TargetResult,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SENTENCES = {"a": "the red mug", "b": "the small blue ball on the left side of the table",
@@ -206,12 +213,12 @@ def test_states_follow_what_was_seen(tiny_tokenizer: ExpressionTokenizer) -> Non
     session = StreamingSession(model)
     add(session, "a")
     seen = []
-    for score in (-3.0, -3.0, 3.0, -3.0, 3.0):
+    for score in (-3.0, -3.0, 3.0, -3.0, -3.0, -3.0, 3.0):
         set_object_score(model, score)
         seen.append(session.step(frame)["a"])
     assert [r.state.value for r in seen] == [
-        "SEARCHING", "SEARCHING", "TRACKING", "LOST", "TRACKING"]
-    absent, visible = seen[3], seen[4]
+        "SEARCHING", "SEARCHING", "TRACKING", "TRACKING", "TRACKING", "LOST", "REACQUIRED"]
+    absent, visible = seen[3], seen[6]
     assert not absent.mask.any() and absent.box is None and absent.area == 0
     assert (absent.mask_logits == -1024).all() and absent.score < 0.05
     assert visible.mask.any() and visible.area == visible.mask.sum() and visible.score > 0.95
@@ -221,6 +228,45 @@ def test_states_follow_what_was_seen(tiny_tokenizer: ExpressionTokenizer) -> Non
     for strip in (visible.mask[box.y0], visible.mask[box.y1 - 1], visible.mask[:, box.x0],
                   visible.mask[:, box.x1 - 1]):
         assert strip.any(), "the box is tight"
+
+
+def test_thresholds_may_change_and_a_reset_forgets_states(
+        tiny_tokenizer: ExpressionTokenizer) -> None:
+    model = make_model(TINY, tiny_tokenizer)
+    frame = make_frames(1)[0]
+    session = StreamingSession(model, tracking=TrackSettings(leave_frames=1))
+    add(session, "a")
+
+    def state(score: float) -> str:
+        set_object_score(model, score)
+        return session.step(frame)["a"].state.value
+
+    assert [state(3.0), state(-3.0)] == ["TRACKING", "LOST"]
+    session.tracking = TrackSettings(enter_score=0.99)
+    assert state(3.0) == "LOST"
+    held_back = session.step(frame)["a"]
+    assert not held_back.mask.any() and held_back.object_score > 0
+    assert (held_back.mask_logits > 0).any(), "the network's verdict stays"
+    session.reset()
+    assert state(3.0) == "SEARCHING"
+
+
+def test_a_frame_that_fails_leaves_the_state(tiny_tokenizer: ExpressionTokenizer) -> None:
+    model = make_model(TINY, tiny_tokenizer)
+    frame, other_size = make_frames(1)[0], make_frames(1, 64, 48)[0]
+    session = StreamingSession(model, tracking=TrackSettings(leave_frames=1))
+    add(session, "a")
+    set_object_score(model, 3.0)
+    session.step(frame)
+    bias = model.sam.obj_ptr_proj.layers[2].bias
+    whole = bias.clone()
+    for bad in (frame, other_size):  # the second one would also restart the memory
+        bias.data.fill_(float("nan"))
+        with pytest.raises(FrameError):
+            session.step(bad)
+        bias.data.copy_(whole)
+    set_object_score(model, -3.0)
+    assert session.step(frame)["a"].state.value == "LOST"
 
 
 def test_the_result_says_what_it_answers(tiny_model: SamwiseModel) -> None:

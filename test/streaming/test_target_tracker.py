@@ -1,21 +1,17 @@
-"""States with hysteresis, and the prediction beside them."""
+"""States with hysteresis."""
+
+import math
 
 import numpy as np
 import pytest
 
-from samwise_ros.streaming.target_tracker import (
-    MotionPredictor,
-    TargetTracker,
-    TargetTrackers,
-    TrackSettings,
-    TrackState,
-)
-from samwise_ros.structures import Box, ConfigError, FrameResult, TargetResult, TargetState
+from samwise_ros.streaming.target_tracker import TargetTracker, TrackSettings
+from samwise_ros.structures import Box, ConfigError, TargetResult, TargetState
 
-SEARCHING, TRACKING, LOST, REACQUIRED = TrackState
+SEARCHING, TRACKING, LOST, REACQUIRED = TargetState
 
 
-def states(settings: TrackSettings, scores: list[float]) -> list[TrackState]:
+def states(settings: TrackSettings, scores: list[float]) -> list[TargetState]:
     tracker = TargetTracker(settings)
     return [tracker.update(score, visible=score > 0) for score in scores]
 
@@ -49,39 +45,31 @@ def test_lost_again_while_reacquired_is_lost():
     assert states(settings, [1, 0, 1, 0, 1]) == [TRACKING, LOST, REACQUIRED, LOST, REACQUIRED]
 
 
-def result(**visible: tuple[int, bool]) -> FrameResult:
-    """Targets by id: command number and whether it is seen."""
-    targets = []
-    for name, (command, seen) in visible.items():
-        mask = np.full((4, 6), seen)
-        targets.append(TargetResult(
-            name, "a thing", command, TargetState.TRACKING, 3.0 if seen else -3.0, mask,
-            Box(0, 0, 6, 4) if seen else None, int(mask.sum()), False, 0,
-            np.zeros((1, 2), np.float32)))
-    return FrameResult(0, None, (4, 6), tuple(targets))
+def answer(score: float, seen: bool = True) -> TargetResult:
+    mask = np.full((4, 6), seen)
+    return TargetResult(
+        "a", "a thing", 1, SEARCHING, math.log(score / (1 - score)), mask,
+        Box(0, 0, 6, 4) if seen else None, int(mask.sum()), False, 0, np.full((1, 2), 9, np.float32))
 
 
-def test_targets_are_told_apart_and_a_new_command_starts_afresh():
-    trackers = TargetTrackers(TrackSettings(leave_frames=1))
-    assert trackers.update(result(a=(1, True), b=(2, False))) == {"a": TRACKING, "b": SEARCHING}
-    assert trackers.update(result(a=(1, False), b=(2, True))) == {"a": LOST, "b": TRACKING}
-    assert trackers.update(result(a=(3, False), b=(2, True))) == {"a": SEARCHING, "b": TRACKING}
-
-
-def test_a_target_that_went_away_is_forgotten():
-    trackers = TargetTrackers(TrackSettings(leave_frames=1))
-    trackers.update(result(a=(1, True)))
-    trackers.update(result())
-    assert trackers.update(result(a=(1, False))) == {"a": SEARCHING}
+def test_a_mask_is_held_back_until_its_target_counts_as_there():
+    tracker = TargetTracker(TrackSettings(enter_score=0.7, leave_score=0.4, leave_frames=2))
+    story = [(0.6, SEARCHING), (0.8, TRACKING), (0.5, TRACKING), (0.3, TRACKING), (0.3, LOST),
+             (0.6, LOST), (0.8, REACQUIRED)]
+    for score, state in story:
+        given = answer(score)
+        judged = tracker.judge(given)
+        assert judged.state is state and judged.score == pytest.approx(score)
+        assert bool(judged.area) == judged.mask.any() == (judged.box is not None) == state.present
+        assert given.mask.all() and (judged.mask_logits == 9).all(), "the network's verdict stays"
 
 
 def test_new_thresholds_hold_from_the_next_frame_on():
-    trackers = TargetTrackers(TrackSettings(leave_frames=1))
-    trackers.update(result(a=(1, True)))
-    trackers.set(TrackSettings(leave_frames=2))
-    assert trackers.update(result(a=(1, False))) == {"a": TRACKING}
-    trackers.reset()
-    assert trackers.update(result(a=(1, False))) == {"a": SEARCHING}
+    tracker = TargetTracker(TrackSettings(leave_frames=1))
+    assert tracker.judge(answer(0.9)).state is TRACKING
+    tracker.settings = TrackSettings(leave_frames=2)
+    assert tracker.judge(answer(0.1, seen=False)).state is TRACKING
+    assert tracker.judge(answer(0.1, seen=False)).state is LOST
 
 
 @pytest.mark.parametrize("changes", [
@@ -90,31 +78,3 @@ def test_new_thresholds_hold_from_the_next_frame_on():
 def test_settings_out_of_range_are_refused(changes):
     with pytest.raises(ConfigError, match="got"):
         TrackSettings(**changes)
-
-
-def test_constant_velocity_is_carried_on_up_to_the_horizon():
-    predictor = MotionPredictor(horizon=0.5)
-    assert predictor.predict(0.0) is None
-    for number in range(10):
-        predictor.add(10 + number / 20, np.array([0.1 * number, 0.0, 2.0 - 0.05 * number]))
-    prediction = predictor.predict(10.45 + 0.2)
-    np.testing.assert_allclose(prediction.velocity, [2.0, 0.0, -1.0], atol=1e-9)
-    np.testing.assert_allclose(prediction.position, [0.9 + 0.4, 0.0, 1.55 - 0.2], atol=1e-9)
-    assert prediction.age == pytest.approx(0.2)
-    assert predictor.predict(10.45 + 0.51) is None
-    assert predictor.predict(10.4) is None
-
-
-def test_a_clock_that_jumps_back_starts_the_prediction_afresh():
-    predictor = MotionPredictor()
-    predictor.add(10.0, np.zeros(3))
-    predictor.add(10.1, np.ones(3))
-    predictor.add(5.0, np.zeros(3))
-    assert predictor.predict(5.1) is None
-
-
-def test_only_recent_measurements_make_the_velocity():
-    predictor = MotionPredictor(window=0.3)
-    for number in range(20):  # still for a second, then moving
-        predictor.add(number / 10, np.array([max(0.0, number - 10) / 10, 0.0, 0.0]))
-    np.testing.assert_allclose(predictor.predict(1.9).velocity, [1.0, 0.0, 0.0], atol=1e-9)

@@ -10,7 +10,7 @@ from model_builders import make_frames
 from PIL import Image
 
 from samwise_ros.streaming.pictures import read_picture, write_png
-from samwise_ros.streaming.result_folder import Answer, ResultFolder
+from samwise_ros.streaming.result_folder import ResultFolder, SentenceAnswer
 from samwise_ros.streaming.video_file import VideoWriter
 from samwise_ros.streaming.video_io import FrameSource
 from samwise_ros.structures import FrameError, TargetState
@@ -133,8 +133,8 @@ def test_a_result_folder_follows_the_benchmark_layout(tmp_path: Path) -> None:
     source = FrameSource(tmp_path / "dogs")
     mask = np.zeros((20, 30), bool)
     mask[3:9, 4:14] = True
-    answers = [Answer("the dog", TargetState.TRACKING, 2.0, mask, True),
-               Answer("the cat", TargetState.SEARCHING, -2.0, np.zeros_like(mask), False)]
+    answers = [SentenceAnswer("the dog", TargetState.TRACKING, 2.0, mask, True),
+               SentenceAnswer("the cat", TargetState.SEARCHING, -2.0, np.zeros_like(mask), False)]
     with closing(ResultFolder(tmp_path / "out", source)) as results:
         for frame in source:
             results.add(frame, answers)

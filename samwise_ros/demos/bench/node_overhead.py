@@ -20,7 +20,15 @@ from samwise_ros.demos.bench.node_overhead_client import NAME, WARM_UP
 from samwise_ros.demos.options import OverheadOptions, to_argument
 from samwise_ros.ros.health.monitor import StreamMonitor
 from samwise_ros.ros.node.node import SamwiseNode, run
-from samwise_ros.structures import Box, FrameResult, SamwiseError, TargetResult, TargetState
+from samwise_ros.streaming.target_tracker import TrackSettings
+from samwise_ros.structures import (
+    Box,
+    Command,
+    FrameResult,
+    SamwiseError,
+    TargetResult,
+    TargetState,
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,8 @@ class _WaitingModel:
     description = "a model that waits"
     device_memory = None
     targets = (("target", "the rectangle", 1),)
+    command = 1
+    tracking = TrackSettings()  # its states are what they are
 
     def __init__(self, seconds: float) -> None:
         self.times = _Times()
@@ -101,7 +111,7 @@ class _WaitingModel:
     def new_session(self) -> "_WaitingModel":
         return self
 
-    def submit(self, command: str) -> int:
+    def submit(self, command: Command) -> int:
         return 1
 
     def reset(self) -> None:

@@ -29,6 +29,7 @@ class CameraHealth:
         dropped: Images that were not answered because newer ones came or too many waited.
         waiting: Images that wait for their turn.
         output_error: What could not be published of the last frame.
+        refusal: Why a command was not taken, and when; empty once a later one was.
     """
 
     topic: str
@@ -40,11 +41,13 @@ class CameraHealth:
     dropped: int = 0
     waiting: int = 0
     output_error: str = ""
+    refusal: str = ""
 
     @property
     def error(self) -> str:
-        """What went wrong last; empty when all is well."""
-        return self.stream.error or self.output_error
+        """What went wrong last with a frame, and with a command; empty when all is well."""
+        frame = self.stream.error or self.output_error
+        return "; ".join(filter(None, (frame, self.refusal)))
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ def _camera_to_msg(health: NodeHealth, camera: CameraHealth) -> DiagnosticStatus
         "rate [1/s]": f"{stream.rate:.2f}",
         "latency p50 [ms]": f"{1e3 * stream.latency_p50:.1f}",
         "latency p95 [ms]": f"{1e3 * stream.latency_p95:.1f}",
+        "refused command": camera.refusal,
         "memory resets": stream.resets, "last memory reset": stream.last_reset,
         "out-of-memory retries": health.retries, "memory [MB]": _megabytes(health.memory),
         "GPU memory [MB]": _megabytes(health.device_memory),

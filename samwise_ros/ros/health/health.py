@@ -30,12 +30,15 @@ class HealthReporter:
         node: That has the publishers, always on, whatever its lifecycle state.
         snapshot: Says what there is: engine and cameras (None while nothing is configured), and
             whether the node is active.
+        early_refusal: Why a command was not taken while nothing is configured; empty: none was.
     """
 
     def __init__(self, node: Node,
-                 snapshot: Callable[[], tuple[Engine | None, CameraGroup | None, bool]]) -> None:
+                 snapshot: Callable[[], tuple[Engine | None, CameraGroup | None, bool]],
+                 early_refusal: Callable[[], str]) -> None:
         self._node = node
         self._snapshot = snapshot
+        self._early_refusal = early_refusal
         self._unused = StreamMonitor()
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._status = (None if Status is None else
@@ -70,11 +73,12 @@ class HealthReporter:
     def _cameras(self, streams: Mapping[str, CameraStream]) -> tuple[CameraHealth, ...]:
         if not streams:
             topic = self._node.resolve_topic_name("image")
-            return (CameraHealth(topic=topic, stream=self._unused.report()),)
+            return (CameraHealth(topic=topic, stream=self._unused.report(),
+                                 refusal=self._early_refusal()),)
         return tuple(
             CameraHealth(
                 topic=stream.input.topic, stream=stream.monitor.report(), name=name,
                 command=stream.command, targets=tuple(t[0] for t in stream.session.targets),
                 enabled=stream.enabled, dropped=stream.dropped, waiting=stream.waiting,
-                output_error=stream.outputs.error)
+                output_error=stream.outputs.error, refusal=stream.refusal)
             for name, stream in streams.items())

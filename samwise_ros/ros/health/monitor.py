@@ -25,7 +25,7 @@ class StreamReport:
         latency_p50, latency_p95: Seconds from the image's stamp to its answer; NaN before one.
         resets: Times that memory was reset.
         last_reset: Why, the last time; empty before one.
-        error: What the last frame or command failed with; empty once one has succeeded since.
+        error: What the last frame failed with; empty once one has succeeded since.
     """
 
     received: int
@@ -86,11 +86,6 @@ class StreamMonitor:
             self._resets += 1
             self._last_reset = reason
 
-    def command_failed(self, reason: str) -> None:
-        """Keep the reason why a command was refused until the next answer."""
-        with self._lock:
-            self._error = reason
-
     def report(self) -> StreamReport:
         """Everything so far."""
         with self._lock:
@@ -113,6 +108,11 @@ def _rate(times: Sequence[float], now: float) -> float:
     """
     span = now - times[0] if len(times) > 1 else 0.0
     return (len(times) - 1) / span if span > 0 else 0.0
+
+
+def with_time(reason: str) -> str:
+    """A reason that stays on show, with the time at which it arose."""
+    return f"{reason} (at {time.strftime('%H:%M:%S', time.gmtime())} UTC)"
 
 
 def resident_memory() -> int | None:

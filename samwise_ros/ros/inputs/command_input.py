@@ -1,7 +1,6 @@
 """Text commands from topics: `command` for all cameras, `NAME/command` for one."""
 
 import threading
-from collections import deque
 from collections.abc import Mapping
 
 from rclpy.node import Node
@@ -9,25 +8,56 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from std_msgs.msg import String
 
+from samwise_ros.ros.health.monitor import with_time
 from samwise_ros.ros.node.camera_stream import CameraStream
-from samwise_ros.structures import CommandError
+from samwise_ros.streaming.commands import parse_command
+from samwise_ros.structures import Command, CommandError, CommandKind
 
 _QOS = QoSProfile(depth=100)
-_KEPT = 100  # commands that came before there was a session
+_MOST_EARLY = 100  # commands that came before there was a session
+_LOGGED = 200  # characters of a command
 _LOG_PERIOD = 1.0  # seconds between two lines from one place
+
+
+class EarlyCommands:
+    """Commands that wait for a session, without those that later ones make void."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[str, Command]] = []
+
+    def put(self, camera: str, command: Command) -> None:
+        """Keep a command for one camera, or for all when the name is empty.
+
+        Raises CommandError when too many wait already; nothing changes then.
+        """
+        waiting = [(other, earlier) for other, earlier in self._waiting
+                   if camera not in ("", other) or not _voids(command, earlier)]
+        if len(waiting) >= _MOST_EARLY and not _clears(command):
+            raise CommandError(f"{_MOST_EARLY} commands wait for the node to be configured already")
+        self._waiting = [*waiting, (camera, command)]
+
+    def take(self) -> list[tuple[str, Command]]:
+        """(camera, command) in the order in which they came; none is left."""
+        taken, self._waiting = self._waiting, []
+        return taken
 
 
 class CommandInput:
     """Hands commands to the cameras' streams; keeps those that come before there are any.
 
     Args:
-        node: That subscribes.
+        node: That subscribes, and has the parameter `release_words`.
+
+    Attributes:
+        refusal: Why a command was not taken, and when, while there are no streams; empty once a
+            later one was.
     """
 
     def __init__(self, node: Node) -> None:
+        self.refusal = ""
         self._node = node
         self._lock = threading.Lock()  # keeps commands in order while streams come and go
-        self._early: deque[tuple[str, str]] = deque(maxlen=_KEPT)  # (camera, text)
+        self._early = EarlyCommands()
         self._streams: Mapping[str, CameraStream] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self.listen(())
@@ -51,10 +81,13 @@ class CommandInput:
         """
         with self._lock:
             self._streams = streams
+            for stream in streams.values():
+                stream.refusal = self.refusal
+            self.refusal = ""
             if first:
-                self._hand_over("", first)
-            while self._early:
-                self._hand_over(*self._early.popleft())
+                self._take("", first)
+            for camera, command in self._early.take():
+                self._hand_over(camera, command)
 
     def detach(self) -> None:
         """Keep commands again."""
@@ -63,23 +96,59 @@ class CommandInput:
 
     def _on_command(self, camera: str, text: str) -> None:
         with self._lock:
-            if self._streams:
-                self._hand_over(camera, text)
-            else:
-                self._early.append((camera, text))
+            self._take(camera, text)
 
-    def _hand_over(self, camera: str, text: str) -> None:
-        """To one camera, or to all when the name is empty; a refusal is named and changes nothing."""
-        for name, stream in self._streams.items():
-            if camera not in ("", name):
-                continue
+    def _take(self, camera: str, text: str) -> None:
+        """Hand a command over or keep it. A refusal is named and changes nothing."""
+        try:
+            command = parse_command(text, self._node.get_parameter("release_words").value)
+            if not self._streams:
+                self._early.put(camera, command)
+                self.refusal = ""
+        except CommandError as error:
+            self._refuse(camera, f"command refused: {error}")
+        else:
+            self._hand_over(camera, command)
+
+    def _hand_over(self, camera: str, command: Command) -> None:
+        for name, stream in self._meant(camera).items():
             of = f" of {name}" if name else ""
             try:
-                number = stream.submit(text)
+                number = stream.submit(command)
             except Exception as error:  # noqa: BLE001  rclpy would end the node with it
                 kind = "" if isinstance(error, CommandError) else f"{type(error).__name__}: "
-                reason = f"command{of} refused: {kind}{error}"
-                stream.monitor.command_failed(reason)
-                self._node.get_logger().error(reason, throttle_duration_sec=_LOG_PERIOD)
+                self._refuse(name, f"command{of} refused: {kind}{error}")
             else:
-                self._node.get_logger().info(f"command {number}{of}: {text[:200]!r}")
+                self._node.get_logger().info(f"command {number}{of}: {_described(command)}")
+
+    def _refuse(self, camera: str, reason: str) -> None:
+        self._node.get_logger().error(reason, throttle_duration_sec=_LOG_PERIOD)
+        if not self._streams:
+            self.refusal = with_time(reason)
+        for stream in self._meant(camera).values():
+            stream.refused(reason)
+
+    def _meant(self, camera: str) -> dict[str, CameraStream]:
+        """The streams that a camera's name stands for: all when it is empty."""
+        return {name: stream for name, stream in self._streams.items() if camera in ("", name)}
+
+
+def _clears(command: Command) -> bool:
+    return command.kind is CommandKind.CLEAR or command.replace_all
+
+
+def _voids(command: Command, earlier: Command) -> bool:
+    """Whether a command leaves nothing of an earlier one for the same camera."""
+    if _clears(command) or _clears(earlier):
+        return _clears(command)
+    return command.target_id == earlier.target_id and (
+        command.kind is CommandKind.ADD or earlier.kind is CommandKind.REMOVE)
+
+
+def _described(command: Command) -> str:
+    """As one would write it, for the log."""
+    if command.kind is CommandKind.CLEAR:
+        return "clear"
+    prefix = "" if command.replace_all else f"{command.kind.value}:{command.target_id}"
+    text = ": ".join(filter(None, (prefix, command.expression)))
+    return repr(text[:_LOGGED])

@@ -2,14 +2,14 @@
 
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNodeMixin
 from rclpy.time import Time
 
-from samwise_ros.ros.health.monitor import StreamMonitor
+from samwise_ros.ros.health.monitor import StreamMonitor, with_time
 from samwise_ros.ros.inputs.camera_input import CameraInput, InputSettings
 from samwise_ros.ros.inputs.depth_sync import StampLike, nanoseconds
 from samwise_ros.ros.node.engine import Session
@@ -19,11 +19,10 @@ from samwise_ros.ros.node.reset_policy import ResetPolicy, Scene
 from samwise_ros.ros.node.worker import Lane
 from samwise_ros.ros.outputs.output_settings import OutputSettings
 from samwise_ros.ros.outputs.outputs import ResultPublisher
-from samwise_ros.streaming.target_tracker import TrackState
-from samwise_ros.structures import FrameResult, SamwiseError
+from samwise_ros.structures import Command, FrameResult, SamwiseError
 
 MonitorFactory = Callable[[], StreamMonitor]
-Listener = Callable[[FrameResult, Mapping[str, TrackState]], None]
+Listener = Callable[[FrameResult], None]
 Received = tuple[Any, Scene]  # an image message and what it belongs to
 
 _LOG_PERIOD = 1.0  # seconds between two lines from one place
@@ -63,7 +62,7 @@ class CameraStream:
 
     Attributes:
         monitor: Counts and latencies since `start`.
-        command: Number of the last accepted command.
+        refusal: Why a command was not taken, and when; empty once a later one was.
     """
 
     def __init__(self, node: LifecycleNodeMixin, name: str, session: Session, guard: DeviceGuard,
@@ -71,13 +70,13 @@ class CameraStream:
         self.session = session
         self._new_monitor = monitor
         self.monitor = monitor()
-        self.command = 0
+        self.refusal = ""
         self._enabled = True
         self._node = node
         self._name = name
         self._guard = guard
         self._settings = settings
-        self._reset_wish = ""
+        self._reset_wish = threading.Event()
         self._mailbox: Mailbox[Received] = Mailbox()
         self._resets = ResetPolicy(settings.reset_after_gap)
         self._listeners: list[Listener] = []
@@ -133,15 +132,24 @@ class CameraStream:
         self.stop()
         self.outputs.destroy()
 
-    def submit(self, text: str) -> int:
+    @property
+    def command(self) -> int:
+        """Number of the last accepted command; 0 before the first."""
+        return self.session.command
+
+    def submit(self, command: Command) -> int:
         """Hand a command to the session and return its number. Raises CommandError."""
-        number = self.session.submit(text)
-        self.command = max(self.command, number)
+        number = self.session.submit(command)
+        self.refusal = ""
         return number
+
+    def refused(self, reason: str) -> None:
+        """Keep why a command was not taken until a later one is."""
+        self.refusal = with_time(reason)
 
     def reset(self) -> None:
         """Forget what was seen before the next frame; what is looked for stays."""
-        self._reset_wish = "asked for"
+        self._reset_wish.set()
 
     def add_listener(self, listener: Listener) -> None:
         """Have every answer handed over after it was published, in the worker's thread."""
@@ -177,16 +185,18 @@ class CameraStream:
         rgb = self.input.decode(message)
         self._reset_if_needed(rgb.shape[:2], scene)
         result = self._guard.step(self.session, rgb, header)
-        states = self.outputs.publish(result, header, rgb)
+        self.outputs.publish(result, header, rgb)
         clock = self._node.get_clock()
         age = clock.now() - Time.from_msg(header.stamp, clock_type=clock.clock_type)
         self.monitor.frame_answered(age.nanoseconds * 1e-9)
         for listener in tuple(self._listeners):
-            listener(result, states)
+            listener(result)
 
     def _reset_if_needed(self, size: tuple[int, int], scene: Scene) -> None:
-        wish, self._reset_wish = self._reset_wish, ""
-        reason = self._resets.judge(size, scene) or wish
+        reason = self._resets.judge(size, scene)
+        if self._reset_wish.is_set():  # one that comes while this one is cleared is done with it
+            self._reset_wish.clear()
+            reason = reason or "asked for"
         if not reason:
             return
         self.session.reset()

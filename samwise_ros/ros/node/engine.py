@@ -8,7 +8,9 @@ import numpy as np
 from samwise_ros.allocator import give_back_freed_memory
 from samwise_ros.config import SessionConfig
 from samwise_ros.ros.node.parameters import NodeParameters
-from samwise_ros.structures import FrameResult
+from samwise_ros.streaming.commands import parse_command
+from samwise_ros.streaming.target_tracker import TrackSettings
+from samwise_ros.structures import Command, FrameResult
 
 _WARM_UP_FRAMES = 2  # the first frame has no memory, the second takes the other code path
 _WARM_UP_SIZE = (480, 640)
@@ -17,12 +19,18 @@ _WARM_UP_SIZE = (480, 640)
 class Session(Protocol):
     """What the node needs of `streaming.session.StreamingSession`."""
 
+    tracking: TrackSettings  # when a target counts as there
+
+    @property
+    def command(self) -> int:
+        """Number of the last accepted command; 0 before the first."""
+
     @property
     def targets(self) -> tuple[tuple[str, str, int], ...]:
         """(id, expression, command number) of each target."""
 
-    def submit(self, command: str) -> int:
-        """Queue a command and return its number; raises CommandError."""
+    def submit(self, command: Command) -> int:
+        """Take a command in for the next frame and return its number; raises CommandError."""
 
     def step(self, rgb: np.ndarray, stamp: object = None) -> FrameResult:
         """Answer one frame, uint8 [H, W, 3]; raises FrameError."""
@@ -117,7 +125,7 @@ class ModelEngine:
 
     def _warm_up(self) -> None:
         session = self.new_session()
-        session.submit("the warm-up target")
+        session.submit(parse_command("the warm-up target"))
         for _ in range(_WARM_UP_FRAMES):
             session.step(np.zeros((*_WARM_UP_SIZE, 3), np.uint8))
         self.free_memory()  # what loading left behind, which no frame will fill

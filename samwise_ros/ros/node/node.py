@@ -67,7 +67,8 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         self._commands = CommandInput(self)
         self._server = CommandServer(self, lambda: self.streams)
         self._listen(tuple(self.get_parameter("cameras").value))
-        self._health = HealthReporter(self, lambda: (self._engine, self._group, self._active))
+        self._health = HealthReporter(self, lambda: (self._engine, self._group, self._active),
+                                      lambda: self._commands.refusal)
         for missing in missing_messages():
             self.get_logger().warning(f"not published here: {missing}")
 
@@ -163,7 +164,8 @@ class SamwiseNode(LifecycleNodeMixin, Node):
     def _parameters_changed(self, parameters: NodeParameters) -> None:
         """Pass live parameters on; the others can't have changed while there are streams."""
         for stream in self.streams.values():
-            stream.outputs.set_thresholds(parameters.outputs.thresholds)
+            stream.session.tracking = parameters.tracking
+            stream.outputs.threshold = parameters.enter_score
             stream.outputs.set_overlay_rate(parameters.overlay_rate)
 
     def _release(self) -> None:

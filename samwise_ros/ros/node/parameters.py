@@ -7,6 +7,7 @@ from typing import Any
 
 from samwise_ros.config import GRID
 from samwise_ros.ros.outputs.output_settings import OutputSettings
+from samwise_ros.streaming.commands import RELEASE_WORDS
 from samwise_ros.streaming.target_tracker import TrackSettings
 
 _CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -52,6 +53,9 @@ class NodeParameters:
         16, "More targets than this are refused.", limits=(1, 64))
     expression: str = _parameter(
         "", "Command that is carried out at configuration; empty: none. See the `command` topic.")
+    release_words: tuple[str, ...] = _parameter(
+        RELEASE_WORDS, "Commands that drop all targets, whatever their case and punctuation.",
+        live=True)
     cameras: tuple[str, ...] = _parameter(
         ("",), "Names of several cameras that share the model; their topics are NAME/image, "
         "NAME/command, ~/NAME/mask and so on. One empty name: a single camera on `image`.")
@@ -108,19 +112,23 @@ class NodeParameters:
         OutputSettings.predict, "Publish ~/predicted_pose, where the target should be now.")
 
     def __post_init__(self) -> None:
-        self.outputs  # noqa: B018  raises when thresholds contradict each other
+        self.tracking  # noqa: B018  raises when thresholds contradict each other
 
     @property
     def outputs(self) -> OutputSettings:
-        """Those that concern the outputs of a camera. Raises ConfigError."""
+        """Those that concern the outputs of a camera."""
         return OutputSettings(
             target_frame=self.target_frame, rectified=self.rectified, depth_slop=self.depth_slop,
             predict=self.predict, overlay_rate=self.overlay_rate, empty_masks=self.empty_masks,
             # A recording may be answered faster than a subscriber takes the answers.
             history=self.queue_size if self.process_all else OutputSettings.history,
-            thresholds=TrackSettings(
-                self.enter_score, self.leave_score, self.enter_frames, self.leave_frames,
-                self.reacquired_frames))
+            threshold=self.enter_score)
+
+    @property
+    def tracking(self) -> TrackSettings:
+        """When a target counts as there. Raises ConfigError when thresholds contradict each other."""
+        return TrackSettings(self.enter_score, self.leave_score, self.enter_frames,
+                             self.leave_frames, self.reacquired_frames)
 
 
 FIELDS = {item.name: item for item in dataclasses.fields(NodeParameters)}

@@ -13,8 +13,7 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from samwise_ros.streaming.target_tracker import TrackState
-from samwise_ros.structures import Box, FrameResult, TargetResult
+from samwise_ros.structures import Box, FrameResult, TargetResult, TargetState
 
 try:
     from samwise_ros.msg import Status, Target, TargetArray
@@ -29,7 +28,7 @@ try:
 except ImportError:  # came later than the detections
     LabelInfo = VisionClass = None
 
-STATE_NUMBERS = {state: number for number, state in enumerate(TrackState)}  # of Target.msg
+STATE_NUMBERS = {state: number for number, state in enumerate(TargetState)}  # of Target.msg
 
 
 def missing_messages() -> tuple[str, ...]:
@@ -102,20 +101,19 @@ def rgb_to_msg(rgb: np.ndarray, header: Header, encoding: str = "rgb8") -> Image
     return message
 
 
-def targets_to_msg(result: FrameResult, states: Mapping[str, TrackState],
-                   labels: Mapping[str, int], header: Header) -> Any:
-    """FrameResult, with state and label number of each target id -> samwise_ros/TargetArray."""
+def targets_to_msg(result: FrameResult, labels: Mapping[str, int], header: Header) -> Any:
+    """FrameResult, with the label number of each target id -> samwise_ros/TargetArray."""
     height, width = result.size
     return TargetArray(header=header, height=height, width=width, targets=[
-        _target_to_msg(target, states[target.target_id], labels[target.target_id], header)
+        _target_to_msg(target, labels[target.target_id], header)
         for target in result.targets])
 
 
-def _target_to_msg(target: TargetResult, state: TrackState, label: int, header: Header) -> Any:
+def _target_to_msg(target: TargetResult, label: int, header: Header) -> Any:
     x, y = mask_centroid(target.mask, target.box)
     return Target(
         header=header, id=target.target_id, expression=target.expression, command=target.command,
-        label=label, state=STATE_NUMBERS[state], score=target.score,
+        label=label, state=STATE_NUMBERS[target.state], score=target.score,
         object_score=float(target.object_score), box=box_to_msg(target.box), centroid_x=x,
         centroid_y=y, area=target.area, switched=target.switched, age=target.age)
 

@@ -19,7 +19,7 @@ class OutputSettings:
         overlay_rate: Overlays per second at most; 0: none.
         empty_masks: Whether ~/mask is published for frames without the primary target, too.
         history: Messages of each topic that are kept until every subscriber has them.
-        thresholds: When a target counts as there.
+        threshold: Score from which a target counts as there, for ~/label_info.
         localization: How a target's depth is taken.
     """
 
@@ -30,7 +30,7 @@ class OutputSettings:
     overlay_rate: float = 10.0
     empty_masks: bool = True
     history: int = 5
-    thresholds: TrackSettings = field(default_factory=TrackSettings)
+    threshold: float = TrackSettings.enter_score
     localization: LocalizationSettings = field(default_factory=LocalizationSettings)
 
     def __post_init__(self) -> None:

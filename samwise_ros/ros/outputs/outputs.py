@@ -39,12 +39,6 @@ from samwise_ros.ros.outputs.output_settings import OutputSettings
 from samwise_ros.ros.outputs.overlay import RateLimit, draw_overlay, encode_jpeg
 from samwise_ros.ros.outputs.publishers import LATCHED_QOS, create_publisher, destroy_publisher
 from samwise_ros.ros.outputs.target_publisher import TargetPublisher
-from samwise_ros.streaming.target_tracker import (
-    TargetTrackers,
-    TrackSettings,
-    TrackState,
-    present_only,
-)
 from samwise_ros.structures import FrameResult, SamwiseError
 
 _TOPICS = {  # name: message type, None where it is not installed
@@ -68,16 +62,19 @@ class ResultPublisher:
         settings: How.
         prefix: Of the topics: "~" for the only camera of a node, "~/front" for one of several.
 
+    Attributes:
+        labels: Number of each target on the last frame.
+        threshold: Score from which a target counts as there, as told by ~/label_info.
+
     Raises:
         MissingDependencyError: `settings.target_frame` without tf2_ros.
     """
 
     def __init__(self, node: Node, settings: OutputSettings, prefix: str = "~") -> None:
         self._node = node
-        self._threshold = settings.thresholds.enter_score
+        self.threshold = settings.threshold
         self._empty_masks = settings.empty_masks
-        self._trackers = TargetTrackers(settings.thresholds)
-        self.labels: dict[str, int] = {}  # number of each target on the last frame
+        self.labels: dict[str, int] = {}
         self._labels = LabelMap()
         self._label_key: tuple | None = None  # what the last LabelInfo said
         self._overlay_limit = RateLimit(settings.overlay_rate)
@@ -95,8 +92,7 @@ class ResultPublisher:
         return self._places.error
 
     def start(self) -> None:
-        """Forget states and subscribe to depth and camera_info; on activation."""
-        self._trackers.reset()
+        """Subscribe to depth and camera_info; on activation."""
         self._label_key = None
         self._places.start()
 
@@ -114,44 +110,31 @@ class ResultPublisher:
                 destroy_publisher(self._node, publisher)
 
     def reset(self) -> None:
-        """Forget states and waiting frames, as after a jump of the clock or another image size."""
-        self._trackers.reset()
+        """Forget waiting frames, as after a jump of the clock or another image size."""
         self._places.reset()
-
-    def set_thresholds(self, settings: TrackSettings) -> None:
-        """Use other thresholds from the next frame on; states are kept."""
-        self._threshold = settings.enter_score
-        self._trackers.set(settings)
 
     def set_overlay_rate(self, rate: float) -> None:
         """Publish at most this many overlays per second from now on; 0: none."""
         self._overlay_limit.rate = rate
 
-    def publish(self, result: FrameResult, header: Header, rgb: np.ndarray
-                ) -> dict[str, TrackState]:
+    def publish(self, result: FrameResult, header: Header, rgb: np.ndarray) -> None:
         """Publish the answer to a frame, the mask first.
 
         Args:
             result: The session's answer.
             header: Of the image, taken over unchanged.
             rgb: uint8 [H, W, 3], the image; not written to, may be kept for a few frames.
-
-        Returns:
-            State of each target by id.
         """
-        states = self._trackers.update(result)
         labels = self._labels.update([target.target_id for target in result.targets])
         self.labels = labels
-        result = present_only(result, states)
         if self._empty_masks or (result.targets and result.targets[0].area):
             self._send("mask", lambda: mask_to_msg(primary_mask(result), header))
-        self._send("targets", lambda: targets_to_msg(result, states, labels, header))
+        self._send("targets", lambda: targets_to_msg(result, labels, header))
         self._publish_label_info(result, labels, header)
         self._send("label_mask", lambda: labels_to_msg(paint_labels(result, labels), header))
         self._send("detections", lambda: detections_to_msg(result, header))
-        self._places.frame_answered(result, states, header, rgb)
-        self._publish_overlay(rgb, result, states, labels, header)
-        return states
+        self._places.frame_answered(result, header, rgb)
+        self._publish_overlay(rgb, result, labels, header)
 
     def _send(self, name: str, make: Callable[[], Any]) -> None:
         """Publish a message, made only if someone listens."""
@@ -165,19 +148,18 @@ class ResultPublisher:
     def _publish_label_info(self, result: FrameResult, labels: dict[str, int], header: Header
                             ) -> None:
         """Say what the numbers mean, when that has changed; kept for late subscribers."""
-        key = (self._threshold, *((labels[target.target_id], target.expression)
+        key = (self.threshold, *((labels[target.target_id], target.expression)
                                   for target in result.targets))
         if self._label_info is not None and key != self._label_key:
-            self._label_info.publish(label_info_to_msg(result, labels, self._threshold, header))
+            self._label_info.publish(label_info_to_msg(result, labels, self.threshold, header))
             self._label_key = key
 
-    def _publish_overlay(self, rgb: np.ndarray, result: FrameResult,
-                         states: dict[str, TrackState], labels: dict[str, int], header: Header
-                         ) -> None:
+    def _publish_overlay(self, rgb: np.ndarray, result: FrameResult, labels: dict[str, int],
+                         header: Header) -> None:
         raw, compressed = self._wanted("overlay"), self._wanted("overlay/compressed")
         if not (raw or compressed) or not self._overlay_limit.take():
             return
-        picture = draw_overlay(rgb, result, states, labels)
+        picture = draw_overlay(rgb, result, labels)
         if raw:
             self._publishers["overlay"].publish(rgb_to_msg(picture, header))
         if compressed:

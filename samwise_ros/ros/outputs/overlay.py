@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 
 from samwise_ros.streaming.drawing import colour_of
-from samwise_ros.streaming.target_tracker import TrackState
 from samwise_ros.structures import Box, FrameResult, SamwiseError, TargetResult
 
 _OPACITY = 0.45  # of the tint
@@ -43,14 +42,13 @@ class RateLimit:
         return True
 
 
-def draw_overlay(rgb: np.ndarray, result: FrameResult, states: Mapping[str, TrackState],
-                 numbers: Mapping[str, int]) -> np.ndarray:
+def draw_overlay(rgb: np.ndarray, result: FrameResult, numbers: Mapping[str, int]) -> np.ndarray:
     """Copy of an image with what is known about its targets.
 
     Args:
         rgb: uint8 [H, W, 3], not written to.
         result: Its answer.
-        states, numbers: State and label number (which gives the colour) of each target id.
+        numbers: Label number of each target id; it gives the colour.
 
     Returns:
         uint8 [H, W, 3] RGB.
@@ -60,7 +58,7 @@ def draw_overlay(rgb: np.ndarray, result: FrameResult, states: Mapping[str, Trac
         if target.box is not None:
             _tint(picture, target.mask, target.box, colour_of(numbers[target.target_id] - 1))
     for line, target in enumerate(result.targets):
-        _write(picture, line, _describe(target, states[target.target_id]),
+        _write(picture, line, _describe(target),
                colour_of(numbers[target.target_id] - 1))
     return picture
 
@@ -89,8 +87,8 @@ def _tint(picture: np.ndarray, mask: np.ndarray, box: Box, colour: tuple[int, in
     cv2.rectangle(picture, (box.x0, box.y0), (box.x1 - 1, box.y1 - 1), colour, 1)
 
 
-def _describe(target: TargetResult, state: TrackState) -> str:
-    text = f"{state.value} {target.score:.2f} {target.target_id}: {target.expression}"
+def _describe(target: TargetResult) -> str:
+    text = f"{target.state.value} {target.score:.2f} {target.target_id}: {target.expression}"
     # OpenCV's built-in letters are ASCII.
     return text[:_TEXT_LENGTH].encode("ascii", "replace").decode()
 

@@ -7,7 +7,7 @@ Nav2's FollowObject learns of a loss.
 
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +34,9 @@ from samwise_ros.ros.outputs.localization_messages import (
     detections_3d_to_msg,
     pose_to_msg,
 )
+from samwise_ros.ros.outputs.motion_predictor import MotionPredictor
 from samwise_ros.ros.outputs.output_settings import OutputSettings
 from samwise_ros.ros.outputs.publishers import RESULT_QOS, create_publisher, destroy_publisher
-from samwise_ros.streaming.target_tracker import PRESENT, MotionPredictor, TrackState
 from samwise_ros.structures import FrameResult, SamwiseError, TargetResult
 
 _INPUT_QOS = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
@@ -47,7 +47,7 @@ _IDLE_LOG_PERIOD = 10.0
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _WaitingFrame:
     """An answered frame that waits for its depth: what is there to be placed."""
 
     header: Header
@@ -76,7 +76,7 @@ class TargetPublisher:
         self._node = node
         self._settings = settings
         self._prefix = prefix
-        self._sync: DepthSync[_Answer, Image, CameraInfo] = DepthSync(
+        self._sync: DepthSync[_WaitingFrame, Image, CameraInfo] = DepthSync(
             round(settings.depth_slop * 1e9), _WAITING)
         self._predictor = MotionPredictor() if settings.predict else None
         # Pairs are completed by the worker as well as by the callbacks.
@@ -127,13 +127,11 @@ class TargetPublisher:
         if self._lookup is not None:
             self._lookup.reset()
 
-    def frame_answered(self, result: FrameResult, states: Mapping[str, TrackState], header: Header,
-                       rgb: np.ndarray) -> None:
+    def frame_answered(self, result: FrameResult, header: Header, rgb: np.ndarray) -> None:
         """Publish poses for a frame, now or once its depth is there.
 
         Args:
             result: The session's answer.
-            states: State of each of its targets.
             header: Of the image.
             rgb: uint8 [H, W, 3], the image; kept (not copied) while the frame waits.
         """
@@ -143,10 +141,9 @@ class TargetPublisher:
         self._primary = primary
         # Without a depth camera nothing waits, and nothing is kept.
         if self._has_depth and self._wanted():
-            found = tuple(target for target in result.targets
-                          if target.area and states[target.target_id] in PRESENT)
+            found = tuple(target for target in result.targets if target.area)
             kept = rgb if self._cloud.get_subscription_count() else None
-            self._publish(self._sync.add_answer(nanoseconds(header.stamp), _Answer(
+            self._publish(self._sync.add_answer(nanoseconds(header.stamp), _WaitingFrame(
                 header, found, primary, kept)))
             self._warn_without_pairs()
 
@@ -187,7 +184,7 @@ class TargetPublisher:
         self._has_info = True
         self._publish(self._sync.add_info(nanoseconds(info.header.stamp), info))
 
-    def _publish(self, pair: DepthPair[_Answer, Image, CameraInfo] | None) -> None:
+    def _publish(self, pair: DepthPair[_WaitingFrame, Image, CameraInfo] | None) -> None:
         """Publish everything about a frame; a failure is named and leaves the frame out."""
         if pair is None:
             return
@@ -212,7 +209,7 @@ class TargetPublisher:
                 self._cloud.publish(cloud_to_msg(place, pair.answer.rgb, header))
         self._predict(header, place)
 
-    def _place(self, pair: DepthPair[_Answer, Image, CameraInfo]
+    def _place(self, pair: DepthPair[_WaitingFrame, Image, CameraInfo]
                ) -> tuple[Header, Sequence[tuple[TargetResult, Localization]]]:
         """The targets with enough depth, in the wanted frame. Raises SamwiseError."""
         header = pair.answer.header

@@ -21,7 +21,6 @@ from rclpy.node import Node
 
 from samwise_ros.ros.node.camera_stream import CameraStream
 from samwise_ros.ros.outputs.conversions import Target, targets_to_msg
-from samwise_ros.streaming.target_tracker import TrackState, present_only
 from samwise_ros.structures import FrameResult
 
 try:
@@ -133,11 +132,10 @@ class CommandServer:
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """The last answered frame of a camera."""
+class _LastFrame:
+    """What the last answered frame of a camera said."""
 
     result: FrameResult
-    states: Mapping[str, TrackState]
     labels: Mapping[str, int]
 
 
@@ -148,7 +146,7 @@ class _Camera:
                  group: MutuallyExclusiveCallbackGroup) -> None:
         self._node = node
         self._stream = lambda: streams().get(name)
-        self._answer: _Answer | None = None
+        self._last: _LastFrame | None = None
         self._list = None if ListTargets is None else node.create_service(
             ListTargets, _below(name, "list_targets"), self._on_list, callback_group=group)
         self._track = None if TrackServer is None else TrackServer(
@@ -156,8 +154,8 @@ class _Camera:
 
     def attach(self, stream: CameraStream) -> None:
         """Hear a new stream."""
-        self._answer = None
-        stream.add_listener(lambda result, states: self._on_frame(stream, result, states))
+        self._last = None
+        stream.add_listener(lambda result: self._on_frame(stream, result))
 
     def destroy(self) -> None:
         if self._list is not None:
@@ -169,20 +167,18 @@ class _Camera:
         if self._track is not None:
             self._track.tick()
 
-    def _on_frame(self, stream: CameraStream, result: FrameResult,
-                  states: Mapping[str, TrackState]) -> None:
-        self._answer = _Answer(result, states, stream.outputs.labels)
+    def _on_frame(self, stream: CameraStream, result: FrameResult) -> None:
+        self._last = _LastFrame(result, stream.outputs.labels)
         if self._track is not None:
-            self._track.frame(stream, result, states)
+            self._track.frame(stream, result)
 
     def _on_list(self, request: Any, response: Any) -> Any:
-        stream, answer = self._stream(), self._answer
+        stream, last = self._stream(), self._last
         if stream is None:
             return response
         answered = {}
-        if answer is not None:
-            message = targets_to_msg(present_only(answer.result, answer.states), answer.states,
-                                     answer.labels, answer.result.stamp)
+        if last is not None:
+            message = targets_to_msg(last.result, last.labels, last.result.stamp)
             answered = {(target.id, target.command): target for target in message.targets}
         response.enabled, response.command = stream.enabled, stream.command
         response.targets = [

@@ -7,11 +7,9 @@
 | CANCELLED | a newer command took its id or dropped it, or somebody else ended the goal |
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from samwise_ros.streaming.target_tracker import PRESENT, TrackState
 from samwise_ros.structures import FrameResult, TargetResult
 
 # The frame in work while the command came may be answered without it, the one after it may not.
@@ -68,8 +66,7 @@ class TrackGoal:
         self._found = False
         self._missing = 0
 
-    def frame(self, result: FrameResult, states: Mapping[str, TrackState], now: float
-              ) -> Verdict | None:
+    def frame(self, result: FrameResult, now: float) -> Verdict | None:
         """Take in an answered frame; the verdict if it ends the goal."""
         target = next((t for t in result.targets if t.target_id == self.target_id), None)
         if target is None or target.command < self.command:
@@ -82,7 +79,7 @@ class TrackGoal:
                            f"command {target.command} is about {self.target_id!r}, too, and newer")
         self._missing = 0
         self.last = target
-        if states[self.target_id] not in PRESENT:
+        if not target.state.present:
             return self.tick(now)
         self._found, self._since = True, now
         if target.box is not None:

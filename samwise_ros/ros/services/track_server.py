@@ -8,7 +8,7 @@ cancelled, is dropped.
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rclpy.action import ActionServer, CancelResponse
@@ -20,10 +20,9 @@ from samwise_ros.action import TrackTarget
 from samwise_ros.ros.node.camera_stream import CameraStream
 from samwise_ros.ros.outputs.conversions import STATE_NUMBERS, box_to_msg
 from samwise_ros.ros.services.track_goal import Outcome, TrackGoal, Verdict
-from samwise_ros.streaming.target_tracker import TrackState
-from samwise_ros.structures import CommandError, FrameResult
+from samwise_ros.streaming.commands import DEFAULT_ID, add_command, remove_command
+from samwise_ros.structures import Command, CommandError, FrameResult
 
-_DEFAULT_ID = "target"  # as that of a plain sentence
 _LOG_PERIOD = 1.0  # seconds between two lines from one place
 _REFUSED = 0  # command number of a goal that became no command
 
@@ -69,8 +68,7 @@ class TrackServer:
             self._running.clear()
         self._server.destroy()
 
-    def frame(self, stream: CameraStream, result: FrameResult,
-              states: Mapping[str, TrackState]) -> None:
+    def frame(self, stream: CameraStream, result: FrameResult) -> None:
         """Take in an answered frame."""
         with self._lock:
             if stream is not self._heard():
@@ -80,11 +78,11 @@ class TrackServer:
                 if running.stream is not stream:
                     continue
                 goal, before = running.goal, running.goal.last
-                verdict = goal.frame(result, states, self._now())
+                verdict = goal.frame(result, self._now())
                 if goal.last is not before:
                     running.handle.publish_feedback(TrackTarget.Feedback(
                         header=result.stamp, command=goal.command, age=goal.last.age,
-                        state=STATE_NUMBERS[states[goal.target_id]], score=goal.last.score))
+                        state=STATE_NUMBERS[goal.last.state], score=goal.last.score))
                 self._end(running, verdict)
 
     def tick(self) -> None:
@@ -103,16 +101,18 @@ class TrackServer:
     def _begin(self, handle: ServerGoalHandle) -> None:
         """Turn an accepted goal into a command, or end it with the reason why not."""
         request = handle.request
-        target_id = request.id.strip() or _DEFAULT_ID
         with self._lock:
             stream = self._stream()
             running = _Running(handle, stream, None)
             self._running[_key(handle)] = running
             try:
-                number = _submit(stream, target_id, request.expression, request.timeout)
+                command = self._command(stream, request)
+                number, target_id = stream.submit(command), command.target_id
             except Exception as error:  # noqa: BLE001  the goal would hang for ever
                 kind = "" if isinstance(error, CommandError) else f"{type(error).__name__}: "
                 reason = f"refused: {kind}{error}"
+                if stream is not None:
+                    stream.refused(f"track_target {reason}")
                 self._node.get_logger().error(f"track_target {reason}",
                                               throttle_duration_sec=_LOG_PERIOD)
                 self._end(running, Verdict(Outcome.CANCELLED, reason))
@@ -146,7 +146,7 @@ class TrackServer:
         ours = (goal.target_id, goal.command) in {(t[0], t[2]) for t in stream.session.targets}
         if stream.command == goal.command or (ours and stream.command == self._settled):
             try:
-                stream.submit(f"remove:{goal.target_id}")
+                stream.submit(remove_command(goal.target_id))
             except CommandError as error:  # gone already
                 self._node.get_logger().debug(str(error))
 
@@ -169,20 +169,18 @@ class TrackServer:
             result.box, result.header = box_to_msg(goal.last_seen.box), goal.seen_stamp
         return result
 
+    def _command(self, stream: CameraStream | None, request: TrackTarget.Goal) -> Command:
+        """What a goal asks for. Raises CommandError."""
+        if stream is None:
+            raise CommandError("no model is loaded: configure the node first")
+        if not 0 <= request.timeout < float("inf"):
+            raise CommandError(f"timeout: expected >= 0 seconds, got {request.timeout}")
+        return add_command(request.id or DEFAULT_ID, request.expression,
+                           self._node.get_parameter("release_words").value)
+
     def _now(self) -> float:
         return self._node.get_clock().now().nanoseconds * 1e-9
 
 
 def _key(handle: ServerGoalHandle) -> bytes:
     return bytes(handle.goal_id.uuid)
-
-
-def _submit(stream: CameraStream | None, target_id: str, expression: str, timeout: float) -> int:
-    """Give the command; its number. Raises CommandError."""
-    if stream is None:
-        raise CommandError("no model is loaded: configure the node first")
-    if not 0 <= timeout < float("inf"):
-        raise CommandError(f"timeout: expected >= 0 seconds, got {timeout}")
-    if ":" in target_id or any(character.isspace() for character in target_id):
-        raise CommandError(f"id: expected a word without spaces and colons, got {target_id!r}")
-    return stream.submit(f"add:{target_id}: {expression}")

@@ -155,8 +155,6 @@ def test_the_monitor_counts_resets_and_keeps_the_last_reason():
 
 def test_an_error_stays_until_the_next_answer():
     monitor = StreamMonitor()
-    monitor.command_failed("command refused")
-    assert monitor.report().error == "command refused" and monitor.report().failed == 0
     monitor.frame_failed("frame not answered")
     assert monitor.report().error == "frame not answered" and monitor.report().failed == 1
     monitor.frame_answered(0.1)

@@ -25,6 +25,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from samwise_ros.ros.outputs.conversions import Status, TargetArray, missing_messages
+from samwise_ros.ros.outputs.publishers import LATCHED_QOS
 from samwise_ros.ros.services.command_server import missing_services
 from samwise_ros.ros.services.lifecycle_client import LifecycleError
 
@@ -74,11 +75,10 @@ def test_the_first_frame_after_a_command_answers_it_and_is_published(standin):
 
 
 @needs_own_messages
-@pytest.mark.parametrize("release", ["stop", "", "clear", "remove:target"])
+@pytest.mark.parametrize("release", ["stop", "", "clear", "remove:target", "Stop.", "\ufeffstop", "\u200b",
+                                     "“Stop tracking!”", "remove:target."])
 def test_a_released_target_leaves_empty_masks_and_arrays(standin, release):
-    process = standin.run(["test/helpers/ros_fuzz_node.py", "--ros-args", "-p", "image_qos:=reliable"],
-                          "node")  # with the real grammar
-    client = standin.client()
+    process, client = standin.start("--ros-args", "-p", "image_qos:=reliable")
     client.lifecycle.run("up")
     client.command("the red square")
     client.send_until(lambda: client.masks and any(client.masks[-1].data), frame_with_square(),
@@ -180,11 +180,44 @@ def test_bad_images_and_commands_are_named_and_survived(standin):
         assert not client.masks
     assert reports[-1].level == reports[-1].ERROR and "4000" in reports[-1].message
     assert mask_array(client.ask(frame_with_square())).any()
+    client.wait(lambda: "command refused: " in reports[-1].message, "frames are answered again")
+    client.command("the red square")
     client.wait(lambda: reports[-1].level == reports[-1].OK, "the status recovers")
     for named in ("'32FC1' is a depth image", "unknown image encoding 'nonsense'",
                   "step: expected at least 32 bytes", "empty image", "step: expected at least 4000",
                   "command refused: "):
         assert named in process.text, named
+
+
+@needs_own_messages
+def test_the_reason_of_a_refusal_stays_in_the_status_until_a_command_is_accepted(standin):
+    _, client = standin.start("--ros-args", "-p", "image_qos:=reliable")
+    reports = []
+    client.node.create_subscription(Status, "/samwise/status", reports.append, LATCHED_QOS)
+
+    def refused(text: str) -> bool:
+        return bool(reports) and f"command refused: {text}" in reports[-1].message
+
+    client.command("add:cup")  # before there is a model
+    client.wait(lambda: refused("expected 'add:ID: SENTENCE'"), "the reason")
+    client.lifecycle.run("up")
+    for _ in range(3):
+        client.settle(frame_with_square())
+        since = len(reports)
+        client.wait(lambda count=since: len(reports) > count, "the next status")
+        assert refused("expected 'add:ID: SENTENCE'") and reports[-1].processed > 0
+    client.command("add:cup: the red square")
+    client.wait(lambda: reports[-1].level == reports[-1].OK, "an accepted command")
+    client.command("x" * 30_000_000)
+    client.wait(lambda: refused("command 'xxx"), "the reason", timeout=20.0)
+    assert re.search(r"has 30000000 characters.*\(at \d\d:\d\d:\d\d UTC\)", reports[-1].message)
+    client.lifecycle.run("deactivate")
+    client.lifecycle.run("activate")
+    client.settle(frame_with_square())
+    since = len(reports)
+    client.wait(lambda: len(reports) > since, "the next status")
+    assert refused("command 'xxx") and reports[-1].targets == ["cup"]
+    assert client.diagnosis().message == reports[-1].message
 
 
 def test_an_error_in_the_model_is_named_and_the_next_command_helps(standin):
@@ -355,6 +388,7 @@ from std_msgs.msg import Header
 from samwise_ros.ros.outputs.conversions import rgb_to_msg
 from samwise_ros.ros.node.executor import PatientExecutor
 from samwise_ros.ros.node.node import SamwiseNode
+from samwise_ros.streaming.commands import parse_command
 
 held = weakref.WeakSet()
 
@@ -371,9 +405,9 @@ executor.add_node(node)
 threading.Thread(target=executor.spin, daemon=True).start()
 node.trigger_configure(), node.trigger_activate()
 answered = threading.Event()
-node.streams[""].add_listener(lambda result, states: answered.set())
+node.streams[""].add_listener(lambda result: answered.set())
 images = other.create_publisher(Image, "image", 1)
-node.streams[""].submit("the red square")
+node.streams[""].submit(parse_command("the red square"))
 for _ in range(200):
     header = Header(stamp=other.get_clock().now().to_msg(), frame_id="camera")
     images.publish(rgb_to_msg(frame_with_square(), header))

@@ -80,7 +80,7 @@ def test_the_documentation_lists_every_parameter_with_its_default():
     assert list(documented) == list(FIELDS)
     for name, item in FIELDS.items():
         default, meaning = documented[name]
-        shown = "['']" if item.default == ("",) else str(item.default)
+        shown = str(list(item.default) if isinstance(item.default, tuple) else item.default)
         assert default == (shown.lower() if isinstance(item.default, bool) else shown), name
         assert meaning.endswith("(live)") == item.metadata["live"], name
 

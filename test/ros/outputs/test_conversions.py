@@ -1,6 +1,7 @@
 """Results become whole messages that survive serialisation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,6 @@ from samwise_ros.ros.outputs.conversions import (
     rgb_to_msg,
     targets_to_msg,
 )
-from samwise_ros.streaming.target_tracker import TrackState
 from samwise_ros.structures import Box, FrameResult, TargetResult, TargetState
 
 HEADER = Header(stamp=Time(sec=12, nanosec=345), frame_id="left_optical")
@@ -42,7 +42,7 @@ def result(*masks: np.ndarray, score: float = 1.5) -> FrameResult:
             rows, columns = np.nonzero(mask)
             box = Box(columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
             box = Box(int(box.x0), int(box.y0), int(box.x1), int(box.y1))
-        state = TargetState.TRACKING if mask.any() else TargetState.LOST
+        state = TargetState.REACQUIRED if mask.any() else TargetState.LOST
         targets.append(TargetResult(
             f"t{number}", f"thing {number}", number + 1, state, score + number, mask, box,
             int(mask.sum()), number == 1, 7, np.zeros((4, 4), np.float32)))
@@ -80,9 +80,8 @@ def test_what_the_camera_sends_is_what_the_node_decodes(encoding, channels):
 def test_every_field_of_a_target_arrives():
     mask = np.zeros((13, 29), bool)
     mask[2:5, 10:20] = True
-    states = {"t0": TrackState.LOST, "t1": TrackState.REACQUIRED}
     message = through_the_wire(targets_to_msg(
-        result(ragged_mask(), mask), states, {"t0": 4, "t1": 300}, HEADER))
+        result(ragged_mask(), mask), {"t0": 4, "t1": 300}, HEADER))
     assert message.header == HEADER and (message.height, message.width) == (13, 29)
     target = message.targets[1]
     assert (target.id, target.expression, target.command) == ("t1", "thing 1", 2)
@@ -98,8 +97,7 @@ def test_every_field_of_a_target_arrives():
 @needs_own_messages
 def test_an_absent_target_has_an_empty_box_and_no_centroid():
     answer = result(np.zeros((13, 29), bool), score=-3.0)
-    target = through_the_wire(targets_to_msg(
-        answer, {"t0": TrackState.LOST}, {"t0": 1}, HEADER)).targets[0]
+    target = through_the_wire(targets_to_msg(answer, {"t0": 1}, HEADER)).targets[0]
     assert target.state == target.LOST and target.area == 0
     assert target.box.width == target.box.height == 0
     assert math.isnan(target.centroid_x) and math.isnan(target.centroid_y)
@@ -107,8 +105,10 @@ def test_an_absent_target_has_an_empty_box_and_no_centroid():
 
 @needs_own_messages
 def test_every_state_has_its_number_in_the_message():
-    for state in TrackState:
-        target = targets_to_msg(result(ragged_mask()), {"t0": state}, {"t0": 1}, HEADER).targets[0]
+    answer = result(ragged_mask())
+    for state in TargetState:
+        targets = (replace(answer.targets[0], state=state),)
+        target = targets_to_msg(replace(answer, targets=targets), {"t0": 1}, HEADER).targets[0]
         assert target.state == getattr(target, state.name)
 
 

@@ -11,7 +11,6 @@ from ros_results_node import coded, scripted_result
 
 from samwise_ros.ros.outputs.label_map import LabelMap, paint_labels
 from samwise_ros.ros.outputs.overlay import RateLimit, draw_overlay, encode_jpeg
-from samwise_ros.streaming.target_tracker import TrackState
 from samwise_ros.structures import Box, FrameResult, SamwiseError, TargetResult
 
 
@@ -75,7 +74,7 @@ def test_an_overlay_of_any_size_is_a_new_picture(shape):
     rgb[0, 0] = (1, 0, 77)
     rgb.flags.writeable = False
     result = scripted_result(rgb, [["cup", "the r\u00e9d cup " * 20, 1, 0.9]])
-    picture = draw_overlay(rgb, result, {"cup": TrackState.LOST}, {"cup": 9})
+    picture = draw_overlay(rgb, result, {"cup": 9})
     assert picture.shape == rgb.shape and picture.dtype == np.uint8
     assert (picture != rgb).any() and encode_jpeg(picture)[:2] == b"\xff\xd8"
 

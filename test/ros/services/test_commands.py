@@ -15,7 +15,6 @@ from std_srvs.srv import SetBool, Trigger
 
 from samwise_ros.ros.outputs.conversions import Target, TargetArray
 from samwise_ros.ros.services.track_goal import Outcome, TrackGoal
-from samwise_ros.streaming.target_tracker import TrackState
 from samwise_ros.structures import Box, FrameResult, TargetResult, TargetState
 
 pytestmark = pytest.mark.skipif(
@@ -230,22 +229,22 @@ def test_two_cameras_have_services_of_their_own_and_switches_for_all(standin):
 
 
 def frame(command: int, visible: bool) -> FrameResult:
+    state = TargetState.TRACKING if visible else TargetState.LOST
     mask = np.full((4, 4), visible)
     return FrameResult(0, "stamp", (4, 4), (TargetResult(
-        "cup", "it", command, TargetState.TRACKING, 1.0, mask, Box(0, 0, 4, 4) if visible else None,
+        "cup", "it", command, state, 1.0, mask, Box(0, 0, 4, 4) if visible else None,
         int(mask.sum()), False, 0, np.zeros((1, 1), np.float32)),))
 
 
 def test_the_rule_in_time():
-    seen, lost = {"cup": TrackState.TRACKING}, {"cup": TrackState.LOST}
     goal = TrackGoal("cup", 3, timeout=2.0, keep=True, now=10.0)
-    assert goal.frame(frame(2, True), seen, 10.1) is None  # answered before the command came
-    assert goal.frame(frame(3, True), seen, 11.9) is None and goal.last_seen is goal.last
-    assert goal.frame(frame(3, False), lost, 13.8) is None and goal.tick(13.8) is None
+    assert goal.frame(frame(2, True), 10.1) is None  # answered before the command came
+    assert goal.frame(frame(3, True), 11.9) is None and goal.last_seen is goal.last
+    assert goal.frame(frame(3, False), 13.8) is None and goal.tick(13.8) is None
     assert goal.tick(13.9).outcome is Outcome.LOST
     assert goal.tick(5.0) is None and goal.tick(6.9) is None  # a clock that jumped back
     assert goal.tick(7.1).outcome is Outcome.LOST
-    assert goal.frame(frame(4, True), seen, 7.0).outcome is Outcome.CANCELLED
+    assert goal.frame(frame(4, True), 7.0).outcome is Outcome.CANCELLED
     endless = TrackGoal("cup", 3, timeout=0.0, keep=False, now=0.0)
     assert endless.tick(1e9) is None
-    assert endless.frame(frame(3, True), seen, 1.0).outcome is Outcome.FOUND
+    assert endless.frame(frame(3, True), 1.0).outcome is Outcome.FOUND

@@ -138,7 +138,7 @@ def _check_precision(mode: Mode, precision: Precision) -> None:
                           f"for {precision.value}")
 
 
-def _write_all(answers: Iterator[tuple[Frame, list[Answer]]], source: FrameSource,
+def _write_all(answers: Iterator[tuple[Frame, list[SentenceAnswer]]], source: FrameSource,
                results: ResultFolder) -> bool:
     """Write all answers; whether Ctrl-C ended it."""
     with _stop_after_frame() as stop:

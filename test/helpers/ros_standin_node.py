@@ -3,8 +3,8 @@
 The stand-in marks pixels whose red value is above 127, so a test knows which mask to expect, and
 starts in a moment, because nothing here imports torch.
 Environment: STANDIN_SECONDS per frame, STANDIN_LOADING seconds to load. Targets with these ids make
-every frame fail: "fail" (a bug),
-"tight" (memory is full until some is freed), "full" (for good), "lost" (the GPU is gone).
+every frame fail: "fail" (a bug), "tight" (memory is full until some is freed), "full" (for good),
+"lost" (the GPU is gone); "exit" raises SystemExit.
 """
 
 import os
@@ -77,6 +77,8 @@ class RedSession:
         names = self._plan.targets
         if "fail" in names:
             raise RuntimeError("the stand-in was told to fail")
+        if "exit" in names:
+            raise SystemExit("the stand-in was told to leave")
         if "full" in names or ("tight" in names and not self._engine.freed):
             raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         if "lost" in names:

@@ -1,19 +1,20 @@
 """All cameras of the node on one model: one thread serves them in turns."""
 
 import threading
+import traceback
 from collections.abc import Mapping
 
 from rclpy.lifecycle import LifecycleNodeMixin
 
 from samwise_ros.ros.inputs.camera_input import InputSettings
 from samwise_ros.ros.node.camera_stream import CameraStream, MonitorFactory, StreamSettings
-from samwise_ros.ros.node.engine import Engine
+from samwise_ros.ros.node.engine import Engine, Session
 from samwise_ros.ros.node.faults import DeviceGuard
 from samwise_ros.ros.node.parameters import NodeParameters
 from samwise_ros.ros.node.worker import FrameWorker, ModelThread
 
-_STOP_TIMEOUT = 10.0  # seconds for the frame in work
-_END_TIMEOUT = 1.0  # the same when the process is to end
+STOP_TIMEOUT = 10.0  # seconds for the frame in work
+END_TIMEOUT = 1.0  # the same when the process is to end
 _LOG_PERIOD = 1.0  # seconds between two lines from one place
 
 
@@ -25,8 +26,8 @@ class CameraGroup:
 
     Args:
         node: Everything is created on it.
-        engine: Hands out a session for each camera.
-        names: Of the cameras; one empty name stands for a single camera on `image`.
+        engine: Whose memory is freed when it is full.
+        sessions: Of each camera by name; one empty name stands for a single camera on `image`.
         settings: How each is served.
         thread: Where the sessions are stepped.
         monitor: Makes the monitors of the streams.
@@ -35,7 +36,7 @@ class CameraGroup:
         guard: Says what is wrong with the model's device.
     """
 
-    def __init__(self, node: LifecycleNodeMixin, engine: Engine, names: tuple[str, ...],
+    def __init__(self, node: LifecycleNodeMixin, engine: Engine, sessions: Mapping[str, Session],
                  settings: StreamSettings, thread: ModelThread, monitor: MonitorFactory) -> None:
         self._node = node
         self._thread = thread
@@ -44,9 +45,9 @@ class CameraGroup:
         self.guard = DeviceGuard(engine, lambda line: node.get_logger().warning(
             line, throttle_duration_sec=_LOG_PERIOD))
         try:
-            for name in names:
+            for name, session in sessions.items():
                 self._streams[name] = CameraStream(
-                    node, name, engine.new_session(), self.guard, settings, monitor)
+                    node, name, session, self.guard, settings, monitor)
         except BaseException:
             self.destroy()
             raise
@@ -60,20 +61,28 @@ class CameraGroup:
         """Subscribe and answer."""
         changed = threading.Condition()
         lanes = [stream.start(changed) for stream in self._streams.values()]
-        self._worker = FrameWorker(lanes, changed, self._thread)
+        self._worker = FrameWorker(lanes, changed, self._thread, self._crashed)
         self._worker.start()
 
     def stop(self) -> None:
         """Unsubscribe and wait for the frame in work."""
         for stream in self._streams.values():
             stream.input.stop()
-        patience = _STOP_TIMEOUT if self._node.context.ok() else _END_TIMEOUT
+        patience = STOP_TIMEOUT if self._node.context.ok() else END_TIMEOUT
         if self._worker is not None and not self._worker.stop(patience):
             self._node.get_logger().warning(
                 f"a frame is still in work after {patience:.0f} s; its answer is dropped")
         self._worker = None
         for stream in self._streams.values():
             stream.stop()
+
+    def _crashed(self, error: BaseException) -> None:
+        """Name what ended the worker; in the model's thread."""
+        if not self._node.context.ok():  # told to end, so even the log may be gone
+            return
+        self.guard.give_up(f"{type(error).__name__}: {error}")
+        self._node.get_logger().error(f"no more answers: {self.guard.fault}")
+        self._node.get_logger().error("".join(traceback.format_exception(error)))
 
     def destroy(self) -> None:
         """Stop and remove the publishers."""

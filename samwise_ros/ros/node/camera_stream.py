@@ -113,14 +113,15 @@ class CameraStream:
         Returns:
             What the worker has to serve.
         """
-        self.session.reset()
         self.monitor = self._new_monitor()
-        self._resets = ResetPolicy(self._settings.reset_after_gap)
-        self._mailbox = (Backlog(self._settings.backlog, changed) if self._settings.backlog
-                         else Mailbox(changed))
+        self._resets = resets = ResetPolicy(self._settings.reset_after_gap)
+        self._mailbox = mailbox = (Backlog(self._settings.backlog, changed)
+                                   if self._settings.backlog else Mailbox(changed))
         self.outputs.start()
         self.input.start()
-        return Lane(self._mailbox, self._answer, self._failed)
+        # A frame of the last activation may still be in work: its answer is not for this one.
+        return Lane(mailbox, self.session.reset,
+                    lambda received: self._answer(received, resets, mailbox), self._failed)
 
     def stop(self) -> None:
         """Unsubscribe. The worker must have been stopped."""
@@ -175,7 +176,8 @@ class CameraStream:
     def _answering(self) -> bool:
         return self._enabled and not self._guard.fault
 
-    def _answer(self, received: Received) -> None:
+    def _answer(self, received: Received, resets: ResetPolicy, mailbox: Mailbox[Received]
+                ) -> None:
         """Answer one image: decode, step, publish. Runs in the worker's thread."""
         if not self._answering():
             return
@@ -183,8 +185,10 @@ class CameraStream:
         message, scene = received
         header = message.header
         rgb = self.input.decode(message)
-        self._reset_if_needed(rgb.shape[:2], scene)
+        self._reset_if_needed(resets.judge(rgb.shape[:2], scene))
         result = self._guard.step(self.session, rgb, header)
+        if mailbox.closed:
+            return
         self.outputs.publish(result, header, rgb)
         clock = self._node.get_clock()
         age = clock.now() - Time.from_msg(header.stamp, clock_type=clock.clock_type)
@@ -192,8 +196,7 @@ class CameraStream:
         for listener in tuple(self._listeners):
             listener(result)
 
-    def _reset_if_needed(self, size: tuple[int, int], scene: Scene) -> None:
-        reason = self._resets.judge(size, scene)
+    def _reset_if_needed(self, reason: str) -> None:
         if self._reset_wish.is_set():  # one that comes while this one is cleared is done with it
             self._reset_wish.clear()
             reason = reason or "asked for"

@@ -87,6 +87,10 @@ class DeviceGuard:
         self.retries += 1
         return result
 
+    def give_up(self, reason: str) -> None:
+        """Take note of what ended inference for good, although the device may be well."""
+        self.fault = f"inference has ended ({reason}): see the log, {_REMEDY}"
+
     def _judge(self, error: Exception) -> None:
         """Raise DeviceError when the device has failed."""
         fault = fault_of(error)

@@ -21,7 +21,12 @@ from samwise_ros.allocator import keep_freed_memory
 from samwise_ros.ros.health.health import HealthReporter
 from samwise_ros.ros.health.monitor import StreamMonitor
 from samwise_ros.ros.inputs.command_input import CommandInput
-from samwise_ros.ros.node.camera_group import CameraGroup, stream_settings
+from samwise_ros.ros.node.camera_group import (
+    END_TIMEOUT,
+    STOP_TIMEOUT,
+    CameraGroup,
+    stream_settings,
+)
 from samwise_ros.ros.node.camera_stream import CameraStream, MonitorFactory
 from samwise_ros.ros.node.engine import Engine, ModelEngine
 from samwise_ros.ros.node.executor import PatientExecutor
@@ -37,7 +42,6 @@ T = TypeVar("T")
 EngineFactory = Callable[[NodeParameters], Engine]
 
 _LOOK = 0.1  # seconds between two looks whether to go on waiting for the model
-_PATIENCE = 1.0  # seconds for the model's thread at the end; a frame in work may take longer
 
 
 class SamwiseNode(LifecycleNodeMixin, Node):
@@ -85,11 +89,12 @@ class SamwiseNode(LifecycleNodeMixin, Node):
             parameters = read_parameters(self)
             self._listen(parameters.cameras)
             self.get_logger().info(f"loading model {parameters.model!r}")
-            self._engine = self._result(self._thread.submit(
+            self._engine = engine = self._result(self._thread.submit(
                 lambda: self._engine_factory(parameters)))
-            self._group = CameraGroup(self, self._engine, parameters.cameras,
-                                      stream_settings(parameters), self._thread,
-                                      self._new_monitor)
+            sessions = self._result(self._thread.submit(
+                lambda: {name: engine.new_session() for name in parameters.cameras}))
+            self._group = CameraGroup(self, engine, sessions, stream_settings(parameters),
+                                      self._thread, self._new_monitor)
             self._parameters_changed(read_parameters(self))  # live ones, while the model loaded
             self._server.attach()
             self._commands.attach(self.streams, parameters.expression)
@@ -144,7 +149,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         Returns False when the model's thread is still at work: what it does can't be interrupted.
         """
         self._release()
-        ended = self._thread.close(_PATIENCE)
+        ended = self._thread.close(END_TIMEOUT)
         self._server.destroy()
         self.destroy_node()
         return ended
@@ -180,10 +185,14 @@ class SamwiseNode(LifecycleNodeMixin, Node):
             self._attempt("cleanup", engine.close)
 
     def _attempt(self, what: str, give_back: Callable[[], None]) -> None:
-        """Give memory back as far as possible: a lost GPU can't, and the transition goes on."""
-        try:
-            give_back()
-        except Exception as error:  # noqa: BLE001
+        """Give memory back as far as possible: a lost GPU can't, and the transition goes on.
+
+        In the model's thread, so after a frame that is still in work.
+        """
+        future = self._thread.submit(give_back)
+        if not wait([future], STOP_TIMEOUT if self.context.ok() else END_TIMEOUT).done:
+            self.get_logger().warning(f"{what}: memory is given back after the frame in work")
+        elif error := future.exception():
             self._log_failure(what, error)
 
     def _log_failure(self, what: str, error: Exception) -> None:

@@ -18,12 +18,14 @@ class Lane(Generic[T]):
 
     Attributes:
         mailbox: Where its frames come from; closed by `FrameWorker.stop`.
+        begin: Called in the worker's thread before the first frame.
         answer: Called in the worker's thread.
         failed: Called in the worker's thread with whatever `answer` raises, after which the next
             frame is taken: one bad frame must not end the stream.
     """
 
     mailbox: Mailbox[T]
+    begin: Callable[[], None]
     answer: Callable[[T], None]
     failed: Callable[[Exception], None]
 
@@ -75,13 +77,16 @@ class FrameWorker(Generic[T]):
         lanes: All of them.
         changed: The condition that their mailboxes share.
         thread: Where frames are answered.
+        crashed: Called in that thread with what ended the worker before it was told to: whatever
+            `begin` or `failed` raises, or what is no Exception.
     """
 
     def __init__(self, lanes: Sequence[Lane[T]], changed: threading.Condition,
-                 thread: ModelThread) -> None:
+                 thread: ModelThread, crashed: Callable[[BaseException], None]) -> None:
         self._lanes = list(lanes)
         self._changed = changed
         self._thread = thread
+        self._crashed = crashed
         self._closed = False
         self._ended: Future[None] | None = None
 
@@ -102,12 +107,19 @@ class FrameWorker(Generic[T]):
         return self._ended is None or bool(wait([self._ended], timeout).done)
 
     def _run(self) -> None:
-        while (turn := self._next()) is not None:
-            lane, item = turn
-            try:
-                lane.answer(item)
-            except Exception as error:  # noqa: BLE001  the node names it and goes on
-                lane.failed(error)
+        try:
+            for lane in () if self._closed else tuple(self._lanes):
+                lane.begin()
+            while (turn := self._next()) is not None:
+                self._serve(*turn)
+        except BaseException as error:  # noqa: BLE001  nobody asks for the result of this job
+            self._crashed(error)
+
+    def _serve(self, lane: Lane[T], item: T) -> None:
+        try:
+            lane.answer(item)
+        except Exception as error:  # noqa: BLE001  the node names it and goes on
+            lane.failed(error)
 
     def _next(self) -> tuple[Lane[T], T] | None:
         """Wait for a frame and choose whose turn it is; None once stopped."""

@@ -4,6 +4,7 @@ import math
 import threading
 import time
 import weakref
+from collections.abc import Callable
 
 import pytest
 
@@ -82,21 +83,48 @@ def test_the_worker_goes_on_after_a_failure_and_stops_when_told(thread):
         if item == "bad":
             raise ValueError("bad item")
 
-    worker = FrameWorker([Lane(mailbox, answer, failures.append)], changed, thread)
+    begun = []
+    worker = FrameWorker([Lane(mailbox, lambda: begun.append(list(seen)), answer, failures.append)],
+                         changed, thread, print)
     worker.start()
     for item in ("bad", "good"):
         done.clear()
         mailbox.put(item)
         assert done.wait(5.0)
     assert worker.stop(5.0)
-    assert seen == ["bad", "good"] and [str(error) for error in failures] == ["bad item"]
+    assert begun == [[]] and seen == ["bad", "good"] and [str(error) for error in failures] == ["bad item"]
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def function(*_: object) -> None:
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize("functions", [
+    (raising(ValueError("in begin")), str, str),
+    (str, raising(ValueError("of the frame")), raising(ValueError("in failed"))),
+    (str, raising(SystemExit(3)), str)])
+def test_whatever_ends_the_worker_is_told(thread, functions):
+    changed, told = threading.Condition(), []
+    mailbox = Mailbox(changed)
+    worker = FrameWorker([Lane(mailbox, *functions)], changed, thread, told.append)
+    worker.start()
+    mailbox.put("frame")
+    deadline = time.monotonic() + 5.0
+    while not told and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [type(error) for error in told] in ([ValueError], [SystemExit])
+    assert worker.stop(5.0)
 
 
 def test_stopping_a_worker_that_hangs_returns_false_in_time(thread):
     changed, release, started = threading.Condition(), threading.Event(), threading.Event()
     mailbox = Mailbox(changed)
     worker = FrameWorker(
-        [Lane(mailbox, lambda item: (started.set(), release.wait(30)), print)], changed, thread)
+        [Lane(mailbox, print, lambda item: (started.set(), release.wait(30)), print)], changed,
+        thread, print)
     worker.start()
     mailbox.put("slow")
     assert started.wait(5.0)
@@ -113,13 +141,13 @@ def test_lanes_are_served_in_turns_however_full_they_are(thread):
         if item == "end":
             done.set()
 
-    lanes = [Lane(Backlog(10, changed), answer, print) for _ in range(3)]
+    lanes = [Lane(Backlog(10, changed), print, answer, print) for _ in range(3)]
     for number in range(4):
         lanes[0].mailbox.put(f"a{number}")
     for number in range(2):
         lanes[2].mailbox.put(f"c{number}")
     lanes[1].mailbox.put("b0")
-    worker = FrameWorker(lanes, changed, thread)
+    worker = FrameWorker(lanes, changed, thread, print)
     worker.start()
     lanes[0].mailbox.put("end")
     assert done.wait(5.0) and worker.stop(5.0)

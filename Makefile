@@ -1,7 +1,7 @@
 # make setup   .venv with everything, the package and its messages; does again only what changed
 # make demo    a simulated camera, the node and three commands over DDS, judged by the truth -> demo_out/
 # make test    the whole test suite
-# make lint    ruff
+# make lint    ruff and mypy
 # make nano    nano's data and training from nothing, hours on two cores -> runs/nano; goes on where
 #              it was stopped
 #
@@ -70,6 +70,7 @@ test: setup
 
 lint: setup
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
 
 # Data of each kind: clips and frames a seed; then stage after stage.
 SAMWISE := $(VENV)/bin/samwise
@@ -98,4 +99,4 @@ nano: setup
 	  export('runs/nano_10_cme/last.safetensors', 'runs/nano', cme={'enabled': False})"
 
 clean:
-	rm -rf demo_out follow_out endurance_out build install log .pytest_cache .ruff_cache
+	rm -rf demo_out follow_out endurance_out build install log .pytest_cache .ruff_cache .mypy_cache

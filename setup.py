@@ -38,7 +38,7 @@ REQUIRES = [
     "torch>=2.5.1",  # what sam2 asks for
     "torchvision>=0.20.1",
     "transformers>=4.45,<6",  # text_encoder.py calls single layers
-    "typer>=0.12,<1",  # cli/main.py imports commands when they are called
+    "typer>=0.19,<1",  # choices as Literal; cli/main.py imports commands when they are called
 ]
 
 EXTRAS = {
@@ -59,7 +59,8 @@ EXTRAS = {
     ],
     "sim": ["pybullet"],
     "train": ["lightning", "tensorboard", "pycocotools", "scipy"],
-    "dev": ["hypothesis", "psutil", "pytest", "pytest-timeout", "ruff"],
+    "dev": ["hypothesis", "mypy>=2.4,<3", "psutil", "pytest", "pytest-timeout", "ruff>=0.17,<0.18",
+            "types-PyYAML"],
 }
 
 

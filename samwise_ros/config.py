@@ -17,6 +17,8 @@ from samwise_ros.structures import ConfigError
 SwitchMode = Literal["reweight", "all_mask", "avg"]
 Fit = Literal["pad", "rectangle"]
 Stem = Literal["patch", "conv"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Mode = Literal["clip", "stream"]  # the published protocol, or frame by frame without look-ahead
 
 GRID = 64  # every model input side is a multiple of this: stride 32 times the last HSA patch side
 
@@ -243,7 +245,7 @@ class SessionConfig:
     """
 
     context_frames: int = 7
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     fast_resize: bool = False
     max_targets: int = 16
 

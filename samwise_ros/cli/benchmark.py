@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from samwise_ros.config import Precision
+
 if TYPE_CHECKING:
     from samwise_ros.evaluation.speed import BenchmarkReport
     from samwise_ros.model.samwise import SamwiseModel
@@ -20,7 +22,7 @@ def benchmark(
         help="nano, tiny, small, base_plus, large, or a path.")] = "nano",
     image_size: Annotated[int | None, typer.Option(help="Input side, a multiple of 64.")] = None,
     fit: Annotated[str | None, typer.Option(help="pad or rectangle.")] = None,
-    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
+    precision: Annotated[Precision, typer.Option(help="Of stream mode.")] = "fp32",
     targets: Annotated[int, typer.Option(min=1, help="Targets followed at once.")] = 1,
     frames: Annotated[int, typer.Option(min=1, help="Measured frames per mode.")] = 16,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -38,11 +40,11 @@ class Dtype(str, Enum):
 
 @app.command()
 def convert(
+    out: Annotated[Path, typer.Option(help="Folder to write.", show_default=False)],
     source: Annotated[Path | None, typer.Argument(
         metavar="[FILE|FOLDER]", show_default=False,
         help="Released SAMWISE file, or a folder in our format. Leave it out to put a model "
              "together from --sam2 and --roberta.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write.", show_default=False)] = ...,
     dtype: Annotated[Dtype, typer.Option(
         help="Stored number format; models run in fp32 unless told otherwise.")] = Dtype.fp32,
     tokenizer: Annotated[Path | None, typer.Option(
@@ -220,6 +222,10 @@ def _catalogue() -> Table:
     return table
 
 
+def _show(progress: Progress, task: TaskID, done: int, total: int | None) -> None:
+    progress.update(task, completed=done, total=total)
+
+
 def _download_one(name: str, console: Console) -> None:
     from samwise_ros.model.download import DOWNLOADS, fetch
 
@@ -228,6 +234,5 @@ def _download_one(name: str, console: Console) -> None:
     for file in DOWNLOADS[name]:
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(file.path, total=None)
-            path, digest = fetch(file, progress=lambda done, total, t=task: progress.update(
-                t, completed=done, total=total))
+            path, digest = fetch(file, progress=partial(_show, progress, task))
         console.print(f"{path}  sha256 {digest}")

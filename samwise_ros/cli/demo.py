@@ -107,6 +107,6 @@ def report_run(run: Callable[[Options], dict[str, Any]],
 def _refuse_options(context: typer.Context) -> None:
     """Options before a sub-command would be read and ignored."""
     given = [name for name in context.params
-             if context.get_parameter_source(name).name != "DEFAULT"]
+             if (source := context.get_parameter_source(name)) and source.name != "DEFAULT"]
     if given:
         raise typer.BadParameter(f"--{given[0]} belongs behind `{context.invoked_subcommand}`")

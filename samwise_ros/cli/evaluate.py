@@ -6,27 +6,14 @@ import os
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
+from samwise_ros.config import Mode
 
-class Benchmark(str, Enum):
-    """What can be evaluated."""
-
-    mevis = "mevis"
-    ref_youtube_vos = "ref-youtube-vos"
-    ref_davis17 = "ref-davis17"
-    refcoco = "refcoco"
-    sim = "sim"
-
-
-class Mode(str, Enum):
-    """How the model is run."""
-
-    clip = "clip"
-    stream = "stream"
+Benchmark = Literal["mevis", "ref-youtube-vos", "ref-davis17", "refcoco", "sim"]
 
 
 class Part(str, Enum):
@@ -39,8 +26,8 @@ class Part(str, Enum):
     motion = "motion"
 
 
-DEFAULT_SPLITS = {Benchmark.mevis: "", Benchmark.ref_youtube_vos: "valid",
-                  Benchmark.ref_davis17: "valid", Benchmark.refcoco: "val", Benchmark.sim: ""}
+DEFAULT_SPLITS = {"mevis": "", "ref-youtube-vos": "valid", "ref-davis17": "valid",
+                  "refcoco": "val", "sim": ""}
 
 
 DataOption = Annotated[Path, typer.Option(
@@ -89,7 +76,7 @@ def evaluate(
     benchmark: Annotated[Benchmark, typer.Argument(help="What to evaluate on.")],
     data: DataOption,
     model: ModelOption = "nano",
-    mode: ModeOption = Mode.stream,
+    mode: ModeOption = "stream",
     out: OutOption = None,
     json_file: JsonOption = None,
     split: SplitOption = None,
@@ -129,20 +116,20 @@ def evaluate(
 
     _limit_threads(threads)
     session = _given(context_frames=context_frames)
-    chosen = without or with_cme or session or mode is Mode.clip
-    if ablations and (chosen or benchmark is not Benchmark.sim):
+    chosen = without or with_cme or session or mode == "clip"
+    if ablations and (chosen or benchmark != "sim"):
         raise typer.BadParameter("it is for sim, and chooses mode, parts and time by itself",
                                  param_hint="--ablations")
     load = partial(load_model, model, device=device, **_given(image_size=image_size))
-    name = f"{benchmark.value}-{'ablations' if ablations else mode.value}"
+    name = f"{benchmark}-{'ablations' if ablations else mode}"
     run = EvaluationRun(
-        benchmark.value, data, mode.value, split or DEFAULT_SPLITS[benchmark], model,
+        benchmark, data, mode, split or DEFAULT_SPLITS[benchmark], model,
         load(**_part_changes(without or [], with_cme)), out or Path("runs/evaluate", name),
         Selection(max_videos, max_expressions_per_kind, seed,
                   tuple(kinds.split(",")) if kinds else None), chunk,
-        benchmark is not Benchmark.sim if masks is None else masks, session, refcoco_set, images)
-    found = run_ablations(run, load, ablations) if ablations else RUNNERS[benchmark.value](run)
-    _finish({"benchmark": benchmark.value, "mode": mode.value, "model": model, "data": str(data),
+        benchmark != "sim" if masks is None else masks, session, refcoco_set, images)
+    found = run_ablations(run, load, ablations) if ablations else RUNNERS[benchmark](run)
+    _finish({"benchmark": benchmark, "mode": mode, "model": model, "data": str(data),
              "without": [part.value for part in without or []], **found}, run.out, json_file)
 
 

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from samwise_ros.config import Mode
     from samwise_ros.evaluation.predictors import Predictor
     from samwise_ros.evaluation.selection import Selection
     from samwise_ros.evaluation.store import ResultStore
@@ -23,7 +24,7 @@ class EvaluationRun:
 
     benchmark: str
     data: Path
-    mode: str
+    mode: Mode
     split: str
     model_name: str
     model: SamwiseModel

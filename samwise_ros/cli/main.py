@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -88,14 +87,17 @@ def load_command(name: str) -> Any:
 
 
 class _LazyGroup(TyperGroup):
-    """Lists sub-commands from the table; imports one when it is to run."""
+    """Lists sub-commands from the table; imports one when it is to run.
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    `ctx` is click's, or that of the click that newer versions of typer bring with them.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the table."""
         return [name for name, entry in COMMANDS.items()
                 if find_spec(f"samwise_ros.cli.{entry.module}") is not None]
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
         """A stand-in that knows its name and help only."""
         if cmd_name not in self.list_commands(ctx):
             return None
@@ -103,12 +105,12 @@ class _LazyGroup(TyperGroup):
         return TyperCommand(cmd_name, help=entry.help, short_help=entry.help,
                             rich_help_panel=entry.panel)
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Replace the stand-in of the command that is called by the command."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, load_command(name) if command is not None else None, rest
+        return name, load_command(name) if name and command else None, rest
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run; an error that the package raises on purpose becomes one red line and exit code 2."""
         try:
             return super().invoke(ctx)
@@ -164,4 +166,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

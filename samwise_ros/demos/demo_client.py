@@ -7,8 +7,9 @@ import json
 import sys
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain
+from typing import Any
 
 from sensor_msgs.msg import Image
 
@@ -37,19 +38,18 @@ from samwise_ros.ros.services.lifecycle_client import LifecycleClient
 _KEPT_STAMPS = 60  # frames of which a part is still to come
 
 
-@dataclass
-class _Parts:
-    """What has come for one stamp."""
+@dataclass(frozen=True)
+class _Answer:
+    """All that belongs to one answered frame; `latency` in seconds."""
 
-    image: Image | None = None
-    instance: Image | None = None
-    mask: Image | None = None
-    latency: float = 0.0
-    command: int | None = None
+    image: Image
+    instance: Image
+    mask: Image
+    latency: float
+    command: int
 
-    @property
-    def complete(self) -> bool:
-        return None not in (self.image, self.instance, self.mask, self.command)
+
+_PARTS = frozenset(item.name for item in fields(_Answer))
 
 
 class DemoClient(CommandingClient):
@@ -61,9 +61,9 @@ class DemoClient(CommandingClient):
 
     def __init__(self) -> None:
         super().__init__()
-        self.answers: dict[int, list[_Parts]] = {}
+        self.answers: dict[int, list[_Answer]] = {}
         self._asked = 0
-        self._waiting: OrderedDict[int, _Parts] = OrderedDict()
+        self._waiting: OrderedDict[int, dict[str, Any]] = OrderedDict()
         self.create_subscription(Image, f"{TARGET}/mask", self._on_mask, QOS)
         if TargetArray is not None:
             self.create_subscription(TargetArray, f"{TARGET}/targets", self._on_targets, QOS)
@@ -83,29 +83,26 @@ class DemoClient(CommandingClient):
     def _on_mask(self, mask: Image) -> None:
         stamp = stamp_of(mask.header)
         latency = (self.get_clock().now().nanoseconds - stamp) * 1e-9
-        command = None
+        self._add(stamp, mask=mask, latency=latency)
         if TargetArray is None:
             # Without our messages the number is known once a second. An image taken after the
             # node had the command cannot be answered for an older one.
             current = stamp > self.health_stamp and self.health_stamp > 0
-            command = int(self.health["command"]) if current else 0
-        self._add(stamp, mask=mask, latency=latency, command=command)
+            self._add(stamp, command=int(self.health["command"]) if current else 0)
 
-    def _on_targets(self, message: object) -> None:
+    def _on_targets(self, message: Any) -> None:
         self._add(stamp_of(message.header),
                   command=message.targets[0].command if message.targets else 0)
 
     def _put(self, image: Image, name: str) -> None:
         self._add(stamp_of(image.header), **{name: image})
 
-    def _add(self, stamp: int, **parts: object) -> None:
-        waiting = self._waiting.setdefault(stamp, _Parts())
-        for name, part in parts.items():
-            if part is not None:
-                setattr(waiting, name, part)
-        if waiting.complete:
-            del self._waiting[stamp]
-            self.answers.setdefault(waiting.command, []).append(waiting)
+    def _add(self, stamp: int, **parts: Any) -> None:
+        waiting = self._waiting.setdefault(stamp, {})
+        waiting |= parts
+        if waiting.keys() == _PARTS:
+            answer = _Answer(**self._waiting.pop(stamp))
+            self.answers.setdefault(answer.command, []).append(answer)
         while len(self._waiting) > _KEPT_STAMPS:
             self._waiting.popitem(last=False)
 

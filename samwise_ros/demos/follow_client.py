@@ -28,6 +28,7 @@ from samwise_ros.ros.inputs.depth_sync import StampedBuffer
 from samwise_ros.ros.inputs.image_codec import image_to_rgb
 from samwise_ros.sim.assets import COLOURS
 from samwise_ros.sim.follow_scene import follow_scene, object_names, radius
+from samwise_ros.sim.plan import ScenePlan
 from samwise_ros.streaming.drawing import ContactSheet, paint_masks
 from samwise_ros.streaming.pictures import write_png
 from samwise_ros.streaming.video_file import VideoWriter
@@ -126,12 +127,13 @@ class FollowClient(CommandingClient):
         self._wanted_number, self._overlaps = index + 1, []
         self.wait(lambda: self.truths[-1].stamp - self.truths[first].stamp > seconds, timeout,
                   "the simulation does not go on")
-        near = [truth.distance(index) - radius(self._plan, index) for truth in self.truths[first:]]
+        near = np.array([truth.distance(index) for truth in self.truths[first:]])
+        near -= radius(self._plan, index)
         judged = self.truths[first + round(_SETTLE * len(near)):]
-        errors = np.abs(near[-len(judged):] - np.float64(self._wanted))
+        errors = np.abs(near[-len(judged):] - self._wanted)
         return PhaseReport(
-            expression, seconds, self.poses - poses, near[0], near[-1], float(errors.mean()),
-            float(errors.max()), max(abs(truth.bearing(index)) for truth in judged),
+            expression, seconds, self.poses - poses, float(near[0]), float(near[-1]),
+            float(errors.mean()), float(errors.max()), max(abs(truth.bearing(index)) for truth in judged),
             float(np.mean(self._overlaps)))
 
     def stand_still(self, timeout: float) -> float:
@@ -175,7 +177,7 @@ class FollowClient(CommandingClient):
         self._sheet.add(picture, "")
 
 
-def draw_map(truths: Sequence[Truth], plan: object, height: int) -> np.ndarray:
+def draw_map(truths: Sequence[Truth], plan: ScenePlan, height: int) -> np.ndarray:
     """The floor from above, uint8 [height, w, 3]: the base, its path and heading, the objects."""
     (left, right), (low, high) = _MAP
     scale = height / (high - low)

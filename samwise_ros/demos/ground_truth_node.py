@@ -70,7 +70,7 @@ class GroundTruthNode(Node):
         self._answer(image.header, image_to_rgb(image), image_to_rgb(instance)[..., 0])
 
     def _answer(self, header: Header, rgb: np.ndarray, instance: np.ndarray) -> None:
-        targets = ()
+        targets: tuple[TargetResult, ...] = ()
         if self._expression:
             number = find_name(self._expression, self._names)
             mask = instance == number if number else np.zeros(instance.shape, bool)

@@ -128,7 +128,8 @@ class OverheadOptions:
                                   f"{encoding!r}")
 
 
-def to_argument(options: object) -> str:
+def to_argument(options: DemoOptions | FollowOptions | EnduranceOptions | OverheadOptions
+                ) -> str:
     """A dataclass of this module as one argument of a command line; `from_argument` reads it."""
     return json.dumps(asdict(options), default=str)
 

@@ -31,7 +31,8 @@ class ProcessGroup:
 
     def __post_init__(self) -> None:
         self.logs.mkdir(parents=True, exist_ok=True)
-        domain, self._lock = _reserve_domain()
+        domain, lock = _reserve_domain()
+        self._lock: int | None = lock
         self._environment = os.environ | {
             "ROS_DOMAIN_ID": str(domain),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",  # from Iron on

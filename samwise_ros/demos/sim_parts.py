@@ -1,6 +1,7 @@
 """What the simulated camera and the simulated robot share: messages and number parameters."""
 
 from array import array
+from typing import TypeVar
 
 import numpy as np
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -11,13 +12,15 @@ from std_msgs.msg import Header
 from samwise_ros.ros.outputs.conversions import rgb_to_msg
 from samwise_ros.sim.geometry import Intrinsics
 
+Number = TypeVar("Number", int, float)
+
 
 def depth_to_msg(depth: np.ndarray, header: Header) -> Image:
     """float32 [H, W] metres -> 32FC1."""
     height, width = depth.shape
     message = Image(header=header, height=height, width=width, encoding="32FC1", step=4 * width)
     data = array("B")
-    data.frombytes(memoryview(np.ascontiguousarray(depth, "<f4")).cast("B"))
+    data.frombytes(np.ascontiguousarray(depth, "<f4").data.cast("B"))
     message.data = data
     return message
 
@@ -36,8 +39,8 @@ def instance_to_msg(instance: np.ndarray, header: Header) -> Image:
     return rgb_to_msg(instance.astype(np.uint8), header, "mono8")
 
 
-def declare_number(node: Node, name: str, default: float, low: float, high: float, text: str
-                   ) -> float:
+def declare_number(node: Node, name: str, default: Number, low: Number, high: Number, text: str
+                   ) -> Number:
     """Declare a read-only parameter with a range and return its value.
 
     Raises rclpy's ParameterException when the value given at the start is outside.

@@ -82,6 +82,7 @@ class SimRobot(Node):
 
     def _truth(self, frame: SimFrame, stamp: Time) -> PoseArray:
         base = self.camera.base
+        assert base is not None  # `drive` was called at the start
         poses = [Pose(position=Point(x=base.x, y=base.y),
                       orientation=Quaternion(z=math.sin(base.yaw / 2), w=math.cos(base.yaw / 2)))]
         for item in frame.objects:

@@ -9,10 +9,10 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from samwise_ros.config import ModelConfig
+from samwise_ros.config import Mode, ModelConfig
 from samwise_ros.data.reader import VideoRecord, VideoSource
 from samwise_ros.evaluation.late_target_scores import LateTargetStatistics
-from samwise_ros.evaluation.predictors import Mode, Predictor
+from samwise_ros.evaluation.predictors import Predictor
 from samwise_ros.evaluation.sim_scenes import PRESENT_KINDS, SimReport
 from samwise_ros.evaluation.store import ResultStore
 from samwise_ros.evaluation.videos import evaluate_videos

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from samwise_ros.config import SessionConfig
+from samwise_ros.config import Mode, SessionConfig
 from samwise_ros.data.reader import VideoRecord, VideoSource
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.streaming.clip_runner import ClipRunner
 from samwise_ros.streaming.image_ops import input_size, restore_logits
 from samwise_ros.streaming.session import StreamingSession
 from samwise_ros.structures import Command, CommandKind, ConfigError, TargetResult
-
-Mode = Literal["clip", "stream"]
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from typing import Any
 
 from torch import nn
 
-from samwise_ros.config import SessionConfig
+from samwise_ros.config import Mode, SessionConfig
 from samwise_ros.data.mevis import MevisSource
 from samwise_ros.data.reader import KINDS
 from samwise_ros.evaluation.clip_rows import ClipRowsPredictor
 from samwise_ros.evaluation.expression_scores import ExpressionResult, absent_accuracy, mean_scores
 from samwise_ros.evaluation.late_target_scores import LateTargetReport, late_target_report
 from samwise_ros.evaluation.metrics import Scores
-from samwise_ros.evaluation.predictors import Mode, Predictor, make_predictor
+from samwise_ros.evaluation.predictors import Predictor, make_predictor
 from samwise_ros.evaluation.selection import Selection
 from samwise_ros.evaluation.store import ResultStore
 from samwise_ros.evaluation.stream_statistics import StreamStatistics, stream_statistics

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -108,7 +109,7 @@ class SamwiseModel(nn.Module):
         self.encoder = FusedEncoder(config, self.sam.image_encoder, self.text_encoder,
                                     self.cmt_adapters, (decoder.conv_s0, decoder.conv_s1),
                                     self.motion_branch)
-        self.tokenizer = None  # set by load_model
+        self.tokenizer: Any = None  # an ExpressionTokenizer, set by load_model
 
     @property
     def device(self) -> torch.device:

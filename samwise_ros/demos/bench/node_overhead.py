@@ -179,10 +179,11 @@ def table(rows: Sequence[Overhead]) -> str:
 def _summary(encoding: str, rows: Sequence[tuple[float, ...]]) -> Overhead:
     arrived, *pairs = 1e3 * np.array(rows).T
     (taken, begun, ended, answered), cpu = pairs[::2], pairs[1::2]
-    parts = taken - arrived, begun - taken, answered - ended
-    total = sum(parts)
+    handover, decoding, publishing = taken - arrived, begun - taken, answered - ended
+    total = handover + decoding + publishing
     quick, median, slow = np.percentile(total, (10, 50, 90))
     return Overhead(
-        encoding, *(float(np.median(part)) for part in parts), float(median), float(quick),
-        float(slow), float(np.median(cpu[1] - cpu[0] + cpu[3] - cpu[2])),
-        float(np.median(total / (answered - arrived))))
+        encoding, float(np.median(handover)), float(np.median(decoding)),
+        float(np.median(publishing)), float(median), float(quick), float(slow),
+        cpu=float(np.median(cpu[1] - cpu[0] + cpu[3] - cpu[2])),
+        share=float(np.median(total / (answered - arrived))))

@@ -26,6 +26,7 @@ Listener = Callable[[FrameResult], None]
 Received = tuple[Any, Scene]  # an image message and what it belongs to
 
 _LOG_PERIOD = 1.0  # seconds between two lines from one place
+_FAULT_LOG_PERIOD = 60.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ class CameraStream:
         self.input.start()
         # A frame of the last activation may still be in work: its answer is not for this one.
         return Lane(mailbox, self.session.reset,
-                    lambda received: self._answer(received, resets, mailbox), self._failed)
+                    lambda received: self._answer(received, resets, mailbox),
+                    lambda error: self._failed(error, mailbox))
 
     def stop(self) -> None:
         """Unsubscribe. The worker must have been stopped."""
@@ -174,7 +176,7 @@ class CameraStream:
                 throttle_duration_sec=_LOG_PERIOD)
 
     def _answering(self) -> bool:
-        return self._enabled and not self._guard.fault
+        return self._enabled and self._guard.ready
 
     def _answer(self, received: Received, resets: ResetPolicy, mailbox: Mailbox[Received]
                 ) -> None:
@@ -209,19 +211,21 @@ class CameraStream:
             f"{self.input.topic}: memory reset: {reason}; targets are searched for anew",
             throttle_duration_sec=_LOG_PERIOD)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, mailbox: Mailbox[Received]) -> None:
         """Name the failure; the session is as it was before the frame."""
         if not self._node.context.ok():  # told to end, so the answer could not be published
             return
-        if isinstance(error, DeviceError):  # comes once, and diagnostics repeat it
-            self._node.get_logger().error(f"no more answers: {error}")
+        if isinstance(error, DeviceError):  # diagnostics repeat it
+            self._node.get_logger().error(f"no more answers: {error}",
+                                          throttle_duration_sec=_FAULT_LOG_PERIOD)
             return
         if isinstance(error, SamwiseError):
             reason = f"frame not answered: {error}"
         else:
             reason = f"frame not answered: {type(error).__name__}: {error}"
             self._node.get_logger().debug(traceback.format_exc())
-        self.monitor.frame_failed(reason)
+        if not mailbox.closed:
+            self.monitor.frame_failed(reason)
         self._node.get_logger().error(reason, throttle_duration_sec=_LOG_PERIOD)
 
 

@@ -110,7 +110,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the cameras and answer."""
-        if self._group.guard.fault:
+        if self._group.guard.final:
             self.get_logger().error(f"activate: {self._group.guard.fault}")
             return TransitionCallbackReturn.FAILURE
         result = super().on_activate(state)  # publishers first: the first answer must get out

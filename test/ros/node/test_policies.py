@@ -79,7 +79,20 @@ ACCELERATOR_ERROR = getattr(torch, "AcceleratorError", RuntimeError)  # from 2.8
     (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"), Fault.FULL),
     (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), Fault.FULL),
     (RuntimeError("CUDA error: an illegal memory access was encountered"), Fault.LOST),
-    (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), Fault.LOST),
+    (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+     Fault.FULL),
+    (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), Fault.FULL),
+    (ACCELERATOR_ERROR("CUDA error: out of memory"), Fault.FULL),
+    (MemoryError(), Fault.FULL),
+    (RuntimeError("[enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: can't allocate "
+                  "memory: you tried to allocate 8 bytes"), Fault.FULL),
+    (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), Fault.UNSURE),
+    (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+     Fault.UNSURE),
+    (ACCELERATOR_ERROR("CUDA error: resource already mapped"), Fault.UNSURE),
+    (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if"), None),
+    (ACCELERATOR_ERROR("CUDA error: invalid configuration argument"), None),
+    (RuntimeError("CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasSgemm`"), None),
     (RuntimeError("No CUDA GPUs are available"), Fault.LOST),
     (ACCELERATOR_ERROR("CUDA error: device-side assert triggered"), Fault.LOST),
     (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
@@ -122,15 +135,49 @@ def test_full_memory_is_freed_and_the_frame_tried_once_more():
     assert (engine.freed, guard.retries, guard.fault, len(lines)) == (1, 1, "", 1)
 
 
-@pytest.mark.parametrize("failures, text", [((FULL, FULL), "memory is full"),
-                                            ((FULL, LOST), "GPU does not answer"),
-                                            ((LOST,), "GPU does not answer")])
-def test_a_device_that_stays_bad_is_a_fault_that_says_what_to_do(failures, text):
+UNSURE = RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`")
+
+
+def test_a_lost_device_is_a_fault_at_once_and_for_good():
     guard = DeviceGuard(Engine(), lambda line: None)
-    with pytest.raises(DeviceError, match=text):
-        guard.step(Session(*failures), FRAME, None)
-    assert text in guard.fault and "clean up" in guard.fault and "\n" not in guard.fault
-    assert guard.retries == 0
+    with pytest.raises(DeviceError, match="GPU does not answer"):
+        guard.step(Session(LOST), FRAME, None)
+    assert guard.final and not guard.ready and "clean up" in guard.fault
+    assert "\n" not in guard.fault
+
+
+def test_full_memory_costs_a_frame_and_several_in_a_row_the_right_to_try_at_once():
+    now, lines = [100.0], []
+    guard = DeviceGuard(Engine(), lines.append, lambda: now[0])
+    session = Session(*[FULL] * 6, None, *[FULL] * 4)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="CUDA out of memory"):
+            guard.step(session, FRAME, None)
+        assert guard.ready and not guard.fault
+    with pytest.raises(DeviceError, match="memory of the model's device is full"):
+        guard.step(session, FRAME, None)
+    assert guard.fault and not guard.final and not guard.ready
+    now[0] += 1.0
+    assert guard.ready
+    assert guard.step(session, FRAME, None) == "answer"  # another program has ended
+    assert not guard.fault and lines[-1] == "there is memory again: frames are answered"
+    for _ in range(2):  # counted anew
+        with pytest.raises(RuntimeError, match="CUDA out of memory"):
+            guard.step(session, FRAME, None)
+
+
+def test_a_library_s_inner_error_costs_the_frame_and_three_in_a_row_are_a_lost_device():
+    guard = DeviceGuard(Engine(), lambda line: None)
+    session = Session(UNSURE, None, UNSURE, UNSURE, UNSURE)
+    with pytest.raises(RuntimeError, match="EXECUTION_FAILED"):
+        guard.step(session, FRAME, None)
+    assert guard.step(session, FRAME, None) == "answer"
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="EXECUTION_FAILED"):
+            guard.step(session, FRAME, None)
+    with pytest.raises(DeviceError, match="GPU does not answer"):
+        guard.step(session, FRAME, None)
+    assert guard.final
 
 
 def test_other_errors_pass_and_are_no_fault():

@@ -132,15 +132,13 @@ def test_a_pause_by_enable_is_longer_than_the_gap_and_memory_stays(standin, mean
                       "a gap is one")
 
 
-@pytest.mark.parametrize("target, told", [("full", "the GPU's memory is full"),
-                                          ("lost", "the GPU does not answer")])
-def test_a_failed_device_is_an_error_that_names_the_remedy_and_configuring_anew_helps(
-        standin, target, told):
+def test_a_lost_device_is_an_error_that_names_the_remedy_and_configuring_anew_helps(standin):
     process, client = standin.start()
     client.lifecycle.run("up")
     client.command("the red square")
     client.ask(frame_with_square())
-    client.command(f"add:{target}: anything")
+    client.command("add:lost: anything")
+    told = "the GPU does not answer"
 
     def failed() -> bool:
         client.send(frame_with_square())
@@ -166,6 +164,26 @@ def test_a_failed_device_is_an_error_that_names_the_remedy_and_configuring_anew_
     client.wait(lambda: mask_array(client.ask(frame_with_square())).any(), "answers again")
     client.wait(lambda: client.diagnosis().level == DiagnosticStatus.OK,
                 "diagnostics recover")
+
+
+@needs_own_messages
+def test_a_full_device_is_told_and_answers_by_itself_when_memory_returns(standin):
+    process, client = standin.start()
+    client.lifecycle.run("up")
+    client.command("the red square")
+    client.ask(frame_with_square())
+    client.command("add:full: anything")
+    client.send_until(lambda: "no more answers: the memory of the model's device is full"
+                      in process.text, frame_with_square(), "the log says so")
+    client.send_until(lambda: client.diagnosis().level == DiagnosticStatus.ERROR and
+                      "is full" in client.diagnosis().message, frame_with_square(),
+                      "diagnostics say so")
+    client.command("remove:full")  # that is when the stand-in's memory returns
+    assert mask_array(client.ask(frame_with_square())).any()
+    client.send_until(lambda: client.diagnosis().level == DiagnosticStatus.OK, frame_with_square(),
+                      "diagnostics recover")
+    assert "there is memory again" in process.text
+    assert process.text.count("no more answers") == 1
 
 
 @needs_own_messages

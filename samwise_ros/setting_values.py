@@ -70,7 +70,7 @@ def _fit_number(value: Any, hint: type, path: str) -> int | float:
     whole = hint is int
     fits = math.isfinite(number) and not (whole and not number.is_integer())
     _checked(value, fits, "a whole number" if whole else "a number", path)
-    if isinstance(value, (hint, int)):
+    if isinstance(value, int) or (isinstance(value, float) and not whole):
         return value  # as it was written: an int is not changed by way of a float
     return int(number) if whole else number
 

@@ -6,17 +6,17 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from enum import Enum
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from samwise_ros.cli.terminal import say
+from samwise_ros.config import Fit, Mode, Precision
 from samwise_ros.streaming.target_tracker import TargetTracker
 from samwise_ros.structures import ConfigError, probability
 
@@ -29,28 +29,6 @@ if TYPE_CHECKING:  # torch takes seconds to import; `samwise segment --help` doe
 _STOPPED = 130  # exit code after Ctrl-C, as shells expect
 _DAMAGED = 3  # exit code when frames were left out
 _NAMED = 5  # damaged frames that are named one by one
-
-
-class Mode(str, Enum):
-    """How the video is run."""
-
-    stream = "stream"
-    clip = "clip"
-
-
-class FitChoice(str, Enum):
-    """How a frame is fitted into the model's input."""
-
-    pad = "pad"
-    rectangle = "rectangle"
-
-
-class Precision(str, Enum):
-    """Number format of stream mode."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
 
 
 VideoArgument = Annotated[Path, typer.Argument(
@@ -68,7 +46,7 @@ SeededOption = Annotated[bool, typer.Option(
     "--seeded", help="Random weights: tries the program, finds nothing.")]
 ImageSizeOption = Annotated[int | None, typer.Option(
     help="Longest input side, a multiple of 64. Default: the model's own.")]
-FitOption = Annotated[FitChoice | None, typer.Option(
+FitOption = Annotated[Fit | None, typer.Option(
     help="pad: square input. rectangle: no padding. Default: the model's own.")]
 PrecisionOption = Annotated[Precision, typer.Option(help="Stream mode only.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
@@ -81,12 +59,12 @@ def segment(
     video: VideoArgument,
     out: OutOption,
     expression: ExpressionOption = None,
-    mode: ModeOption = Mode.stream,
+    mode: ModeOption = "stream",
     model: ModelOption = "nano",
     seeded: SeededOption = False,
     image_size: ImageSizeOption = None,
     fit: FitOption = None,
-    precision: PrecisionOption = Precision.fp32,
+    precision: PrecisionOption = "fp32",
     device: DeviceOption = "auto",
     tokenizer: TokenizerOption = None,
     max_frames: MaxFramesOption = None,
@@ -120,12 +98,12 @@ def segment(
     expression = expression or sentences_about(video)
     if not expression:
         raise typer.BadParameter("say what to find", param_hint="--expression")
-    changes = {"image_size": image_size, "fit": fit and fit.value}
+    changes: dict[str, Any] = {"image_size": image_size, "fit": fit}
     with closing(ResultFolder(out, source)) as results:
         loaded = load_model(model, device=device, seeded=seeded, tokenizer_dir=tokenizer,
                             **{name: value for name, value in changes.items() if value is not None})
-        answers = (_stream_answers(loaded, source, expression, precision.value)
-                   if mode is Mode.stream else _clip_answers(loaded, source, expression))
+        answers = (_stream_answers(loaded, source, expression, precision)
+                   if mode == "stream" else _clip_answers(loaded, source, expression))
         stopped = _write_all(answers, source, results)
     _report(results, source)
     if stopped or source.damaged:
@@ -133,9 +111,9 @@ def segment(
 
 
 def _check_precision(mode: Mode, precision: Precision) -> None:
-    if mode is Mode.clip and precision is not Precision.fp32:
+    if mode == "clip" and precision != "fp32":
         raise ConfigError("clip mode is the published protocol and runs in fp32; use --mode stream "
-                          f"for {precision.value}")
+                          f"for {precision}")
 
 
 def _write_all(answers: Iterator[tuple[Frame, list[SentenceAnswer]]], source: FrameSource,
@@ -159,7 +137,7 @@ def _report(results: ResultFolder, source: FrameSource) -> None:
 
 
 def _stream_answers(model: SamwiseModel, source: FrameSource, expressions: list[str],
-                    precision: str) -> Iterator[tuple[Frame, list[SentenceAnswer]]]:
+                    precision: Precision) -> Iterator[tuple[Frame, list[SentenceAnswer]]]:
     """Answers frame by frame, all expressions at once. Bad expressions raise before any frame."""
     from samwise_ros.config import SessionConfig
     from samwise_ros.streaming.result_folder import SentenceAnswer

@@ -149,13 +149,13 @@ class SentenceWriter:
     def _betweens(self) -> Iterable[_Draft]:
         for first in range(self._count):
             for second in range(first + 1, self._count):
-                references = [self._reference(first), self._reference(second)]
-                if None in references:
+                one, other = self._reference(first), self._reference(second)
+                if one is None or other is None:
                     continue
                 for noun, members in self._sets():
                     target = between(self._facts, members, first, second)
                     if target is not None:
-                        yield self._draft(words.BETWEEN, "between", (target,), noun, *references)
+                        yield self._draft(words.BETWEEN, "between", (target,), noun, one, other)
 
     def _reference(self, index: int) -> str | None:
         """A phrase that means this object alone, with marks; None without one."""
@@ -280,7 +280,9 @@ def _capitalised(marked: str) -> str:
 
 def _spans(marked: str) -> tuple[str, Span, tuple[Span, ...]]:
     """The text without marks, and where the noun and the anchors stand in it."""
-    open_at, found, text = {}, {"\x02": [], "\x04": []}, ""
+    open_at: dict[str, int] = {}
+    found: dict[str, list[Span]] = {"\x02": [], "\x04": []}
+    text = ""
     for letter in marked:
         if letter in "\x01\x03":
             open_at[letter] = len(text)

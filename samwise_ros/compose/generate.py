@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 from rich.progress import track
 
-from samwise_ros.compose.catalogue import ASSETS, SPLITS, load_catalogue
+from samwise_ros.compose.catalogue import ASSETS, SPLITS, Catalogue, load_catalogue
 from samwise_ros.compose.clip import compose_clip
 from samwise_ros.compose.library import PictureLibrary
 from samwise_ros.compose.scene import SceneSettings
@@ -70,7 +70,7 @@ def make_one(job: tuple[ComposeRequest, int]) -> int:
 
 
 @lru_cache(maxsize=2)
-def _sources(lists: Path, pictures: Path):  # noqa: ANN202 - a pair, local to this module
+def _sources(lists: Path, pictures: Path) -> tuple[Catalogue, PictureLibrary]:
     cv2.setNumThreads(1)  # workers fill the cores
     return load_catalogue(lists), PictureLibrary(pictures)
 

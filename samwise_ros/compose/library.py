@@ -54,10 +54,10 @@ def fetch(pictures: Path, catalogue: Catalogue, report: Callable[[str], None]) -
         target = cut_out_file(pictures, item.path)
         if not target.is_file():
             _write(target, _cropped(_read(debian, f"{STAMPS}/{item.path}")))
-    for item in catalogue.backgrounds:
-        target = background_file(pictures, item.path)
+    for background in catalogue.backgrounds:
+        target = background_file(pictures, background.path)
         if not target.is_file():
-            picture = _read(debian, item.path)
+            picture = _read(debian, background.path)
             _write(target, _shrunk(_opaque(picture), BACKGROUND_SIDE))
 
 

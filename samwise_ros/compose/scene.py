@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from samwise_ros.compose.camera import camera_path
 from samwise_ros.compose.catalogue import Background, CutOut, Pool
 from samwise_ros.compose.paths import SCRIPTS, Path, Stage
 
+T = TypeVar("T")
 MOVING_SCRIPTS = tuple(name for name in SCRIPTS if name != "still")
 
 
@@ -234,5 +236,5 @@ def _finish(rng: np.random.Generator) -> Finish:
         gamma=float(np.exp(rng.normal(0, 0.15))), quality=int(rng.integers(55, 96)))
 
 
-def _pick(items: Sequence, rng: np.random.Generator):  # noqa: ANN202 - an item of the sequence
+def _pick(items: Sequence[T], rng: np.random.Generator) -> T:
     return items[int(rng.integers(len(items)))]

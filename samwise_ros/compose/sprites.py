@@ -61,7 +61,7 @@ class Sprite:
     def _shade(self) -> np.ndarray:
         size = [max(1, side // SHADOW_SCALE) for side in self.pixels.shape[1::-1]]
         alpha = cv2.resize(self.pixels[..., 3], size, interpolation=cv2.INTER_AREA)
-        padded = cv2.copyMakeBorder(alpha, *[SHADOW_MARGIN] * 4, cv2.BORDER_CONSTANT)
+        padded = np.pad(alpha, SHADOW_MARGIN)
         return cv2.GaussianBlur(padded, (0, 0), float(np.clip(max(size) / 20, 1, 4)))
 
 

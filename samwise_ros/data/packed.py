@@ -102,8 +102,8 @@ class PackedClips:
         """Where the nouns of each expression stand; None where the data do not say."""
         place = self._clips[clip]
         entries = place.phrases or (None,) * len(place.expressions)
-        return [entry and Phrases(tuple(entry["noun"]), tuple(map(tuple, entry["anchors"])),
-                                  entry["named"], entry["form"]) for entry in entries]
+        return [Phrases(tuple(entry["noun"]), tuple(map(tuple, entry["anchors"])),
+                        entry["named"], entry["form"]) if entry else None for entry in entries]
 
     def objects(self, clip: int) -> list[dict[str, Any]]:
         """Facts of each object; entry i describes the pixels labelled i + 1."""
@@ -173,7 +173,7 @@ def _plan(sources: Sequence[MevisSource]) -> list[_Clip]:
             clips.append(_Clip(str(source.root), video.name, start, len(video.frames),
                                _numbered_expressions(video, objects),
                                tuple(entry.facts for entry in objects),
-                               tuple(expression.phrases and vars(expression.phrases)
+                               tuple(vars(expression.phrases) if expression.phrases else None
                                      for expression in video.expressions)))
             start += len(video.frames)
     if not clips:

@@ -78,7 +78,8 @@ class ClipTransform:
             float32 [T, 3, h, w] normalised, and bool [T, h, w].
         """
         short = int(rng.choice(self.short_sides)) if self.short_sides else self.max_side
-        size = training_size(*masks.shape[1:], short, self.max_side)
+        height, width = masks.shape[1:]
+        size = training_size(height, width, short, self.max_side)
         if self.photometric:
             frames = [distort_colours(frame, rng) for frame in frames]
         pixels = np.stack([_resize_frame(frame, size) for frame in frames])

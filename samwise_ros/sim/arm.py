@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -49,9 +50,9 @@ class ArmPlan:
             home: pose of the target before the arm acts on it (None for an idle arm).
             height: height of the target [m].
         """
-        if self.pusher is not None:
+        if self.pusher is not None and self.span is not None:
             return self.pusher.position(self.span.clock(time) * self.span.duration)
-        if self.lift is not None:
+        if self.lift is not None and home is not None:
             top = home.position + [0.0, 0.0, height]
             share = self.lift.span.progress(time)
             approach = 0.25 * max(0.2 - share, 0.0) / 0.2
@@ -68,7 +69,7 @@ def within_reach(base: np.ndarray, points: np.ndarray) -> bool:
 class Arm:
     """The arm's body in one PyBullet client."""
 
-    def __init__(self, bullet: object, client: int, data: Path, base: np.ndarray) -> None:
+    def __init__(self, bullet: ModuleType, client: int, data: Path, base: np.ndarray) -> None:
         self._bullet = bullet
         self._client = client
         self.body = bullet.loadSDF(str(data / SOURCE), globalScaling=SCALE, physicsClientId=client)[

@@ -69,10 +69,11 @@ def sample_camera(
     target = np.array([rng.uniform(-0.04, 0.04), rng.uniform(-0.04, 0.04), 0.06])
     away = np.array([np.sin(azimuth), -np.cos(azimuth), np.tan(elevation)]) * np.cos(elevation)
     kind = str(rng.choice(CAMERA_KINDS, p=[0.5, 0.2, 0.3])) if moving else "fixed"
+    eye = target + away * distance
     script = CameraScript(
         kind=kind,
-        eye=tuple(float(v) for v in target + away * distance),
-        target=tuple(float(v) for v in target),
+        eye=(float(eye[0]), float(eye[1]), float(eye[2])),
+        target=(float(target[0]), float(target[1]), float(target[2])),
         pan=float(rng.choice([-1, 1]) * np.deg2rad(rng.uniform(4, 9))),
         shake=float(rng.uniform(0.012, 0.03)),
         period=float(rng.uniform(3.0, 6.0)),

@@ -180,8 +180,8 @@ def sample_object(pair: tuple[str, str], scale: float, rng: np.random.Generator)
     if rng.random() < 0.15:
         size *= 1.35
     jitter = rng.normal(0.0, 0.02, 3) + rng.normal(0.0, 0.02)
-    rgb = tuple(float(v) for v in np.clip(np.add(COLOURS[colour], jitter), 0.03, 1.0))
-    return ObjectContent(name, colour, rgb, float(size))
+    red, green, blue = np.clip(np.add(COLOURS[colour], jitter), 0.03, 1.0)
+    return ObjectContent(name, colour, (float(red), float(green), float(blue)), float(size))
 
 
 def sample_surface(rng: np.random.Generator) -> SurfaceContent:

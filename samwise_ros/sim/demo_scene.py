@@ -10,6 +10,7 @@ model does: the first scene, counted from clip 0, in which
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
 
@@ -77,7 +78,7 @@ def choose_expressions(written: list[Expression]) -> tuple[Expression, ...]:
     return ()
 
 
-def _may_be_asked(objects: tuple[ObjectContent, ...]) -> bool:
+def _may_be_asked(objects: Sequence[ObjectContent]) -> bool:
     """Rule 1, which needs no rendering."""
     colours = [item.colour for item in objects]
     names = [item.class_name for item in objects]

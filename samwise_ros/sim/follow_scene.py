@@ -9,7 +9,7 @@ from samwise_ros.sim.assets import ASSETS, COLOURS
 from samwise_ros.sim.camera_motion import CameraScript
 from samwise_ros.sim.content import ObjectContent, SurfaceContent
 from samwise_ros.sim.geometry import Intrinsics, Pose
-from samwise_ros.sim.motions import Circle, Span, Still, Travel
+from samwise_ros.sim.motions import Circle, Motion, Span, Still, Travel
 from samwise_ros.sim.plan import ScenePlan, SceneSettings
 
 EYE = (0.0, -1.2, 0.40)  # [m] camera at the start
@@ -33,7 +33,7 @@ def follow_scene(width: int = 320, height: int = 240, fps: float = 10.0) -> Scen
     objects = [_object("ball", "red", 0.4), _object("ball", "blue", 0.4),
                _object("cube", "yellow", 0.28)]
     homes = [_at(0.2, 0.8), _at(0.4, 2.4), _at(-1.1, 2.3)]
-    motions = [
+    motions: list[Motion] = [
         Circle(start=2.0, radius=0.3, rate=0.3, angle=0.0, face=False),
         Travel("roll", Span(0.0, 6.0, repeat=True), (0.0, 0.0, 0.0), (0.5, -0.2, 0.0),
                frozenset({"moves", "roll"})),

@@ -39,13 +39,20 @@ TAGS = (
 class Motion(Protocol):
     """What every motion offers; `home` is where the object was placed."""
 
-    kind: str
-    tags: frozenset[str]
-    possible_tags: frozenset[str]
+    @property
+    def kind(self) -> str:
+        """Word for it, such as "slide"."""
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """What can be said about it."""
+
+    @property
+    def possible_tags(self) -> frozenset[str]:
+        """What might be said as well, so that its denial would be unfair."""
 
     def pose(self, time: float, home: Pose) -> Pose:
         """Pose of the object (middle of its footprint, world frame) at `time` [s]."""
-        ...
 
 
 @dataclass(frozen=True)

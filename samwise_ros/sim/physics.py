@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -84,7 +85,7 @@ def record(
 class _Proxies:
     """The bodies of one recording, in one PyBullet client."""
 
-    def __init__(self, bullet: object, client: int) -> None:
+    def __init__(self, bullet: ModuleType, client: int) -> None:
         self._bullet = bullet
         self._client = client
         bullet.setGravity(0, 0, -9.81, physicsClientId=client)
@@ -108,12 +109,12 @@ class _Proxies:
         self._bullet.resetBaseVelocity(
             body, impulse.linear, impulse.angular, physicsClientId=self._client
         )
-        hand = self._hand(pusher)
+        hand = -1 if pusher is None else self._hand(pusher)
         poses = []
         for step in range(round(duration / STEP) + 1):
             if step % RECORD_EVERY == 0:
                 poses.append(self._foot(body, item))
-            if hand is not None:
+            if pusher is not None:
                 self._move(hand, pusher.position(step * STEP), pusher.velocity)
             self._bullet.stepSimulation(physicsClientId=self._client)
         times = np.arange(len(poses)) * STEP * RECORD_EVERY
@@ -156,9 +157,7 @@ class _Proxies:
             physicsClientId=self._client,
         )
 
-    def _hand(self, pusher: Pusher | None) -> int | None:
-        if pusher is None:
-            return None
+    def _hand(self, pusher: Pusher) -> int:
         shape = self._bullet.createCollisionShape(
             self._bullet.GEOM_BOX, halfExtents=[PUSHER_HALF] * 3, physicsClientId=self._client
         )

@@ -51,7 +51,7 @@ def spin(stage: Stage, index: int) -> Motion:
     return Spin(stage.start(0.1), float(rate * stage.rng.choice([-1, 1])))
 
 
-def enter(stage: Stage, index: int) -> Motion | None:
+def enter(stage: Stage, index: int) -> Travel | None:
     """Comes in from the side, now and then well after a look-alike has been on stage."""
     heading = stage.sideways()
     begin = stage.outside(index, heading)
@@ -63,7 +63,7 @@ def enter(stage: Stage, index: int) -> Motion | None:
     return _in_and_out(stage, replace(_travel(stage, "enter", begin, ORIGIN), span=span))
 
 
-def leave(stage: Stage, index: int) -> Motion | None:
+def leave(stage: Stage, index: int) -> Travel | None:
     """Goes out of the picture on one side and stays away."""
     heading = stage.sideways()
     end = stage.outside(index, heading)

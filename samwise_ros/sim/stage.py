@@ -158,5 +158,5 @@ class Stage:
             base = self.right * side + self.away * self.rng.uniform(0.8, 0.95)
             gaps = [np.linalg.norm((home.position - base)[:2]) for home in self.plan.homes]
             if min(gaps) > 0.3 and arms.within_reach(base, points):
-                return tuple(float(value) for value in base)
+                return float(base[0]), float(base[1]), float(base[2])
         return None

@@ -27,7 +27,8 @@ def _clouds(rng: np.random.Generator) -> np.ndarray:
     total = np.zeros((SIDE, SIDE))
     for cells in (4, 8, 16, 64):
         coarse = rng.random((cells, cells)).astype(np.float32)
-        total += cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) / cells**0.5
+        fine = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        total += np.asarray(fine, np.float32) / cells**0.5
     return (total - total.min()) / np.ptp(total)
 
 

@@ -135,14 +135,14 @@ class TargetPlan:
         targets = dict(self._targets)
         if command.kind is CommandKind.CLEAR or command.replace_all:
             targets.clear()
-        if command.kind is CommandKind.REMOVE and not targets.pop(command.target_id, None):
+        name = str(command.target_id)
+        if command.kind is CommandKind.REMOVE and not targets.pop(name, None):
             known = ", ".join(targets) or "none"
-            raise CommandError(
-                f"remove: no target {_short(str(command.target_id))}; known are {known}")
+            raise CommandError(f"remove: no target {_short(name)}; known are {known}")
         if command.kind is CommandKind.ADD:
-            targets[command.target_id] = PlannedTarget(number, command.expression)
+            targets[name] = PlannedTarget(number, str(command.expression))
         if len(targets) > self._max_targets:
-            raise CommandError(f"add {_short(command.target_id)}: there are already "
+            raise CommandError(f"add {_short(name)}: there are already "
                                f"{self._max_targets} targets; remove one first or raise max_targets")
         return targets
 

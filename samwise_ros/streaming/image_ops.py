@@ -97,7 +97,7 @@ def prepare_frame(rgb: np.ndarray, config: ModelConfig, *, fast: bool = False,
         resized = cv2.resize(rgb, (width, height),
                              interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
     else:
-        resized = np.asarray(Image.fromarray(rgb).resize((width, height), Image.BILINEAR))
+        resized = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
     pixels = torch.from_numpy(np.array(resized)).to(device).permute(2, 0, 1).float() / 255
     mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (MEAN, STD))
     pixels = (pixels - mean) / std

@@ -238,7 +238,7 @@ class VideoWriter:
         if self._file is None:
             self._open((rgb.shape[1], rgb.shape[0]))
         if (rgb.shape[1], rgb.shape[0]) != self._size:
-            rgb = cv2.resize(rgb, self._size, interpolation=cv2.INTER_AREA)
+            rgb = np.asarray(cv2.resize(rgb, self._size, interpolation=cv2.INTER_AREA), np.uint8)
         frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
         step = round(_TICKS / self.rate) if self._ticks >= 0 else 1
         wanted = self._ticks + step if time is None else round(time * _TICKS)
@@ -265,13 +265,14 @@ class VideoWriter:
             raise FrameError(f"{self.path}: cannot write this video ({error.strerror})") from error
         self._container = av.open(self._file, "w", format="mp4")
         codec, options = ("libx264", {"preset": "veryfast"}) if _CODEC_FOR_ALL else ("mpeg4", {})
-        self._stream = self._container.add_stream(
+        stream: Any = self._container.add_stream(  # of video, by the codec's name
             codec, rate=Fraction(self.rate).limit_denominator(1001), options=options)
-        self._stream.width, self._stream.height = size
+        stream.width, stream.height = size
         if not _CODEC_FOR_ALL:
-            self._stream.bit_rate = round(size[0] * size[1] * self.rate / 4)
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.codec_context.time_base = Fraction(1, _TICKS)
+            stream.bit_rate = round(size[0] * size[1] * self.rate / 4)
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, _TICKS)
+        self._stream = stream
 
     def _encode(self, frame: Any) -> None:
         try:

@@ -66,7 +66,8 @@ class FrameSource:
 
     def __init__(self, path: str | Path, limit: int | None = None) -> None:
         self.path, self.limit = Path(path), limit
-        self.rate, self.count = FALLBACK_RATE, None
+        self.rate = FALLBACK_RATE
+        self.count: int | None = None
         self.damaged: dict[str, str] = {}
         self.name = _name_of(self.path)
         self._names: list[str] = []
@@ -86,7 +87,7 @@ class FrameSource:
             if self.limit is not None and entry.number >= self.limit:
                 break
             name = self._names[entry.number] if self._names else f"{entry.number:05d}"
-            if entry.rgb is None:
+            if entry.rgb is None or entry.time is None:
                 damaged[name] = entry.fault
                 continue
             found = True

@@ -35,7 +35,8 @@ def choose_sentences(video: VideoRecord) -> list[str]:
     answered: set[int] = set()
     for kind in (None, *KINDS):
         for expression in video.expressions:
-            new = kind == "absent" or not answered & set(expression.object_ids)
+            empty = expression.answered and not expression.object_ids
+            new = kind == "absent" if empty else not answered & set(expression.object_ids)
             if expression.kind == kind and new:
                 chosen.append(expression.text)
                 answered |= set(expression.object_ids)

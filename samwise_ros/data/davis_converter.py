@@ -16,8 +16,17 @@ from typing import Any, Literal
 
 from rich.progress import Progress
 
-from samwise_ros.data.files import read_indexed, read_json, require_dir, require_file
+from samwise_ros.data.files import (
+    read_indexed,
+    read_json,
+    read_lines,
+    require_dir,
+    require_file,
+    typed,
+)
+from samwise_ros.streaming.pictures import list_pictures
 from samwise_ros.structures import DataError
+from samwise_ros.user_files import contained_name, keep_apart, whole_file, write_once
 
 Placement = Literal["copy", "symlink"]
 
@@ -42,7 +51,8 @@ def convert_davis(davis: Path | str, texts: Path | str, out: Path | str, *,
     Args:
         davis: Folder `DAVIS` with JPEGImages, Annotations_unsupervised and ImageSets.
         texts: Folder with the four `Davis17_annot*.txt` files.
-        out: Folder to write; existing files in it are kept, so a run can be repeated.
+        out: Folder to write. A run can be repeated: what an earlier one finished is kept, what it
+            left half copied is finished, and any other file that is in the way is an error.
         semantics: `davis_semantics.json` with the category of each object; optional.
         placement: "copy" images and annotations, or "symlink" to them.
         progress: Show a progress bar.
@@ -50,10 +60,12 @@ def convert_davis(davis: Path | str, texts: Path | str, out: Path | str, *,
     Raises DataError for missing or broken input.
     """
     davis, texts, out = Path(davis).resolve(), Path(texts), Path(out)
+    keep_apart(out, [*SPLIT_FILES, "meta_expressions"], [davis, texts])
     expressions = _merge_expressions([_read_expressions(texts / name, encoding)
                                       for name, encoding in EXPRESSION_FILES])
-    categories = {} if semantics is None else read_json(
-        Path(semantics), "It is in the DAVIS-2017 semantics archive; it may also be left out.")
+    categories = {} if semantics is None else typed(read_json(
+        Path(semantics), "It is in the DAVIS-2017 semantics archive; it may also be left out."),
+        dict, str(semantics))
     splits = {split: _read_split(davis, name) for split, name in SPLIT_FILES.items()}
     with Progress(disable=not progress) as bar:
         task = bar.add_task("converting", total=sum(map(len, splits.values())))
@@ -65,20 +77,22 @@ def convert_davis(davis: Path | str, texts: Path | str, out: Path | str, *,
                                "frames": frames}
                 objects[video] = {"objects": _objects_of(out / split, video, frames, categories)}
                 bar.advance(task)
-            _write_json(out / "meta_expressions" / split / "meta_expressions.json", meta)
-            _write_json(out / split / "meta.json", objects)
+            for path, content in ((out / "meta_expressions" / split / "meta_expressions.json", meta),
+                                  (out / split / "meta.json", objects)):
+                write_once(path, json.dumps({"videos": content}))
 
 
 def _read_split(davis: Path, name: str) -> list[str]:
-    path = require_file(davis / "ImageSets" / "2017" / name, REMEDY)
-    return path.read_text().split()
+    path = davis / "ImageSets" / "2017" / name
+    return [contained_name(video, str(path))
+            for line in read_lines(path, REMEDY) for video in line.split()]
 
 
 def _read_expressions(path: Path, encoding: str) -> dict[str, list[tuple[str, str]]]:
     """(object id, sentence) per video, ordered by object id as text, as published."""
-    require_file(path, "Give the folder with the four Davis17_annot*.txt files.")
+    lines = read_lines(path, "Give the folder with the four Davis17_annot*.txt files.", encoding)
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for number, line in enumerate(path.read_text(encoding=encoding).splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         parts = line.split(maxsplit=2)
@@ -117,7 +131,7 @@ def _place_video(davis: Path, out: Path, video: str, placement: Placement) -> li
     """Copy or link one video's images and annotations; returns its frame names in order."""
     images = require_dir(davis / "JPEGImages" / "480p" / video, REMEDY)
     answers = require_dir(davis / "Annotations_unsupervised" / "480p" / video, REMEDY)
-    frames = sorted(path.stem for path in images.glob("*.jpg"))
+    frames = [path.stem for path in list_pictures(images, (".jpg",))]
     if not frames:
         raise DataError(f"{images}: no JPEG images. {REMEDY}")
     for frame in frames:
@@ -128,24 +142,39 @@ def _place_video(davis: Path, out: Path, video: str, placement: Placement) -> li
 
 def _place(source: Path, target: Path, placement: Placement) -> None:
     require_file(source, REMEDY)
-    if target.exists():
+    if target.is_symlink() and not target.exists():  # leads nowhere any more: nothing is lost
+        target.unlink()
+    if _is_in_place(source, target):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     if placement == "symlink":
         os.symlink(source, target)
     else:
-        shutil.copyfile(source, target)
+        with whole_file(target) as part:
+            shutil.copyfile(source, part)
+
+
+def _is_in_place(source: Path, target: Path) -> bool:
+    """Whether `target` holds all of `source`; not when it is absent or holds only its beginning.
+
+    Raises DataError when it holds anything else.
+    """
+    if not target.exists():
+        return False
+    wanted, found = source.read_bytes(), target.read_bytes()
+    if found == wanted:
+        return True
+    if not wanted.startswith(found) or target.is_symlink():
+        raise DataError(f"{target}: exists with another content than {source}, which is not overwritten. "
+                        "Give another folder, or move it away.")
+    target.unlink()
+    return False
 
 
 def _objects_of(out: Path, video: str, frames: Iterable[str],
                 categories: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Any]]:
     """Objects of the first frame's annotation, with their category where it is known."""
     first = read_indexed(out / "Annotations" / video / f"{next(iter(frames))}.png")
-    names = categories.get(video, {})
+    names = typed(categories.get(video, {}), dict, f"categories of {video}")
     return {str(number): {"category": names.get(str(number), "")}
             for number in sorted(set(first.ravel().tolist()) - {0, 255})}
-
-
-def _write_json(path: Path, videos: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"videos": videos}))

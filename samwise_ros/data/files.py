@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from pycocotools import mask as coco_mask
 
-from samwise_ros.structures import DataError
+from samwise_ros.streaming.pictures import read_picture
+from samwise_ros.structures import DataError, FrameError
+from samwise_ros.user_files import decode_text, load_json
+
+T = TypeVar("T")
+_KINDS = {dict: "an object {...}", list: "a list [...]", str: "a text", int: "a whole number",
+          float: "a number"}
 
 
 def require_file(path: Path, remedy: str) -> Path:
@@ -32,28 +36,54 @@ def read_json(path: Path, remedy: str) -> Any:
     """Content of a JSON file. Raises DataError when it is missing or not JSON."""
     require_file(path, remedy)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return load_json(path)
+    except ValueError as error:
         raise DataError(f"{path}: not valid JSON ({error}). The file is damaged or was not "
                         "downloaded completely: fetch it again.") from error
 
 
-def read_field(record: Any, key: str, path: Path, where: str) -> Any:
-    """`record[key]`. Raises DataError naming the file when the record has no such key."""
+def read_lines(path: Path, remedy: str, encoding: str = "utf-8") -> list[str]:
+    """Lines of a text file. Raises DataError when it is missing or in another encoding."""
+    require_file(path, remedy)
+    try:
+        return decode_text(path.read_bytes(), encoding).splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text in {encoding} ({error}). {remedy}") from error
+
+
+def read_field(record: Any, key: str, path: Path, where: str,
+               kind: type[T] | tuple[type[T], ...] = object) -> T:
+    """`record[key]`, of type `kind`. Raises DataError naming the file when it is not there."""
     if not isinstance(record, dict) or key not in record:
         found = ", ".join(sorted(record)[:8]) if isinstance(record, dict) else type(record).__name__
         raise DataError(f"{path}: {where} has no {key!r} (found: {found}). "
                         "Is this the file of another data set or split?")
-    return record[key]
+    return typed(record[key], kind, f"{path}: {key!r} of {where}")
+
+
+def typed(value: Any, kind: type[T] | tuple[type[T], ...], where: str) -> T:
+    """`value`, if it is of type `kind`; true and false are no numbers. Raises DataError."""
+    if isinstance(value, kind) and not (isinstance(value, bool) and kind is not object):
+        return value
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    raise DataError(f"{where}: expected {' or '.join(_KINDS[entry] for entry in kinds)}, got "
+                    f"{str(value)[:60]!r}. Is this the file of another data set or split?")
+
+
+def whole_number(value: Any, where: str) -> int:
+    """A number of JSON, written as one or as a text. Raises DataError, beginning with `where`."""
+    if not str(typed(value, (int, str), where)).isdecimal():
+        raise DataError(f"{where}: expected a whole number, got {value!r}. Fetch the file again.")
+    return int(value)
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """uint8 [H, W, 3] RGB of an image file. Raises DataError."""
+    """uint8 [H, W, 3] RGB of an image file as stored, as masks are. Raises DataError."""
     require_file(path, "Unpack the images of this data set completely.")
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise DataError(f"{path}: not a readable image. Unpack it from its archive again.")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    try:
+        return read_picture(path, upright=False)
+    except FrameError as error:
+        raise DataError(f"{error}. Unpack it from its archive again.") from error
 
 
 def read_indexed(path: Path) -> np.ndarray:
@@ -62,7 +92,7 @@ def read_indexed(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             indices = np.array(image)
-    except (UnidentifiedImageError, OSError) as error:
+    except Exception as error:  # Pillow's readers raise many types for damaged files
         raise DataError(f"{path}: not a readable PNG ({error}). Unpack it again.") from error
     if indices.ndim != 2 or indices.dtype != np.uint8:
         raise DataError(f"{path}: expected a palette or grey 8-bit PNG, got {indices.dtype} "
@@ -71,12 +101,12 @@ def read_indexed(path: Path) -> np.ndarray:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(H, W) of an image file, from its header alone. Raises DataError."""
+    """(H, W) of an image file as stored, from its header alone. Raises DataError."""
     require_file(path, "Unpack the images of this data set completely.")
     try:
         with Image.open(path) as image:
             return image.height, image.width
-    except (UnidentifiedImageError, OSError) as error:
+    except Exception as error:  # as in `read_indexed`
         raise DataError(f"{path}: not a readable image ({error}). Unpack it again.") from error
 
 

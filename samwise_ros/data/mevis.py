@@ -8,6 +8,7 @@ to each video, `samwise compose` also where nouns stand; recorded MeViS has none
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,12 @@ from samwise_ros.data.files import (
     read_field,
     read_json,
     require_dir,
+    typed,
+    whole_number,
 )
 from samwise_ros.data.reader import ExpressionRecord, Phrases, VideoRecord, VideoSource
 from samwise_ros.structures import DataError
+from samwise_ros.user_files import contained_name
 
 REMEDY = ("Give the folder of one split of MeViS (for instance MeViS_release/train) or one made "
           "by `samwise simulate`.")
@@ -44,8 +48,9 @@ class MevisSource(VideoSource):
         self._meta_path = self.root / "meta_expressions.json"
         meta = read_json(self._meta_path, REMEDY)
         require_dir(self.root / "JPEGImages", REMEDY)
-        videos = read_field(meta, "videos", self._meta_path, "the file")
-        self.videos = tuple(self._video(name, entry) for name, entry in videos.items())
+        videos = read_field(meta, "videos", self._meta_path, "the file", dict)
+        self.videos = _all_answered(tuple(
+            self._video(name, entry) for name, entry in videos.items()))
 
     def frame_path(self, video: VideoRecord, index: int) -> Path:
         """Path of the image of frame `index`: a JPEG, or a PNG where there is no JPEG."""
@@ -58,9 +63,9 @@ class MevisSource(VideoSource):
               indices: Sequence[int]) -> np.ndarray:
         """bool [T, H, W]: union of all objects of the expression on the frames `indices`.
 
-        Raises DataError when the split has no answers or a mask is missing or broken.
+        MeViS 2 has sentences that name nothing in the video: their masks are empty. Raises DataError when the split has no answers or a mask is missing or broken.
         """
-        if not expression.anno_ids and expression.kind != "absent":
+        if not expression.answered:
             raise DataError(f"{self._meta_path}: expression {expression.expression_id} of "
                             f"{video.name} has no anno_id: this split comes without answers. "
                             "Use train or valid_u.")
@@ -97,8 +102,9 @@ class MevisSource(VideoSource):
 
     @cached_property
     def _masks(self) -> dict[str, list[Any]]:
-        return read_json(self.mask_path, "Masks come with the train and valid_u splits only; "
-                         "place mask_dict.json beside meta_expressions.json.")
+        masks = read_json(self.mask_path, "Masks come with the train and valid_u splits only; "
+                          "place mask_dict.json beside meta_expressions.json.")
+        return typed(masks, dict, str(self.mask_path))
 
     @cached_property
     def _sizes(self) -> dict[str, tuple[int, int]]:
@@ -109,37 +115,51 @@ class MevisSource(VideoSource):
         if codes is None:
             raise DataError(f"{self.mask_path}: no masks for anno {anno_id} of {video.name}. "
                             "Take meta_expressions.json and mask_dict.json from the same split.")
+        typed(codes, list, f"{self.mask_path}: anno {anno_id}")
         if len(codes) != len(video.frames):
             raise DataError(f"{self.mask_path}: anno {anno_id} has {len(codes)} masks, video "
                             f"{video.name} {len(video.frames)} frames. Take both files from the "
                             "same split.")
         return codes
 
-    def _video(self, name: str, entry: Mapping[str, Any]) -> VideoRecord:
-        frames = read_field(entry, "frames", self._meta_path, f"video {name}")
+    def _video(self, name: str, entry: Any) -> VideoRecord:
+        where = f"{self._meta_path}: video {name}"
+        frames = read_field(entry, "frames", self._meta_path, f"video {name}", list)
         if not frames:
-            raise DataError(f"{self._meta_path}: video {name} lists no frames. "
-                            "Fetch the file again.")
-        expressions = read_field(entry, "expressions", self._meta_path, f"video {name}")
+            raise DataError(f"{where} lists no frames. Fetch the file again.")
+        expressions = read_field(entry, "expressions", self._meta_path, f"video {name}", dict)
         return VideoRecord(
-            name=name,
-            frames=tuple(frames),
-            expressions=tuple(self._expression(name, expression_id, fields)
-                              for expression_id, fields in expressions.items()),
-            scene=entry.get("scene") or {},
+            name=contained_name(name, where),
+            frames=tuple(contained_name(frame, where) for frame in frames),
+            expressions=tuple(self._expression(name, contained_name(key, where), fields)
+                              for key, fields in expressions.items()),
+            scene=typed(entry.get("scene") or {}, dict, f"{where}, scene"),
         )
 
-    def _expression(self, video: str, expression_id: str,
-                    fields: Mapping[str, Any]) -> ExpressionRecord:
-        text = read_field(fields, "exp", self._meta_path, f"expression {expression_id} of {video}")
-        return ExpressionRecord(
-            expression_id=expression_id,
-            text=text,
-            object_ids=tuple(int(number) for number in fields.get("obj_id", ())),
-            anno_ids=tuple(str(number) for number in fields.get("anno_id", ())),
-            kind=fields.get("kind"),
-            phrases=_phrases(fields),
-        )
+    def _expression(self, video: str, expression_id: str, fields: Any) -> ExpressionRecord:
+        where = f"expression {expression_id} of {video}"
+        text = read_field(fields, "exp", self._meta_path, where, str)
+        objects, annotations = (
+            typed([] if fields.get(key) is None else fields[key], list,
+                  f"{self._meta_path}: {key!r} of {where}") for key in ("obj_id", "anno_id"))
+        numbers = (whole_number(number, f"{self._meta_path}: 'obj_id' of {where}")
+                   for number in objects)
+        keys = (typed(key, (int, str), f"{self._meta_path}: 'anno_id' of {where}")
+                for key in annotations)
+        kind = fields.get("kind")
+        named = kind == "absent" or isinstance(fields.get("anno_id"), list)
+        return ExpressionRecord(expression_id, text, tuple(numbers), tuple(map(str, keys)), kind,
+                                phrases=_phrases(fields),
+                                answered=bool(annotations) or (named and not objects))
+
+
+def _all_answered(videos: tuple[VideoRecord, ...]) -> tuple[VideoRecord, ...]:
+    """Where any sentence has masks, one that names no object is answered, too: by nothing."""
+    if not any(expression.anno_ids for video in videos for expression in video.expressions):
+        return videos
+    return tuple(replace(video, expressions=tuple(
+        expression if expression.object_ids else replace(expression, answered=True)
+        for expression in video.expressions)) for video in videos)
 
 
 def _phrases(fields: Mapping[str, Any]) -> Phrases | None:

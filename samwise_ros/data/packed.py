@@ -6,7 +6,7 @@ does it once; `PackedClips` then hands out views that cost a page fault. Files o
 - `frames.npy`: uint8 [sum of T, h, w, 3], RGB, resized by pixel area;
 - `labels.npy`: uint8 [sum of T, h, w], 1-based number of the object in its clip, 0 background,
   resized to the nearest pixel;
-- `index.json`: per clip its place, expressions and objects. Written last, so that a folder whose
+- `index.json`: per clip its place, expressions and objects. Moved here last, so that a folder whose
   packing was interrupted is recognised as unfinished.
 """
 
@@ -32,9 +32,12 @@ from samwise_ros.data.mevis import MevisSource
 from samwise_ros.data.reader import Phrases, VideoRecord
 from samwise_ros.data.scene_objects import SceneObject, scene_objects
 from samwise_ros.structures import DataError
+from samwise_ros.user_files import claim_outputs
 
 FORMAT = 1
 MAX_OBJECTS = 255
+_FILES = ("frames.npy", "labels.npy", "index.json")  # in the order of completion
+_UNFINISHED = ".packing"  # folder of the files until all are complete
 
 
 @dataclass(frozen=True)
@@ -139,26 +142,28 @@ def pack_mevis(src_dirs: Sequence[Path | str], out_dir: Path | str, size_hw: tup
 
     Args:
         src_dirs: Folders that `MevisSource` reads; each must come with masks.
-        out_dir: Folder to write; an earlier packing in it is replaced.
+        out_dir: Folder to write; it must not hold a packing already.
         size_hw: (h, w) of the packed frames.
         workers: Processes that read and resize.
         progress: Show a progress bar.
 
     Where masks of recorded videos overlap, a pixel belongs to the object with the highest number.
-    Raises DataError for unreadable input.
+    Raises DataError for unreadable input, ConfigError when `out_dir` holds such files.
     """
     out = Path(out_dir)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "index.json").unlink(missing_ok=True)
+    claim_outputs(out, _FILES, map(Path, src_dirs))
+    work = out / _UNFINISHED
+    work.mkdir(exist_ok=True)
     clips = _plan([MevisSource(folder) for folder in src_dirs])
     total = sum(clip.length for clip in clips)
     for name, shape in (("frames.npy", (total, *size_hw, 3)), ("labels.npy", (total, *size_hw))):
-        open_memmap(out / name, mode="w+", dtype=np.uint8, shape=shape).flush()
-    _fill(clips, out, workers, progress)
-    entries = [vars(clip) for clip in clips]
-    part = out / "index.json.part"
-    part.write_text(json.dumps({"format": FORMAT, "size": list(size_hw), "clips": entries}))
-    os.replace(part, out / "index.json")
+        open_memmap(work / name, mode="w+", dtype=np.uint8, shape=shape).flush()
+    _fill(clips, work, workers, progress)
+    (work / "index.json").write_text(json.dumps({
+        "format": FORMAT, "size": list(size_hw), "clips": [vars(clip) for clip in clips]}))
+    for name in _FILES:
+        os.replace(work / name, out / name)
+    work.rmdir()
     return PackedClips(out)
 
 

@@ -48,6 +48,7 @@ class ExpressionRecord:
         anno_ids: Keys of their mask tracks (MeViS); empty where masks are found by object id.
         kind: One of KINDS in simulated and composed data, else None.
         phrases: Where its nouns stand, in composed data, else None.
+        answered: What it refers to is known; without objects that is nothing, on every frame.
     """
 
     expression_id: str
@@ -56,6 +57,7 @@ class ExpressionRecord:
     anno_ids: tuple[str, ...] = ()
     kind: str | None = None
     phrases: Phrases | None = None
+    answered: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ meta_expressions.json`, `<split>/JPEGImages/<video>/<frame>.jpg`, and where answ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from samwise_ros.data.files import (
     read_indexed,
     read_json,
     require_dir,
+    whole_number,
 )
 from samwise_ros.data.reader import ExpressionRecord, VideoRecord, VideoSource
 from samwise_ros.structures import DataError
+from samwise_ros.user_files import contained_name
 
 REMEDY = ("Give the folder that holds meta_expressions/, train/ and valid/ (for DAVIS the folder "
           "written by the converter).")
@@ -89,18 +91,27 @@ class RefYoutubeVosSource(VideoSource):
 
     def _read_videos(self, split: str) -> dict[str, Any]:
         path = self._meta_path(split)
-        return read_field(read_json(path, REMEDY), "videos", path, "the file")
+        return read_field(read_json(path, REMEDY), "videos", path, "the file", dict)
 
-    def _video(self, name: str, entry: Mapping[str, Any]) -> VideoRecord:
+    def _video(self, name: str, entry: Any) -> VideoRecord:
         path = self._meta_path(self.split)
-        frames = read_field(entry, "frames", path, f"video {name}")
+        where = f"{path}: video {name}"
+        frames = read_field(entry, "frames", path, f"video {name}", list)
         if not frames:
-            raise DataError(f"{path}: video {name} lists no frames. Fetch the file again.")
-        expressions = read_field(entry, "expressions", path, f"video {name}")
+            raise DataError(f"{where} lists no frames. Fetch the file again.")
+        expressions = read_field(entry, "expressions", path, f"video {name}", dict)
         # Training sorts the frame names; they are numbers, so this is also their file order.
-        return VideoRecord(name, tuple(sorted(frames)), tuple(
-            ExpressionRecord(
-                expression_id=key,
-                text=read_field(fields, "exp", path, f"expression {key} of {name}"),
-                object_ids=(int(fields["obj_id"]),) if "obj_id" in fields else (),
-            ) for key, fields in expressions.items()))
+        return VideoRecord(
+            contained_name(name, where),
+            tuple(sorted(contained_name(frame, where) for frame in frames)),
+            tuple(self._expression(name, contained_name(key, where), fields)
+                  for key, fields in expressions.items()))
+
+    def _expression(self, video: str, key: str, fields: Any) -> ExpressionRecord:
+        path, where = self._meta_path(self.split), f"expression {key} of {video}"
+        text = read_field(fields, "exp", path, where, str)
+        number = fields.get("obj_id")
+        if number is None:
+            return ExpressionRecord(key, text)
+        return ExpressionRecord(key, text, (whole_number(number, f"{path}: 'obj_id' of {where}"),),
+                                answered=True)

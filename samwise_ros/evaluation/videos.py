@@ -158,7 +158,7 @@ def _scorer(source: VideoSource, video: VideoRecord, expression: ExpressionRecor
     truth: Truth | None = None
     if baselines is not None:
         truth = baselines.truth
-    elif expression.object_ids:
+    elif expression.answered:
         def truth(wanted: ExpressionRecord, frame: int) -> np.ndarray:
             return source.masks(video, wanted, [frame])[0]
     return ExpressionScorer(video, expression, truth, baselines, mask_folder)

@@ -19,7 +19,8 @@ import yaml
 from doc_commands import ROOT, SHELL, Command, commands, is_python, is_shell, snippets
 
 from samwise_ros.cli.main import COMMANDS, load_command
-from samwise_ros.ros.node.parameters import FIELDS
+from samwise_ros.ros.node.parameters import NodeParameters
+from samwise_ros.ros.parameters.fields import fields_of
 
 SNIPPETS = list(snippets())
 SHOWN = sorted({(command.words, command.source): command for snippet in SNIPPETS
@@ -139,7 +140,7 @@ def check_fields(interface: type, values: dict) -> None:
 def check_parameter(words: Sequence[str]) -> None:
     names = [word for word in words[1:] if not word.startswith(("-", "/"))][:1]
     assert words[0] in ("get", "set", "describe", "list", "load", "dump")
-    assert words[0] == "load" or all(is_placeholder(name) or name in FIELDS for name in names)
+    assert words[0] == "load" or all(is_placeholder(name) or name in fields_of(NodeParameters) for name in names)
 
 
 def check_make(words: Sequence[str]) -> None:

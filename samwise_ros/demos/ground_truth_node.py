@@ -10,18 +10,20 @@ model.
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
 from samwise_ros.ros.inputs.depth_sync import StampedBuffer
 from samwise_ros.ros.inputs.image_codec import image_to_rgb
-from samwise_ros.ros.node.shutdown import until_shutdown
+from samwise_ros.ros.node.shutdown import ros_process, until_shutdown
 from samwise_ros.ros.outputs.outputs import OutputSettings, ResultPublisher
+from samwise_ros.ros.parameters.fields import parameter
+from samwise_ros.ros.parameters.server import declare_parameters
 from samwise_ros.streaming.commands import DEFAULT_ID, parse_command
 from samwise_ros.streaming.target_tracker import TargetTracker
 from samwise_ros.structures import Box, CommandError, FrameResult, TargetResult, TargetState
@@ -29,14 +31,21 @@ from samwise_ros.structures import Box, CommandError, FrameResult, TargetResult,
 _CERTAIN = 8.0  # object score
 
 
+@dataclass(frozen=True)
+class GroundTruthParameters:
+    """Values of the node's parameters."""
+
+    names: tuple[str, ...] = parameter(
+        ("red ball", "blue ball"),
+        "What each object is called, in the order of instance numbers from 1.")
+
+
 class GroundTruthNode(Node):
     """Answers each `image` with the truth from `instance` of the same stamp."""
 
     def __init__(self) -> None:
         super().__init__("samwise")
-        described = ParameterDescriptor(read_only=True, description=(
-            "What each object is called, in the order of instance numbers from 1."))
-        self._names = self.declare_parameter("names", ["red ball", "blue ball"], described).value
+        self._names = declare_parameters(self, GroundTruthParameters).names
         self._expression = ""
         self._command = self._index = 0
         self._tracker = TargetTracker()
@@ -104,12 +113,8 @@ def _target(expression: str, command: int, age: int, mask: np.ndarray) -> Target
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point."""
-    rclpy.init(args=arguments)
-    try:
-        with until_shutdown():
-            rclpy.spin(GroundTruthNode())
-    finally:
-        rclpy.try_shutdown()
+    with ros_process("samwise", arguments), until_shutdown():
+        rclpy.spin(GroundTruthNode())
     return 0
 
 

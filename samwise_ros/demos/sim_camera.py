@@ -8,23 +8,37 @@ sending.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 
 import rclpy
-from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from samwise_ros.demos.sim_parts import declare_number, depth_to_msg, info_to_msg, instance_to_msg
-from samwise_ros.ros.node.shutdown import until_shutdown
+from samwise_ros.demos.sim_parts import depth_to_msg, info_to_msg, instance_to_msg
+from samwise_ros.ros.node.shutdown import ros_process, until_shutdown
 from samwise_ros.ros.outputs.conversions import rgb_to_msg
+from samwise_ros.ros.parameters.fields import parameter
+from samwise_ros.ros.parameters.server import declare_parameters
 from samwise_ros.sim.demo_scene import demo_plan
 from samwise_ros.sim.scene import SimFrame, SimulatedCamera
-from samwise_ros.structures import SamwiseError
 
 FRAME_ID = "camera_optical_frame"
 _QOS = QoSProfile(depth=5)  # reliable and volatile: serves every kind of subscriber
+
+
+@dataclass(frozen=True)
+class SimCameraParameters:
+    """Values of the camera's parameters."""
+
+    seed: int = parameter(0, "Seed of the scenes.", limits=(0, 2**31 - 1))
+    clip: int = parameter(0, "Which scene of the seed.", limits=(0, 2**31 - 1))
+    rate: float = parameter(10.0, "Frames per second.", limits=(1.0, 60.0))
+    width: int = parameter(320, "Image width [px], 4:3.", limits=(64, 1920))
+    wait_for_subscribers: int = parameter(
+        0, "Begin once image_raw has this many subscribers.", limits=(0, 100))
 
 
 class SimCamera(Node):
@@ -36,19 +50,16 @@ class SimCamera(Node):
 
     def __init__(self) -> None:
         super().__init__("camera")
-        seed = declare_number(self, "seed", 0, 0, 2**31 - 1, "Seed of the scenes.")
-        clip = declare_number(self, "clip", 0, 0, 2**31 - 1, "Which scene of the seed.")
-        rate = declare_number(self, "rate", 10.0, 1.0, 60.0, "Frames per second.")
-        width = declare_number(self, "width", 320, 64, 1920, "Image width [px], 4:3.")
-        self._wanted = declare_number(self, "wait_for_subscribers", 0, 0, 100,
-                                      "Begin once image_raw has this many subscribers.")
-        self.camera = SimulatedCamera(demo_plan(seed, clip, rate, width, width * 3 // 4))
+        wanted = declare_parameters(self, SimCameraParameters)
+        self._wanted = wanted.wait_for_subscribers
+        self.camera = SimulatedCamera(demo_plan(
+            wanted.seed, wanted.clip, wanted.rate, wanted.width, wanted.width * 3 // 4))
         self._image = self.create_publisher(Image, "image_raw", _QOS)
         self._depth = self.create_publisher(Image, "depth", _QOS)
         self._info = self.create_publisher(CameraInfo, "camera_info", _QOS)
         self._instance = self.create_publisher(Image, "instance", _QOS)
         self._begun = False
-        self.create_timer(1.0 / rate, self._step)
+        self.create_timer(1.0 / wanted.rate, self._step)
 
     def _step(self) -> None:
         self._begun = self._begun or self._image.get_subscription_count() >= self._wanted
@@ -66,19 +77,10 @@ class SimCamera(Node):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; 1 when there is no such scene or a parameter is out of range."""
-    rclpy.init(args=arguments)
-    camera = None
-    try:
-        with until_shutdown():
-            camera = SimCamera()
-            rclpy.spin(camera)
-    except (SamwiseError, ParameterException) as error:
-        rclpy.logging.get_logger("camera").error(str(error))
-        return 1
-    finally:
-        if camera is not None:
-            camera.camera.close()
-        rclpy.try_shutdown()
+    with ros_process("camera", arguments), until_shutdown():
+        node = SimCamera()
+        with closing(node.camera):
+            rclpy.spin(node)
     return 0
 
 

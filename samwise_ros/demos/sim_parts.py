@@ -1,11 +1,9 @@
-"""What the simulated camera and the simulated robot share: messages and number parameters."""
+"""What the simulated camera and the simulated robot share: messages."""
 
 from array import array
 from typing import TypeVar
 
 import numpy as np
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -37,17 +35,3 @@ def info_to_msg(camera: Intrinsics, header: Header) -> CameraInfo:
 def instance_to_msg(instance: np.ndarray, header: Header) -> Image:
     """int32 [H, W] object numbers from 1, 0 for background -> mono8."""
     return rgb_to_msg(instance.astype(np.uint8), header, "mono8")
-
-
-def declare_number(node: Node, name: str, default: Number, low: Number, high: Number, text: str
-                   ) -> Number:
-    """Declare a read-only parameter with a range and return its value.
-
-    Raises rclpy's ParameterException when the value given at the start is outside.
-    """
-    descriptor = ParameterDescriptor(description=text, read_only=True)
-    if isinstance(default, int):
-        descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
-    else:
-        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-    return node.declare_parameter(name, default, descriptor).value

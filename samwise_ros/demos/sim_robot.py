@@ -13,6 +13,8 @@ machine with too much work comes out as on an idle one.
 import math
 import time
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 
 import rclpy
 from builtin_interfaces.msg import Time
@@ -24,9 +26,11 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from samwise_ros.demos.sim_parts import declare_number, depth_to_msg, info_to_msg, instance_to_msg
-from samwise_ros.ros.node.shutdown import until_shutdown
+from samwise_ros.demos.sim_parts import depth_to_msg, info_to_msg, instance_to_msg
+from samwise_ros.ros.node.shutdown import ros_process, until_shutdown
 from samwise_ros.ros.outputs.conversions import rgb_to_msg
+from samwise_ros.ros.parameters.fields import parameter
+from samwise_ros.ros.parameters.server import declare_parameters
 from samwise_ros.sim.follow_scene import follow_scene
 from samwise_ros.sim.scene import SimFrame, SimulatedCamera
 
@@ -36,19 +40,28 @@ _BEGIN = 1.0  # [s] time of the first frame; 0 means "no time" in ROS
 _QOS = QoSProfile(depth=5)
 
 
+@dataclass(frozen=True)
+class SimRobotParameters:
+    """Values of the robot's parameters."""
+
+    width: int = parameter(320, "Image width [px].", limits=(64, 1920))
+    height: int = parameter(240, "Image height [px].", limits=(48, 1080))
+    rate: float = parameter(10.0, "Frames per second.", limits=(1.0, 60.0))
+    patience: float = parameter(
+        0.0, "Seconds for which a frame waits until the one before was answered; 0: in real time.",
+        limits=(0.0, 60.0))
+
+
 class SimRobot(Node):
     """Simulates and publishes one frame per period, then obeys what it was told meanwhile."""
 
     def __init__(self) -> None:
         super().__init__("sim_robot")
-        width = declare_number(self, "width", 320, 64, 1920, "Image width [px].")
-        height = declare_number(self, "height", 240, 48, 1080, "Image height [px].")
-        self._rate = declare_number(self, "rate", 10.0, 1.0, 60.0, "Frames per second.")
-        self._patience = declare_number(self, "patience", 0.0, 0.0, 60.0, (
-            "Seconds for which a frame waits until the one before was answered; 0: in real time."))
+        wanted = declare_parameters(self, SimRobotParameters)
+        self._patience = wanted.patience
         self._sent = self._answered = 0  # stamps [ns] of the last frame and of the last mask
         self._sent_at = time.monotonic()
-        self.camera = SimulatedCamera(follow_scene(width, height, self._rate))
+        self.camera = SimulatedCamera(follow_scene(wanted.width, wanted.height, wanted.rate))
         self.camera.drive(0.0, 0.0)  # puts the camera on its wheels
         self._outputs = {name: self.create_publisher(kind, topic, _QOS) for name, kind, topic in (
             ("clock", ClockMessage, "/clock"), ("image", Image, "image"), ("depth", Image, "depth"),
@@ -57,7 +70,8 @@ class SimRobot(Node):
         self.create_subscription(Twist, "cmd_vel", self._on_velocity, 1)
         if self._patience:
             self.create_subscription(Image, "mask", self._on_mask, _QOS)
-        self.create_timer(1 / self._rate, self._step, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_timer(1 / wanted.rate, self._step,
+                          clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_velocity(self, message: Twist) -> None:
         self.camera.drive(message.linear.x, message.angular.z)
@@ -92,15 +106,11 @@ class SimRobot(Node):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point."""
-    rclpy.init(args=arguments)
-    robot = SimRobot()
-    try:
-        with until_shutdown():
+    """Entry point; 1 when a parameter is out of range or the simulator is missing."""
+    with ros_process("sim_robot", arguments), until_shutdown():
+        robot = SimRobot()
+        with closing(robot.camera):
             rclpy.spin(robot)
-    finally:
-        robot.camera.close()
-        rclpy.try_shutdown()
     return 0
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
@@ -15,8 +14,9 @@ from std_msgs.msg import Header
 
 from samwise_ros.ros.node.shutdown import ros_process, until_shutdown
 from samwise_ros.ros.outputs.conversions import rgb_to_msg
+from samwise_ros.ros.parameters.fields import parameter
+from samwise_ros.ros.parameters.server import declare_parameters
 from samwise_ros.streaming.video_io import FrameSource
-from samwise_ros.structures import ConfigError, SamwiseError
 
 _FROM_RGB = {"rgb8": None, "bgr8": cv2.COLOR_RGB2BGR, "mono8": cv2.COLOR_RGB2GRAY}
 _QOS = {
@@ -24,39 +24,23 @@ _QOS = {
     "reliable": QoSProfile(depth=5, reliability=QoSReliabilityPolicy.RELIABLE),
 }
 _FAREWELL = 30  # seconds for the last images to arrive, on a machine as busy as may be
-_DESCRIPTIONS = {
-    "video": "Path of a video file, of a folder of images, or of one image.",
-    "rate": "Frames per second; 0: the file's own.",
-    "loop": "Start again at the end; otherwise the camera exits.",
-    "frame_id": "frame_id of the images.",
-    "encoding": f"One of {', '.join(_FROM_RGB)}.",
-    "width": "Resize to this many pixels, keeping the aspect ratio; 0: don't.",
-    "qos": f"One of {', '.join(_QOS)}; reliable serves both kinds of subscribers.",
-    "wait_for_subscribers": "Play only once this many subscribers are there.",
-}
 
 
 @dataclass(frozen=True)
 class CameraParameters:
-    """Values of the camera's parameters; `_DESCRIPTIONS` says what they mean."""
+    """Values of the camera's parameters."""
 
-    video: str = ""
-    rate: float = 0.0
-    loop: bool = True
-    frame_id: str = "camera_optical_frame"
-    encoding: str = "bgr8"
-    width: int = 0
-    qos: str = "reliable"
-    wait_for_subscribers: int = 0
-
-    def __post_init__(self) -> None:
-        for name, allowed in (("encoding", _FROM_RGB), ("qos", _QOS)):
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ConfigError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
-        for name in ("rate", "width", "wait_for_subscribers"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name}: expected >= 0, got {getattr(self, name)}")
+    video: str = parameter("", "Path of a video file, of a folder of images, or of one image.")
+    rate: float = parameter(0.0, "Frames per second; 0: the file's own.", limits=(0.0, 1000.0))
+    loop: bool = parameter(True, "Start again at the end; otherwise the camera exits.")
+    frame_id: str = parameter("camera_optical_frame", "frame_id of the images.")
+    encoding: str = parameter("bgr8", "Of the images.", choices=tuple(_FROM_RGB))
+    width: int = parameter(0, "Resize to this many pixels, keeping the aspect ratio; 0: don't.",
+                           limits=(0, 16384))
+    qos: str = parameter("reliable", "reliable serves both kinds of subscribers.",
+                         choices=tuple(_QOS))
+    wait_for_subscribers: int = parameter(
+        0, "Play only once this many subscribers are there.", limits=(0, 100))
 
 
 class VideoCamera(Node):
@@ -68,13 +52,13 @@ class VideoCamera(Node):
 
     def __init__(self) -> None:
         super().__init__("camera")
-        self._parameters = self._declare()
-        source = FrameSource(self._parameters.video)
-        self._frames = _play(source, self._parameters.loop)
-        self._publisher = self.create_publisher(Image, "image_raw", _QOS[self._parameters.qos])
+        self._settings = declare_parameters(self, CameraParameters)
+        source = FrameSource(self._settings.video)
+        self._frames = _play(source, self._settings.loop)
+        self._publisher = self.create_publisher(Image, "image_raw", _QOS[self._settings.qos])
         self.sent = 0
         self.finished = False
-        rate = self._parameters.rate or source.rate
+        rate = self._settings.rate or source.rate
         self.create_timer(1.0 / rate, self._send_next)
         self.get_logger().info(f"playing {source.name} at {rate:.1f} frames per second on "
                                f"{self._publisher.topic_name}")
@@ -85,33 +69,25 @@ class VideoCamera(Node):
             if not rclpy.ok() or self._publisher.wait_for_all_acked(Duration(seconds=1)):
                 return
 
-    def _declare(self) -> CameraParameters:
-        values = {}
-        for name, description in _DESCRIPTIONS.items():
-            default = getattr(CameraParameters, name)
-            descriptor = ParameterDescriptor(description=description, read_only=True)
-            values[name] = self.declare_parameter(name, default, descriptor).value
-        return CameraParameters(**values)
-
     def _send_next(self) -> None:
-        if self._publisher.get_subscription_count() < self._parameters.wait_for_subscribers:
+        if self._publisher.get_subscription_count() < self._settings.wait_for_subscribers:
             return
         frame = next(self._frames, None)
         if frame is None:
             self.finished = True
             return
-        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._parameters.frame_id)
+        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._settings.frame_id)
         self._publisher.publish(
-            rgb_to_msg(self._prepare(frame), header, self._parameters.encoding))
+            rgb_to_msg(self._prepare(frame), header, self._settings.encoding))
         self.sent += 1
 
     def _prepare(self, frame: np.ndarray) -> np.ndarray:
         """uint8 RGB [H, W, 3] -> the wanted width and encoding."""
-        if self._parameters.width:
-            height = round(frame.shape[0] * self._parameters.width / frame.shape[1])
-            frame = cv2.resize(frame, (self._parameters.width, max(1, height)),
+        if self._settings.width:
+            height = round(frame.shape[0] * self._settings.width / frame.shape[1])
+            frame = cv2.resize(frame, (self._settings.width, max(1, height)),
                                interpolation=cv2.INTER_AREA)
-        code = _FROM_RGB[self._parameters.encoding]
+        code = _FROM_RGB[self._settings.encoding]
         return frame if code is None else cv2.cvtColor(frame, code)
 
 
@@ -126,17 +102,12 @@ def _play(source: FrameSource, loop: bool) -> Iterator[np.ndarray]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `ros2 run samwise_ros samwise_camera`; 1 when the video can't be played."""
-    with ros_process(arguments):
-        try:
-            with until_shutdown():
-                camera = VideoCamera()
-                while rclpy.ok() and not camera.finished:
-                    rclpy.spin_once(camera, timeout_sec=1.0)
-                camera.flush()
-                camera.get_logger().info(f"sent {camera.sent} frames")
-        except SamwiseError as error:
-            rclpy.logging.get_logger("camera").error(str(error))
-            return 1
+    with ros_process("camera", arguments), until_shutdown():
+        camera = VideoCamera()
+        while rclpy.ok() and not camera.finished:
+            rclpy.spin_once(camera, timeout_sec=1.0)
+        camera.flush()
+        camera.get_logger().info(f"sent {camera.sent} frames")
     return 0
 
 

@@ -99,13 +99,14 @@ def test_limits_can_be_changed_live_and_nonsense_is_refused(start):
 
 
 def test_poses_in_the_base_frame_and_stamped_velocities(start):
-    _, base = start("stamped:=true", "base_frame:=base_link", kind=TwistStamped)
+    _, base = start("stamped:=true", "base_frame:=base", kind=TwistStamped)
     deadline = time.monotonic() + TIMEOUT
     while not base.velocities or base.velocities[-1].twist.linear.x >= 0:
         assert time.monotonic() < deadline, "it backs off"
-        base.show(0.5, 99.0, "base_link")  # half a metre ahead; z is height there
+        base.show(0.5, 99.0, "base")  # half a metre ahead; z is height there
         base.spin(0.05)
     assert base.velocities[-1].header.stamp.sec > 0
+    assert base.velocities[-1].header.frame_id == "base"
 
 
 @pytest.mark.parametrize("numbers", [

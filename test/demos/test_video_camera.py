@@ -1,5 +1,6 @@
 """The video camera over real DDS."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sensor_msgs.msg import Image
 
 from samwise_ros.demos.video_camera import CameraParameters
 from samwise_ros.ros.inputs.image_codec import image_to_rgb
+from samwise_ros.ros.parameters.fields import build_parameters
 from samwise_ros.structures import ConfigError
 
 
@@ -90,4 +92,14 @@ def test_a_camera_without_a_video_says_so(client, tmp_path):
                                      {"width": -1}, {"wait_for_subscribers": -1}])
 def test_camera_parameters_out_of_range_are_refused(changes):
     with pytest.raises(ConfigError, match=f"{next(iter(changes))}: expected"):
-        CameraParameters(**changes)
+        build_parameters(CameraParameters, dataclasses.asdict(CameraParameters()) | changes)
+
+
+def test_a_camera_can_be_asked_for_its_parameters(frames_folder, tmp_path):
+    client = Client(new_domain(), "/camera")
+    camera = start_camera(client, tmp_path, video=frames_folder, rate=12)
+    try:
+        assert (client.parameter("rate"), client.parameter("encoding")) == (12.0, "bgr8")
+    finally:
+        camera.kill()
+        client.close()

@@ -4,15 +4,16 @@ Base frame: x forward, y left (REP 103), metres, seconds, radians.
 """
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
+from samwise_ros.ros.parameters.fields import parameter
 from samwise_ros.structures import ConfigError
 
 
 def _setting(default: float, low: float, high: float, description: str) -> Any:
-    """A float field with its range and description as metadata."""
-    return field(default=default, metadata={"limits": (low, high), "description": description})
+    """A float that may change while the base moves."""
+    return parameter(default, description, limits=(low, high), live=True)
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class FollowSettings:
         0.5, 0.05, 10.0, "Stop at once when the pose is older than this [s].")
 
     def __post_init__(self) -> None:
-        for item in fields(self):
+        for item in fields(FollowSettings):
             low, high = item.metadata["limits"]
             value = getattr(self, item.name)
             if not low <= value <= high:  # NaN is refused as well

@@ -30,11 +30,11 @@ from samwise_ros.ros.node.camera_group import (
 from samwise_ros.ros.node.camera_stream import CameraStream, MonitorFactory
 from samwise_ros.ros.node.engine import Engine, ModelEngine
 from samwise_ros.ros.node.executor import PatientExecutor
-from samwise_ros.ros.node.parameter_server import declare_parameters, read_parameters
 from samwise_ros.ros.node.parameters import NodeParameters
 from samwise_ros.ros.node.shutdown import leave_at_once, ros_process, until_shutdown
 from samwise_ros.ros.node.worker import ModelThread
 from samwise_ros.ros.outputs.conversions import missing_messages
+from samwise_ros.ros.parameters.server import declare_parameters, read_parameters
 from samwise_ros.ros.services.command_server import CommandServer
 from samwise_ros.structures import SamwiseError
 
@@ -66,11 +66,11 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         self._group: CameraGroup | None = None
         self._active = False
         self._configured = False  # from the moment that parameters are read
-        declare_parameters(self, configured=lambda: self._configured,
-                           changed=self._parameters_changed)
+        parameters = declare_parameters(self, NodeParameters, self._parameters_changed,
+                                        fixed=lambda: self._configured)
         self._commands = CommandInput(self)
         self._server = CommandServer(self, lambda: self.streams)
-        self._listen(tuple(self.get_parameter("cameras").value))
+        self._listen(parameters.cameras)
         self._health = HealthReporter(self, lambda: (self._engine, self._group, self._active),
                                       lambda: self._commands.refusal)
         for missing in missing_messages():
@@ -86,7 +86,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         """Load and warm up the model, create publishers, carry out kept commands."""
         self._configured = True
         try:
-            parameters = read_parameters(self)
+            parameters = read_parameters(self, NodeParameters)
             self._listen(parameters.cameras)
             self.get_logger().info(f"loading model {parameters.model!r}")
             self._engine = engine = self._result(self._thread.submit(
@@ -95,7 +95,8 @@ class SamwiseNode(LifecycleNodeMixin, Node):
                 lambda: {name: engine.new_session() for name in parameters.cameras}))
             self._group = CameraGroup(self, engine, sessions, stream_settings(parameters),
                                       self._thread, self._new_monitor)
-            self._parameters_changed(read_parameters(self))  # live ones, while the model loaded
+            # Live ones may have changed while the model was loaded.
+            self._parameters_changed(read_parameters(self, NodeParameters))
             self._server.attach()
             self._commands.attach(self.streams, parameters.expression)
         except Exception as error:  # noqa: BLE001  rclpy would swallow it without a word
@@ -230,7 +231,7 @@ def main(arguments: Sequence[str] | None = None,
          engine_factory: EngineFactory = ModelEngine) -> int:
     """Entry point of `ros2 run samwise_ros samwise_node`."""
     keep_freed_memory()
-    with ros_process(arguments):
+    with ros_process("samwise", arguments):
         ended = run(SamwiseNode(engine_factory))
     if not ended:
         leave_at_once()

@@ -1,38 +1,60 @@
-"""How a node's main function ends when it is told to."""
+"""How a node's main function begins and ends."""
 
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import rclpy
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 
+from samwise_ros.structures import ConfigError, SamwiseError
+
 RCLError = rclpy_implementation.RCLError
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def ros_process(arguments: Sequence[str] | None = None) -> Iterator[None]:
+def ros_process(name: str, arguments: Sequence[str] | None = None) -> Iterator[None]:
     """rclpy from its start to its end in a process that is told to end by signals.
+
+    What cannot be taken at the start (a SamwiseError) is one line in the log and exit status 1.
 
     rclpy ends its context on SIGINT and SIGTERM. Python's own KeyboardInterrupt on top of that comes
     wherever the main thread happens to be: in a destructor it is printed and lost, and launch sends
     a second signal while the first one is being obeyed. Here neither is an interruption.
 
     Args:
+        name: For the log.
         arguments: See `rclpy.init`.
     """
     signal.signal(signal.SIGINT, lambda *_: None)
-    rclpy.init(args=arguments)
     try:
+        start_ros(arguments)
         yield
+    except SamwiseError as error:
+        refuse_start(name, error)
     finally:
         rclpy.try_shutdown()
         ignore_signals()
+
+
+def start_ros(arguments: Sequence[str] | None, **options: Any) -> None:
+    """`rclpy.init`. Raises ConfigError for arguments or parameter files that it cannot read."""
+    try:
+        rclpy.init(args=arguments, **options)
+    except RCLError as error:
+        raise ConfigError(str(error)) from None
+
+
+def refuse_start(name: str, error: SamwiseError) -> NoReturn:
+    """End the process with the reason in the log."""
+    rclpy.logging.get_logger(name).error(str(error))
+    raise SystemExit(1)
 
 
 def ignore_signals() -> None:

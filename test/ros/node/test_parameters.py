@@ -10,9 +10,11 @@ from ros_processes import ROOT, Client, frame_with_square, mask_array
 from sensor_msgs.msg import Image
 
 from samwise_ros.ros.node.engine import ModelEngine
-from samwise_ros.ros.node.parameters import FIELDS, NodeParameters
+from samwise_ros.ros.node.parameters import NodeParameters
+from samwise_ros.ros.parameters.fields import fields_of
 from samwise_ros.structures import MissingDependencyError
 
+FIELDS = fields_of(NodeParameters)
 OTHER = {bool: lambda value: not value, int: lambda value: value + 64, float: lambda value: value + 1,
          str: lambda value: {"fp32": "bf16", "raw": "compressed", "sensor_data": "reliable"}.get(
              value, "other"), tuple: lambda value: ["left", "right"]}
@@ -66,6 +68,57 @@ def test_what_cannot_take_effect_is_refused_with_the_reason(client):
         (refused,) = client.set_parameters(**{name: value})
         assert not refused.successful and name in refused.reason
     assert mask_array(client.ask(frame_with_square())).any()
+
+
+STARTS = {
+    "node": ["-c", "from samwise_ros.ros.node.node import main; raise SystemExit(main())"],
+    "follower": ["-m", "samwise_ros.ros.follow.follow_target"],
+    "video camera": ["-m", "samwise_ros.demos.video_camera"],
+    "simulated camera": ["-m", "samwise_ros.demos.sim_camera"],
+    "simulated robot": ["-m", "samwise_ros.demos.sim_robot"],
+}
+
+
+@pytest.mark.parametrize(("who", "given", "named"), [
+    ("node", "image_size:=2048", "image_size: expected a whole number from 0 to 1024, got 2048"),
+    ("node", "enter_score:=1.5", "enter_score: expected a number from 0 to 1, got 1.5"),
+    ("node", "overlay_rate:=abc", "overlay_rate: expected a number from 0 to 1000, got 'abc'"),
+    ("node", "predict:=1", "predict: expected true or false, got 1"),
+    ("node", "expression:=5", "expression: expected a text, got 5"),
+    ("node", "cameras:=[]", "cameras: expected 1 to 16 names, got nothing"),
+    ("node", "cameras:=front,wrist", "cameras: expected names of letters"),
+    ("node", "leave_score:=0.9", "leave_score <= enter_score"),
+    ("follower", "distance:=25", "distance: expected a number from 0.1 to 20, got 25"),
+    ("follower", "stamped:=1", "stamped: expected true or false, got 1"),
+    ("video camera", "width:=-1", "width: expected a whole number from 0 to 16384, got -1"),
+    ("simulated camera", "rate:=0", "rate: expected a number from 1 to 60, got 0"),
+    ("simulated robot", "patience:=soon", "patience: expected a number from 0 to 60, got 'soon'"),
+    ("node", None, "nowhere.yaml")])
+def test_a_start_value_that_cannot_be_taken_is_one_line_and_exit_code_1(
+        standin, who, given, named):
+    arguments = ["-p", given] if given else ["--params-file", "nowhere.yaml"]
+    process = standin.run([*STARTS[who], "--ros-args", *arguments], "refused")
+    assert process.wait() == 1
+    lines = [line for line in process.text.splitlines() if named in line]
+    assert len(lines) == 1 and "ERROR" in lines[0], process.text
+    assert "Traceback" not in process.text and "Exception" not in process.text, process.text
+
+
+def test_whole_numbers_are_taken_where_decimals_are_meant(standin, tmp_path):
+    file = tmp_path / "whole.yaml"
+    file.write_text("/**:\n  ros__parameters: {image_timeout: 3, reset_after_gap: 10, cameras: left}\n")
+    _, client = standin.start("--ros-args", "--params-file", str(file), "-p", "overlay_rate:=5", "-p",
+                              "depth_slop:=0", "-p", "queue_size:=7.0")
+    names = ("image_timeout", "reset_after_gap", "overlay_rate", "depth_slop", "queue_size", "cameras")
+    assert [client.parameter(name) for name in names] == [3.0, 10.0, 5.0, 0.0, 7, ["left"]]
+    assert all(isinstance(client.parameter(name), float) for name in names[:4])
+    assert all(result.successful for result in client.set_parameters(overlay_rate=7, cameras="right",
+                                                                     leave_frames=2.0))
+    assert client.parameter("overlay_rate") == 7.0 and client.parameter("cameras") == ["right"]
+    (refused,) = client.set_parameters(overlay_rate=5000)
+    assert not refused.successful and "overlay_rate: expected a number" in refused.reason
+    (refused,) = client.set_parameters(overlay_rate=True)
+    assert not refused.successful and "got True" in refused.reason
 
 
 def _documented() -> dict[str, tuple[str, str]]:

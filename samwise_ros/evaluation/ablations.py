@@ -131,6 +131,8 @@ def _late_rows(reports: Mapping[Variant, SimReport]) -> Iterator[str]:
     yield _row(["---"] * (2 + 2 * len(columns)))
     for variant, report in reports.items():
         late = report.late_target
+        if late is None:
+            continue
         locked = late.locked.count if late.locked else 0
         yield _row([variant.title, f"{locked} of {late.all.count}", *_late_cells(late.all),
                     *_late_cells(late.locked)])

@@ -14,7 +14,6 @@ import numpy as np
 from samwise_ros.data.mevis import MevisSource
 from samwise_ros.data.reader import ExpressionRecord, VideoRecord
 from samwise_ros.data.scene_objects import scene_objects
-from samwise_ros.evaluation.expression_scores import mean_scores
 from samwise_ros.evaluation.metrics import Scores, mask_scores
 
 COLOUR_WORDS = frozenset({
@@ -45,12 +44,12 @@ class SceneBaselines:
         self._colours = [entry.colour for entry in objects]
         self._tracks = np.stack([source.track(video, entry.anno_id, every).astype(bool)
                                  for entry in objects])  # [O, T, H, W]
-        self._visible = self._tracks.any(axis=(2, 3))  # [O, T]
+        self._visible = np.asarray(self._tracks.any(axis=(2, 3)))  # [O, T]
         self._cache: dict[tuple[frozenset[int], int], np.ndarray] = {}
 
     def truth(self, expression: ExpressionRecord, frame: int) -> np.ndarray:
         """bool [H, W]: union of the expression's objects."""
-        return self._tracks[sorted(self._meant(expression)), frame].any(axis=0)
+        return self._union(self._meant(expression), frame)
 
     def object_mask(self, index: int, frame: int) -> np.ndarray:
         """bool [H, W] of the object with number `index` in the scene."""
@@ -74,7 +73,8 @@ class SceneBaselines:
         for frame in range(self._tracks.shape[1]):
             visible = [row for row in candidates if self._visible[row, frame]]
             frames.append(self._mean_guess(meant, frame, visible))
-        return mean_scores(frames)
+        j, f = np.mean(frames, axis=0)
+        return Scores(float(j), float(f))
 
     def _mean_guess(self, meant: frozenset[int], frame: int, guesses: list[int]) -> Scores:
         if not guesses:  # an empty answer is right exactly when nothing is there to be seen
@@ -87,10 +87,13 @@ class SceneBaselines:
         """float [O, 2]: J and F of each object's mask as the answer."""
         key = (meant, frame)
         if key not in self._cache:
-            truth = self._tracks[sorted(meant), frame].any(axis=0)
+            truth = self._union(meant, frame)
             self._cache[key] = np.array([mask_scores(track[frame], truth)
                                          for track in self._tracks])
         return self._cache[key]
+
+    def _union(self, meant: frozenset[int], frame: int) -> np.ndarray:
+        return np.asarray(self._tracks[sorted(meant), frame].any(axis=0))
 
     def _meant(self, expression: ExpressionRecord) -> frozenset[int]:
         return frozenset(self._number[anno_id] for anno_id in expression.anno_ids)

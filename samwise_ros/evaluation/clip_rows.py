@@ -84,5 +84,5 @@ class ClipRowsPredictor:
         logits = restore_logits(segmentation.high_res, size).cpu()
         masks = (logits > logit_threshold(self._model.config.mask_threshold)).numpy()
         switched = segmentation.switched.tolist()
-        return tuple(Answer(masks[row], switched[row], lambda row=row: logits[row].numpy())
+        return tuple(Answer(masks[row], switched[row], logits[row].numpy)
                      for row in range(len(masks)))

@@ -162,7 +162,7 @@ def read_frames(path: Path, first: int, count: int) -> tuple[list[np.ndarray], d
                 raise DataError(f"{path} ends after {index} frames; "
                                 f"the recording needs {first + count}")
             if index >= first:
-                checks[index] = f"{zlib.crc32(np.ascontiguousarray(bgr)):08x}"
+                checks[index] = f"{zlib.crc32(np.ascontiguousarray(bgr).data):08x}"
                 frames.append(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
     finally:
         capture.release()

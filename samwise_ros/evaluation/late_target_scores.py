@@ -91,26 +91,27 @@ def count_late_target(visible: Sequence[bool], on_look_alike: Sequence[bool],
 
 def late_target_report(results: Iterable[ExpressionResult]) -> LateTargetReport | None:
     """Summary of a run; None when it holds no such scene."""
-    probes = [result for result in results if result.late_target is not None]
+    probes = [(result.late_target, result.first_correct) for result in results
+              if result.late_target is not None]
     if not probes:
         return None
-    locked = [result for result in probes if result.late_target.locked]
+    locked = [probe for probe in probes if probe[0].locked]
     return LateTargetReport(_statistics(probes), _statistics(locked) if locked else None)
 
 
-def _statistics(results: Sequence[ExpressionResult]) -> LateTargetStatistics:
-    counts = [result.late_target for result in results]
-    found = [result.first_correct for result in results]
+def _statistics(probes: Sequence[tuple[LateTargetCounts, int | None]]) -> LateTargetStatistics:
+    """Of what was counted in each scene, and the frames until the target was found."""
+    counts, found = zip(*probes, strict=True)
     first = [entry.first_switch for entry in counts if entry.first_switch is not None]
     waits = [entry.frames if wait is None else wait
              for entry, wait in zip(counts, found, strict=True)]
     return LateTargetStatistics(
-        count=len(results),
+        count=len(probes),
         wait_mean=float(np.mean(waits)),
         found_share=float(np.mean([wait is not None for wait in found])),
         distracted_share=(sum(entry.distracted for entry in counts)
                           / sum(entry.frames for entry in counts)),
         switches=sum(entry.switches for entry in counts),
-        switched_share=len(first) / len(results),
+        switched_share=len(first) / len(probes),
         first_switch_mean=float(np.mean(first)) if first else None,
     )

@@ -107,7 +107,7 @@ def make_state(entries: Mapping[str, Entry], salt: str, calibration: Calibration
     crc, state = 0, {}
     for name in sorted(entries):
         array = make_tensor(name, entries[name], salt, calibration)
-        crc = zlib.crc32(np.ascontiguousarray(array), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
         if keep(name):
             state[name] = array
     return state, f"{crc:08x}"

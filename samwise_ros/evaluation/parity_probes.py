@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from sam2.modeling.backbones.utils import PatchEmbed
-from torch import Tensor, nn
+from torch import Tensor
 
 from samwise_ros.evaluation.golden import Golden
 from samwise_ros.model.fused_encoder import Encoded, FrameFeatures, SharedFeatures
@@ -46,7 +47,7 @@ class LadderRecorder:
         self._frame = golden.frame_offset
         config = model.config.cmt
         self._num_early = config.fusion_stages[0] + 1  # stages in `SharedFeatures.maps`
-        self._stage: Tensor | None = None  # output of the last Hiera stage, before its adapter
+        self._stage = torch.empty(0)  # output of the last Hiera stage, before its adapter
         self._decoder_call: tuple[Tensor, ...] = ()
 
     @contextmanager
@@ -58,7 +59,7 @@ class LadderRecorder:
             def watch(owner: object, method: str, see: Callable[..., None]) -> None:
                 stack.enter_context(_watched(owner, method, see))
 
-            def hook(module: nn.Module, see: Callable[[Any], None]) -> None:
+            def hook(module: Any, see: Callable[[Any], None]) -> None:
                 handle = module.register_forward_hook(lambda _m, _i, output: see(output))
                 stack.callback(handle.remove)
 
@@ -70,18 +71,18 @@ class LadderRecorder:
             watch(model, "encode_shared", self._see_shared)
             hook(trunk.patch_embed, self._see_patches)
             for stage in range(self._num_early, len(trunk.stage_ends)):
-                hook(trunk.blocks[trunk.stage_ends[stage]],
-                     lambda out, s=stage: self._see_stage(s, out))
+                hook(trunk.blocks[int(trunk.stage_ends[stage])], partial(self._see_stage, stage))
             hook(model.text_encoder.roberta.embeddings, self._see_embedding)
             for index, layer in enumerate(layers):
-                hook(layer, lambda out, n=index + 1: self._put(
-                    f"text/layer{n}_before_adapter", _first(out).transpose(0, 1)))
+                hook(layer, partial(self._see_layer, f"text/layer{index + 1}_before_adapter"))
             for index, adapter in enumerate(model.cmt_adapters):
                 if adapter.use_hsa:
-                    hook(adapter.hsa, lambda out, i=index: self._put(
-                        f"cmt{i}/hsa_out", out.transpose(0, 1)))
-                watch(adapter, "fuse", lambda out, *args, i=index: self._see_fuse(i, out, *args))
+                    hook(adapter.hsa, partial(self._see_layer, f"cmt{index}/hsa_out"))
+                watch(adapter, "fuse", partial(self._see_fuse, index))
             yield
+
+    def _see_layer(self, name: str, output: Any) -> None:
+        self._put(name, _first(output).transpose(0, 1))
 
     def _keep(self, name: str, tensor: Tensor) -> None:
         """Keep the recorded positions of a whole tensor, if the recording has it."""
@@ -163,8 +164,8 @@ class LadderRecorder:
         levels = (encoded.high0, encoded.high1, encoded.vision)
         for level, maps in enumerate(levels):  # [1, T, C, h, w] -> HW, T, C
             self._put(f"vision_feats/level{level}", maps[0].flatten(2).permute(2, 0, 1))
+        assert encoded.cls is not None  # the official code always reads a text
         self._put("text/state", encoded.cls.expand(pixels.shape[1], -1))
-        self._stage = None
 
     def _see_decode(self, _result: Any, vision: Tensor, position: Tensor, prompts: Tensor,
                     dense: Tensor, *_: Any) -> None:
@@ -179,7 +180,7 @@ class LadderRecorder:
         age = torch.tensor([bank.age, bank.age])
         self._keep(f"{name}/memory_index", age)
         self._keep_pass(f"{name}/mem", result.prediction, vision[:1], prompts[:1])
-        if result.free is not None:
+        if result.free is not None and result.cme_logits is not None:
             self._keep_pass(f"{name}/nomem", result.free, vision[1:], prompts[-1:])
             self.cme_frames.append(self._frame)
             self.cme_logits.append(result.cme_logits[0].cpu().numpy())

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from samwise_ros.config import Mode, SessionConfig
 from samwise_ros.data.reader import VideoRecord, VideoSource
 from samwise_ros.model.samwise import SamwiseModel
-from samwise_ros.streaming.clip_runner import ClipRunner
+from samwise_ros.streaming.clip_runner import ClipFrame, ClipRunner
 from samwise_ros.streaming.image_ops import input_size, restore_logits
 from samwise_ros.streaming.session import StreamingSession
 from samwise_ros.structures import Command, CommandKind, ConfigError, TargetResult
@@ -101,8 +101,11 @@ class ClipPredictor:
         """See `Predictor`. Expressions advance together, so that memory stays small."""
         runs = [self._runner.run(frames, expression) for expression in expressions]
         for results in zip(*runs, strict=True):
-            yield tuple(Answer(result.mask, result.switched, lambda r=result: r.logits)
-                        for result in results)
+            yield tuple(map(_answer, results))
+
+
+def _answer(result: ClipFrame) -> Answer:
+    return Answer(result.mask, result.switched, lambda: result.logits)
 
 
 def make_predictor(model: SamwiseModel, mode: Mode,

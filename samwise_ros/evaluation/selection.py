@@ -47,7 +47,8 @@ class Selection:
             rows = sorted(rng.choice(len(videos), self.max_videos, replace=False))
             videos = [videos[row] for row in rows]
         if self.kinds is not None:
-            videos = [kept for video in videos if (kept := self._of_kinds(video)).expressions]
+            videos = [kept for video in videos
+                      if (kept := _of_kinds(video, self.kinds)).expressions]
         if self.max_expressions_per_kind is None:
             return list(videos)
         by_kind: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -64,6 +65,7 @@ class Selection:
             videos[row].expressions[column] for column in sorted(chosen[row])))
             for row in sorted(chosen)]
 
-    def _of_kinds(self, video: VideoRecord) -> VideoRecord:
-        return dataclasses.replace(video, expressions=tuple(
-            expression for expression in video.expressions if expression.kind in self.kinds))
+
+def _of_kinds(video: VideoRecord, kinds: tuple[str, ...]) -> VideoRecord:
+    return dataclasses.replace(video, expressions=tuple(
+        expression for expression in video.expressions if expression.kind in kinds))

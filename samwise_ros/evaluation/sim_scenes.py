@@ -119,7 +119,7 @@ def evaluate_sim(model: SamwiseModel, data_dir: Path | str, mode: Mode = "stream
     """
     source = MevisSource(data_dir)
     videos = (selection or Selection()).apply(source.videos)
-    store = ResultStore(None, {})
+    store: ResultStore[ExpressionResult] = ResultStore(None, {})
     with eval_mode(model):
         evaluate_videos(source, videos, sim_predictor(model, mode, session), store, chunk=chunk,
                         progress=progress)
@@ -165,7 +165,7 @@ def sim_report(mode: str, results: Sequence[ExpressionResult]) -> SimReport:
     return SimReport(
         mode=mode,
         overall=_means(present),
-        by_kind={kind: _means(group) for kind, group in groups.items() if group},
+        by_kind={kind: means for kind, group in groups.items() if (means := _means(group))},
         absent_accuracy=absent_accuracy(results),
         streaming=stream_statistics(results),
         late_target=late_target_report(results),

@@ -12,12 +12,14 @@ import resource
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from samwise_ros.config import SessionConfig
+from samwise_ros.config import MemoryConfig, SessionConfig
 from samwise_ros.evaluation.speed_parts import (
     added_share,
     count_flops,
@@ -26,11 +28,13 @@ from samwise_ros.evaluation.speed_parts import (
     timed,
 )
 from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.padding import PaddedStages
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.streaming.clip_runner import ClipRunner, ClipState
 from samwise_ros.streaming.image_ops import input_size, prepare_frame, restore_logits
 from samwise_ros.streaming.session import StreamingSession
 
+_AGE = 100  # frames; more than any memory holds
 _EXPRESSION = "the object that moves to the left"
 
 
@@ -109,7 +113,7 @@ def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
         progress(f"round {index + 1} of {rounds}")
         reference_times.append(timed(model, reference.window) / window)
         for image in images[:window]:
-            stream_times.append(timed(model, lambda image=image: session.step(image)))
+            stream_times.append(timed(model, partial(session.step, image)))
         held.append(session.nbytes)
     progress("parts")
     parts = measure_parts(model, session, images)
@@ -139,19 +143,27 @@ def _filled_session(model: SamwiseModel, config: SessionConfig, image: np.ndarra
     for index in range(targets):
         session.submit(f"add:t{index}: {_EXPRESSION}")
     session.step(image)
-    limits = model.config.memory
-    for target in session._table.rows():
-        memory = target.memory
-        bank = memory.bank
-        if not bank.is_empty:
-            bank = MemoryBank(bank.spatial.repeat(1, limits.num_spatial, 1, 1),
-                              bank.pointers.repeat(1, limits.num_pointers, 1), 100)
-        context = tuple(None if c is None else c.repeat(1, config.context_frames, 1, 1, 1)
-                        for c in memory.context)
-        target.memory = dataclasses.replace(memory, bank=bank, context=context, age=100)
-    if session._shared is not None:
-        session._shared = session._shared.repeat(1, config.context_frames, 1, 1, 1)
+    seen, frames = session.memory, config.context_frames
+    memories = {name: (dataclasses.replace(
+        memory, bank=_full_bank(memory.bank, model.config.memory),
+        context=tuple(_repeated(part, frames) for part in memory.context), age=_AGE), tracker)
+        for name, (memory, tracker) in seen.targets.items()}
+    session.memory = dataclasses.replace(seen, shared=_repeated(seen.shared, frames),
+                                         targets=memories)
     return session
+
+
+def _full_bank(bank: MemoryBank, limits: MemoryConfig) -> MemoryBank:
+    """A bank as after many frames, from that of one."""
+    if bank.spatial is None or bank.pointers is None:
+        return bank
+    return MemoryBank(bank.spatial.repeat(1, limits.num_spatial, 1, 1),
+                      bank.pointers.repeat(1, limits.num_pointers, 1), _AGE)
+
+
+def _repeated(context: Tensor | None, frames: int) -> Tensor | None:
+    """Projected frames [1, 1, h, w, E] -> [1, frames, h, w, E]."""
+    return None if context is None else context.repeat(1, frames, 1, 1, 1)
 
 
 class _ReferenceRun:
@@ -160,7 +172,7 @@ class _ReferenceRun:
     def __init__(self, model: SamwiseModel, images: list[np.ndarray], targets: int) -> None:
         self.runner, self.images, self.targets = ClipRunner(model), images, targets
         self.tokens = model.tokenizer([_EXPRESSION]).to(model.device)
-        self.padding = None
+        self.padding: PaddedStages | None = None
         self.state = self._full_state()
 
     def _full_state(self) -> ClipState:
@@ -169,11 +181,7 @@ class _ReferenceRun:
             pixels, size = prepare_frame(self.images[0], config, device=self.runner.model.device)
             self.padding = self.runner.padded_stages(size)
             window = self.runner.segment_window(pixels[None, None], self.tokens, ClipState())
-            bank = next(window)[1].bank
-            if not bank.is_empty:
-                bank = MemoryBank(bank.spatial.repeat(1, config.memory.num_spatial, 1, 1),
-                                  bank.pointers.repeat(1, config.memory.num_pointers, 1), 100)
-            return ClipState(bank, 0)
+            return ClipState(_full_bank(next(window)[1].bank, config.memory), 0)
 
     @torch.inference_mode()
     def window(self) -> None:

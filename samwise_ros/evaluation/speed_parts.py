@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -100,7 +101,7 @@ def measure_parts(model: SamwiseModel, session: StreamingSession,
     with _wrapped(around):
         for image in images[:3]:
             per_frame.append(defaultdict(float))
-            per_frame[-1]["total"] = 1e3 * timed(model, lambda image=image: session.step(image))
+            per_frame[-1]["total"] = 1e3 * timed(model, partial(session.step, image))
     names = sorted({name for frame in per_frame for name in frame})
     return {name: statistics.median(frame[name] for frame in per_frame) for name in names}
 

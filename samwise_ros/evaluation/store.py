@@ -42,6 +42,7 @@ class Record(Protocol):
 
 
 R = TypeVar("R", bound=Record)
+_RESULTS = "results.jsonl"
 
 
 class ResultStore(Generic[R]):
@@ -57,15 +58,15 @@ class ResultStore(Generic[R]):
     """
 
     def __init__(self, folder: Path | str | None, run: Mapping[str, Any],
-                 record_type: type[R] = ExpressionResult) -> None:
+                 record_type: type[R] = ExpressionResult,  # type: ignore[assignment]
+                 ) -> None:
         self.folder = None if folder is None else Path(folder)
         self._record_type = record_type
         self._results: dict[tuple[str, str], R] = {}
-        if self.folder is None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._check_run({**run})
-        self._read()
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _check_run(self.folder, {**run})
+            self._read(self.folder / _RESULTS)
 
     @property
     def results(self) -> tuple[R, ...]:
@@ -79,44 +80,41 @@ class ResultStore(Generic[R]):
         """Record finished expressions; their masks must have been written before."""
         results = list(results)
         if self.folder is not None:
-            with self._path.open("a", encoding="utf-8") as file:
+            with (self.folder / _RESULTS).open("a", encoding="utf-8") as file:
                 for result in results:
                     file.write(json.dumps(result.to_dict()) + "\n")
         self._results.update({result.key: result for result in results})
 
-    @property
-    def _path(self) -> Path:
-        return self.folder / "results.jsonl"
-
-    def _check_run(self, run: dict[str, Any]) -> None:
-        path = self.folder / "run.json"
-        run = json.loads(json.dumps(run))
+    def _read(self, path: Path) -> None:
         if not path.is_file():
-            path.write_text(json.dumps(run, indent=1))
             return
-        earlier = json.loads(path.read_text())
-        changed = sorted(key for key in earlier.keys() | run.keys()
-                         if earlier.get(key) != run.get(key))
-        if changed:
-            parts = ", ".join(f"{key}: {earlier.get(key)!r} then, {run.get(key)!r} now"
-                              for key in changed)
-            raise DataError(f"{self.folder}: holds results of another run ({parts}). "
-                            "Give another output folder, or delete this one.")
-
-    def _read(self) -> None:
-        if not self._path.is_file():
-            return
-        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         for number, line in enumerate(lines, start=1):
             try:
                 result = self._record_type.from_dict(json.loads(line))
             except (json.JSONDecodeError, TypeError, KeyError) as error:
                 if number == len(lines):  # cut off while it was written: run that one again
-                    self._path.write_text("".join(lines[:-1]), encoding="utf-8")
+                    path.write_text("".join(lines[:-1]), encoding="utf-8")
                     return
-                raise DataError(f"{self._path}, line {number}: damaged ({error}). Delete the "
+                raise DataError(f"{path}, line {number}: damaged ({error}). Delete the "
                                 "folder and evaluate again.") from error
             self._results[result.key] = result
+
+
+def _check_run(folder: Path, run: dict[str, Any]) -> None:
+    path = folder / "run.json"
+    run = json.loads(json.dumps(run))
+    if not path.is_file():
+        path.write_text(json.dumps(run, indent=1))
+        return
+    earlier = json.loads(path.read_text())
+    changed = sorted(key for key in earlier.keys() | run.keys()
+                     if earlier.get(key) != run.get(key))
+    if changed:
+        parts = ", ".join(f"{key}: {earlier.get(key)!r} then, {run.get(key)!r} now"
+                          for key in changed)
+        raise DataError(f"{folder}: holds results of another run ({parts}). "
+                        "Give another output folder, or delete this one.")
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:

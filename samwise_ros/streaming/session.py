@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +40,7 @@ from samwise_ros.streaming.image_ops import (
     tight_box,
 )
 from samwise_ros.streaming.target_tracker import TargetTracker, TrackSettings
-from samwise_ros.streaming.targets import Target, TargetMemory, TargetTable
+from samwise_ros.streaming.targets import SessionMemory, Target, TargetMemory, TargetTable
 from samwise_ros.structures import Command, CommandKind, FrameError, FrameResult, TargetResult
 
 
@@ -110,6 +111,24 @@ class StreamingSession:
         held = sum(part.nbytes for part in kept if part is not None)
         return held + sum(t.memory.nbytes + t.text.hidden.nbytes for t in self._table.rows())
 
+    @property
+    def memory(self) -> SessionMemory:
+        """What is remembered after the last step. Put back later, it undoes all steps since.
+
+        Targets that it does not know keep what they remember.
+        """
+        return SessionMemory(self._size, self._shared, self._earlier, {
+            target.target_id: (target.memory, copy(target.tracker))
+            for target in self._table.rows()})
+
+    @memory.setter
+    def memory(self, memory: SessionMemory) -> None:
+        self._size, self._shared, self._earlier = memory.size, memory.shared, memory.earlier
+        for target in self._table.rows():
+            if target.target_id in memory.targets:
+                target.memory, tracker = memory.targets[target.target_id]
+                target.tracker = copy(tracker)
+
     def reset(self) -> None:
         """Forget all frames; targets stay and are searched for anew."""
         self._shared = self._earlier = None
@@ -158,14 +177,11 @@ class StreamingSession:
     @contextmanager
     def _undone_on_failure(self) -> Iterator[None]:
         """Put memory back when the block raises."""
-        size, shared, earlier = self._size, self._shared, self._earlier
-        kept = [(target, target.memory, target.tracker) for target in self._table.rows()]
+        kept = self.memory
         try:
             yield
         except BaseException:
-            self._size, self._shared, self._earlier = size, shared, earlier
-            for target, memory, tracker in kept:
-                target.memory, target.tracker = memory, tracker
+            self.memory = kept
             raise
 
     def _apply_commands(self) -> None:

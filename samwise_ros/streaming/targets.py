@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.text_encoder import TextState
+from samwise_ros.streaming.image_ops import InputSize
 from samwise_ros.streaming.target_tracker import TargetTracker
 
 
@@ -36,6 +38,23 @@ class TargetMemory:
     def nbytes(self) -> int:
         """Bytes of tensors held."""
         return self.bank.nbytes + sum(t.nbytes for t in self.context if t is not None)
+
+
+@dataclass(frozen=True)
+class SessionMemory:
+    """All that a session remembers of the frames it has seen, but not what it looks for.
+
+    Attributes:
+        size: Of the frames; None before the first.
+        shared: Projected frames [1, K, h, w, E] of the first adapter, which all targets share.
+        earlier: Frames that a motion branch compares with.
+        targets: By id, memory and state of each target.
+    """
+
+    size: InputSize | None
+    shared: Tensor | None
+    earlier: Tensor | None
+    targets: Mapping[str, tuple[TargetMemory, TargetTracker]]
 
 
 @dataclass

@@ -196,6 +196,23 @@ def test_reset_forgets_frames_but_keeps_targets(tiny_model: SamwiseModel) -> Non
         assert_identical_answer(session.step(frame)["a"], before)
 
 
+def test_memory_put_back_undoes_the_steps_since(tiny_model: SamwiseModel) -> None:
+    frames = make_frames(8)
+    session = StreamingSession(tiny_model)
+    add(session, "a", "b")
+    for frame in frames[:3]:
+        session.step(frame)
+    kept = session.memory
+    first = [session.step(frame) for frame in frames[3:6]]
+    session.memory = kept
+    session.step(frames[7])  # what is put back is not changed by steps either
+    session.memory = kept
+    for frame, before in zip(frames[3:6], first, strict=True):
+        for one, other in zip(before.targets, session.step(frame).targets, strict=True):
+            assert_identical_answer(one, other)
+            assert (one.state, one.age) == (other.state, other.age)
+
+
 def test_another_camera_size_restarts_the_memory(tiny_model: SamwiseModel) -> None:
     session = StreamingSession(tiny_model)
     add(session, "a")

@@ -2,7 +2,8 @@
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import rclpy
 from rclpy.context import Context
@@ -47,7 +48,7 @@ def probe_topics(names: Sequence[str], seconds: float = 3.0) -> list[TopicReport
         rclpy.shutdown(context=context)
 
 
-def _spin(executor: SingleThreadedExecutor, seconds: float, done: object) -> None:
+def _spin(executor: SingleThreadedExecutor, seconds: float, done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not done():
         executor.spin_once(timeout_sec=0.05)
@@ -59,7 +60,7 @@ class _Probe:
     def __init__(self, node: Node, name: str) -> None:
         self._node = node
         self._name = node.resolve_topic_name(name)
-        self._last: object = None
+        self._last: Any = None
         self._ages: list[float] = []
         self._stamped = True
 
@@ -89,7 +90,7 @@ class _Probe:
             detail=_describe(self._last), stamped=self._stamped,
             age=statistics.median(self._ages) if self._ages else None, alike=self._alike())
 
-    def _on_message(self, message: object) -> None:
+    def _on_message(self, message: Any) -> None:
         self._last = message
         stamp = Time.from_msg(message.header.stamp)
         self._stamped = self._stamped and stamp.nanoseconds != 0
@@ -101,7 +102,7 @@ class _Probe:
                             if any("Image" in kind for kind in types) and name != self._name))
 
 
-def _describe(message: object) -> str:
+def _describe(message: Any) -> str:
     if message is None:
         return ""
     if isinstance(message, CompressedImage):

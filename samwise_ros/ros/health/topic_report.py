@@ -48,7 +48,7 @@ class TopicReport:
         if not self.offers:
             return f"{self.name}: nobody publishes it"
         text = f"{self.name}: {self.rate:.1f} Hz"
-        if self.received:
+        if self.age is not None:
             text += f", {self.detail}, age {1e3 * self.age:.0f} ms"
         return f"{text}; offered by {'; '.join(self.offers)}"
 

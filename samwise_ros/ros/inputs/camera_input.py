@@ -17,7 +17,8 @@ IMAGE_QOS = {  # depth 1: more would let the middleware queue old frames
     "sensor_data": QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT),
     "reliable": QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE),
 }
-_TRANSPORTS = {"raw": (Image, image_to_rgb), "compressed": (CompressedImage, compressed_to_rgb)}
+_TRANSPORTS: dict[str, tuple[type, Callable[[Any], np.ndarray]]] = {
+    "raw": (Image, image_to_rgb), "compressed": (CompressedImage, compressed_to_rgb)}
 
 
 @dataclass(frozen=True)

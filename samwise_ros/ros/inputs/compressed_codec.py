@@ -47,7 +47,7 @@ def compressed_to_rgb(message: CompressedImageLike) -> np.ndarray:
         encoding = encoding.replace("bgr", "rgb")
     return image_to_rgb(SimpleNamespace(
         height=pixels.shape[0], width=pixels.shape[1], encoding=encoding, is_bigendian=0,
-        step=pixels.strides[0], data=memoryview(pixels).cast("B")))
+        step=pixels.strides[0], data=pixels.data.cast("B")))
 
 
 def _decode(message: CompressedImageLike) -> np.ndarray:

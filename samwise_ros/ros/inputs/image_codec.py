@@ -115,10 +115,10 @@ def image_to_depth(message: ImageLike) -> np.ndarray:
     Raises:
         FrameError: for another encoding, or fields that contradict each other.
     """
-    layout, dtype = _DEPTH_LAYOUTS.get(message.encoding, (None, None))
-    if layout is None:
+    if message.encoding not in _DEPTH_LAYOUTS:
         raise FrameError(f"encoding {message.encoding[:40]!r} is not a depth image: expected one "
                          f"of {', '.join(_DEPTH_LAYOUTS)}; check the remapping of `depth`")
+    layout, dtype = _DEPTH_LAYOUTS[message.encoding]
     return _pixels(message, layout).view(dtype)
 
 
@@ -147,7 +147,8 @@ def _pixels(message: ImageLike, layout: _Layout) -> np.ndarray:
                          f"{message.encoding} with step {step}, got {buffer.size}")
     byte_order = ">" if message.is_bigendian else "<"
     dtype = np.dtype(f"{byte_order}u{layout.depth}")
-    shape, strides = (height, width), (step, layout.channels * layout.depth)
+    shape: tuple[int, ...] = (height, width)
+    strides: tuple[int, ...] = (step, layout.channels * layout.depth)
     if layout.channels > 1:
         shape, strides = (*shape, layout.channels), (*strides, layout.depth)
     view = np.ndarray(shape, dtype, buffer, strides=strides)

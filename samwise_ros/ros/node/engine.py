@@ -1,7 +1,7 @@
 """From the node's parameters to a loaded model that hands out sessions. No ROS import."""
 
 import gc
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -10,7 +10,10 @@ from samwise_ros.config import SessionConfig
 from samwise_ros.ros.node.parameters import NodeParameters
 from samwise_ros.streaming.commands import parse_command
 from samwise_ros.streaming.target_tracker import TrackSettings
-from samwise_ros.structures import Command, FrameResult
+from samwise_ros.structures import Command, FrameResult, SamwiseError
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from samwise_ros.model.samwise import SamwiseModel
 
 _WARM_UP_FRAMES = 2  # the first frame has no memory, the second takes the other code path
 _WARM_UP_SIZE = (480, 640)
@@ -77,26 +80,30 @@ class ModelEngine:
 
         if parameters.num_threads:
             torch.set_num_threads(parameters.num_threads)
-        changes = {"image_size": parameters.image_size} if parameters.image_size else {}
-        self._model = load_model(parameters.model, device=parameters.device,
-                                 tokenizer_dir=parameters.tokenizer or None,
-                                 seeded=parameters.seeded, **changes)
+        changes: dict[str, Any] = (
+            {"image_size": parameters.image_size} if parameters.image_size else {})
+        model = load_model(parameters.model, device=parameters.device,
+                           tokenizer_dir=parameters.tokenizer or None, seeded=parameters.seeded,
+                           **changes)
         if parameters.compile:
             from samwise_ros.model.compilation import compile_parts
 
-            compile_parts(self._model)
+            compile_parts(model)
+        self._model: SamwiseModel | None = model
         self._session_config = SessionConfig(
             precision=parameters.precision, fast_resize=parameters.fast_resize,
             max_targets=parameters.max_targets)
         seeded = " with seeded (untrained) weights" if parameters.seeded else ""
-        self.description = (f"{self._model.config.name} at {self._model.config.image_size} on "
-                            f"{self._model.device}{seeded}")
+        self.description = (f"{model.config.name} at {model.config.image_size} on "
+                            f"{model.device}{seeded}")
         self._warm_up()
 
     def new_session(self) -> Session:
         """A session on the shared model."""
         from samwise_ros.streaming.session import StreamingSession
 
+        if self._model is None:
+            raise SamwiseError("the model was closed: configure the node again")
         return StreamingSession(self._model, self._session_config)
 
     @property

@@ -130,6 +130,7 @@ class FrameWorker(Generic[T]):
                 return None
             lane = next(lane for lane in self._lanes if lane.mailbox.waiting)
             item = lane.mailbox.take()
+            assert item is not None  # one waits, and only this thread takes
             self._lanes.remove(lane)  # to the end of the line
             self._lanes.append(lane)
             return lane, item

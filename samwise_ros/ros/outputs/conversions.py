@@ -94,7 +94,7 @@ def rgb_to_msg(rgb: np.ndarray, header: Header, encoding: str = "rgb8") -> Image
     """uint8 [H, W, 3] or [H, W] -> image message; `encoding` says what the values are."""
     height, width = rgb.shape[:2]
     data = array("B")
-    data.frombytes(memoryview(np.ascontiguousarray(rgb)).cast("B"))
+    data.frombytes(np.ascontiguousarray(rgb).data.cast("B"))
     message = Image(header=header, height=height, width=width, encoding=encoding,
                     step=rgb[0].nbytes)
     message.data = data
@@ -144,15 +144,14 @@ def _mean_index(counts: np.ndarray) -> float:
 
 def detections_to_msg(result: FrameResult, header: Header) -> Any:
     """FrameResult -> vision_msgs/Detection2DArray, best score first, absent targets left out."""
-    visible = [target for target in result.targets if target.box is not None]
-    visible.sort(key=lambda target: target.object_score, reverse=True)
-    return Detection2DArray(header=header,
-                            detections=[_detection_to_msg(target, header) for target in visible])
+    ordered = sorted(result.targets, key=lambda target: target.object_score, reverse=True)
+    return Detection2DArray(header=header, detections=[
+        _detection_to_msg(target, target.box, header) for target in ordered
+        if target.box is not None])
 
 
-def _detection_to_msg(target: TargetResult, header: Header) -> Any:
+def _detection_to_msg(target: TargetResult, box: Box, header: Header) -> Any:
     detection = Detection2D(header=header, id=target.target_id)
-    box = target.box
     detection.bbox.center.position.x = (box.x0 + box.x1) / 2
     detection.bbox.center.position.y = (box.y0 + box.y1) / 2
     detection.bbox.size_x = float(box.x1 - box.x0)

@@ -22,9 +22,10 @@ try:
 except ImportError:  # not on PyPI
     Detection3D = Detection3DArray = ObjectHypothesisWithPose = None
 
-_CLOUD = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4")])
+_CLOUD_FIELDS = ("x", "y", "z", "rgb")
+_CLOUD = np.dtype([*((name, "<f4") for name in _CLOUD_FIELDS[:3]), (_CLOUD_FIELDS[3], "<u4")])
 _FIELDS = [PointField(name=name, offset=4 * number, datatype=PointField.FLOAT32, count=1)
-           for number, name in enumerate(_CLOUD.names)]
+           for number, name in enumerate(_CLOUD_FIELDS)]
 
 
 def pose_to_msg(position: np.ndarray, header: Header) -> PoseStamped:
@@ -76,7 +77,7 @@ def cloud_to_msg(place: Localization, rgb: np.ndarray, header: Header) -> PointC
     red, green, blue = place.colours(rgb).astype(np.uint32).T
     points["rgb"] = red << 16 | green << 8 | blue
     data = array("B")
-    data.frombytes(memoryview(points.view(np.uint8)))
+    data.frombytes(points.view(np.uint8).data)
     message = PointCloud2(
         header=header, height=1, width=len(points), fields=_FIELDS, is_bigendian=False,
         point_step=_CLOUD.itemsize, row_step=_CLOUD.itemsize * len(points), is_dense=True)

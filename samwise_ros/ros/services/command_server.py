@@ -34,7 +34,7 @@ except ImportError:  # installed without messages
 try:
     from samwise_ros.ros.services.track_server import TrackServer
 except ImportError:  # the same
-    TrackServer = None
+    TrackServer = None  # type: ignore[assignment,misc]
 
 Streams = Callable[[], Mapping[str, CameraStream]]
 

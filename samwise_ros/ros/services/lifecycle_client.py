@@ -7,6 +7,7 @@
 import argparse
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import rclpy
 from lifecycle_msgs.msg import Transition
@@ -64,7 +65,7 @@ class LifecycleClient:
         """Label of the current state. Raises LifecycleError after `timeout` seconds."""
         return self._call(self._get, GetState.Request(), timeout).current_state.label
 
-    def _call(self, client: Client, request: object, timeout: float) -> object:
+    def _call(self, client: Client, request: Any, timeout: float) -> Any:
         deadline = time.monotonic() + timeout
         if not client.wait_for_service(timeout_sec=timeout):
             raise LifecycleError(f"no lifecycle node {self._target} within {timeout:.0f} s: is it "

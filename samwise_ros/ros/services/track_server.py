@@ -27,14 +27,21 @@ _LOG_PERIOD = 1.0  # seconds between two lines from one place
 _REFUSED = 0  # command number of a goal that became no command
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Running:
-    """A goal on its way; `goal` is None for a refused one."""
+    """A goal on its way."""
 
     handle: ServerGoalHandle
-    stream: CameraStream | None
+    stream: CameraStream
+    goal: TrackGoal
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A goal whose result rclpy will ask for; `goal` is None for a refused one."""
+
+    verdict: Verdict
     goal: TrackGoal | None
-    verdict: Verdict | None = None
 
 
 class TrackServer:
@@ -53,7 +60,7 @@ class TrackServer:
         self._stream = stream
         self._lock = threading.Lock()
         self._running: dict[bytes, _Running] = {}
-        self._ending: dict[bytes, _Running] = {}
+        self._ending: dict[bytes, _Ended] = {}
         # Whose numbers these are. Weak: a stream that is gone would keep its model in memory.
         self._heard: Callable[[], CameraStream | None] = lambda: None
         self._settled = 0  # commands up to this number have been carried out
@@ -79,7 +86,7 @@ class TrackServer:
                     continue
                 goal, before = running.goal, running.goal.last
                 verdict = goal.frame(result, self._now())
-                if goal.last is not before:
+                if goal.last is not None and goal.last is not before:
                     running.handle.publish_feedback(TrackTarget.Feedback(
                         header=result.stamp, command=goal.command, age=goal.last.age,
                         state=STATE_NUMBERS[goal.last.state], score=goal.last.score))
@@ -90,6 +97,7 @@ class TrackServer:
         with self._lock:
             stream = self._stream()
             for running in list(self._running.values()):
+                verdict: Verdict | None
                 if running.handle.is_cancel_requested:
                     verdict = Verdict(Outcome.CANCELLED, "cancelled by the client", release=True)
                 elif running.stream is not stream:
@@ -103,21 +111,17 @@ class TrackServer:
         request = handle.request
         with self._lock:
             stream = self._stream()
-            running = _Running(handle, stream, None)
-            self._running[_key(handle)] = running
             try:
-                command = self._command(stream, request)
-                number, target_id = stream.submit(command), command.target_id
+                if stream is None:
+                    raise CommandError("no model is loaded: configure the node first")
+                command = self._command(request)
+                number, target_id = stream.submit(command), str(command.target_id)
             except Exception as error:  # noqa: BLE001  the goal would hang for ever
-                kind = "" if isinstance(error, CommandError) else f"{type(error).__name__}: "
-                reason = f"refused: {kind}{error}"
-                if stream is not None:
-                    stream.refused(f"track_target {reason}")
-                self._node.get_logger().error(f"track_target {reason}",
-                                              throttle_duration_sec=_LOG_PERIOD)
-                self._end(running, Verdict(Outcome.CANCELLED, reason))
+                self._refuse(handle, stream, error)
                 return
-            running.goal = TrackGoal(target_id, number, request.timeout, request.keep, self._now())
+            running = _Running(handle, stream, TrackGoal(
+                target_id, number, request.timeout, request.keep, self._now()))
+            self._running[_key(handle)] = running
             self._node.get_logger().info(f"command {number}: track {request.expression[:200]!r} "
                                          f"as {target_id!r}")
             for other in list(self._running.values()):
@@ -125,20 +129,32 @@ class TrackServer:
                     self._end(other, Verdict(
                         Outcome.CANCELLED, f"command {number} is about {target_id!r}, too, and newer"))
 
+    def _refuse(self, handle: ServerGoalHandle, stream: CameraStream | None, error: Exception
+                ) -> None:
+        """End a goal that became no command, and say why."""
+        kind = "" if isinstance(error, CommandError) else f"{type(error).__name__}: "
+        reason = f"refused: {kind}{error}"
+        if stream is not None:
+            stream.refused(f"track_target {reason}")
+        self._node.get_logger().error(f"track_target {reason}", throttle_duration_sec=_LOG_PERIOD)
+        self._execute(handle, _Ended(Verdict(Outcome.CANCELLED, reason), None))
+
     def _end(self, running: _Running, verdict: Verdict | None) -> None:
-        """Have rclpy ask for the result. Nothing happens without a verdict."""
+        """End a goal. Nothing happens without a verdict."""
         if verdict is None:
             return
-        running.verdict = verdict
-        key = _key(running.handle)
-        del self._running[key]
-        self._ending[key] = running
+        del self._running[_key(running.handle)]
         if verdict.release:
             self._release(running)
+        self._execute(running.handle, _Ended(verdict, running.goal))
+
+    def _execute(self, handle: ServerGoalHandle, ended: _Ended) -> None:
+        """Have rclpy ask for the result."""
+        self._ending[_key(handle)] = ended
         try:
-            running.handle.execute()
+            handle.execute()
         except RCLError:  # a cancel came between the two steps of `execute`
-            running.handle.execute()
+            handle.execute()
 
     def _release(self, running: _Running) -> None:
         """Drop the target, unless a command that is still to be carried out might be about it."""
@@ -153,8 +169,8 @@ class TrackServer:
     def _finish(self, handle: ServerGoalHandle) -> TrackTarget.Result:
         """Set the goal's last state and return its result; called by rclpy after `execute`."""
         with self._lock:
-            running = self._ending.pop(_key(handle))
-        verdict, goal = running.verdict, running.goal
+            ended = self._ending.pop(_key(handle))
+        verdict, goal = ended.verdict, ended.goal
         if verdict.outcome is Outcome.FOUND:
             handle.succeed()
         elif handle.is_cancel_requested:
@@ -169,10 +185,8 @@ class TrackServer:
             result.box, result.header = box_to_msg(goal.last_seen.box), goal.seen_stamp
         return result
 
-    def _command(self, stream: CameraStream | None, request: TrackTarget.Goal) -> Command:
+    def _command(self, request: TrackTarget.Goal) -> Command:
         """What a goal asks for. Raises CommandError."""
-        if stream is None:
-            raise CommandError("no model is loaded: configure the node first")
         if not 0 <= request.timeout < float("inf"):
             raise CommandError(f"timeout: expected >= 0 seconds, got {request.timeout}")
         return add_command(request.id or DEFAULT_ID, request.expression,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,6 @@ from samwise_ros.streaming.pictures import read_picture
 from samwise_ros.structures import DataError, FrameError
 from samwise_ros.user_files import decode_text, load_json
 
-T = TypeVar("T")
 _KINDS = {dict: "an object {...}", list: "a list [...]", str: "a text", int: "a whole number",
           float: "a number"}
 
@@ -52,7 +51,7 @@ def read_lines(path: Path, remedy: str, encoding: str = "utf-8") -> list[str]:
 
 
 def read_field(record: Any, key: str, path: Path, where: str,
-               kind: type[T] | tuple[type[T], ...] = object) -> T:
+               kind: type | tuple[type, ...] = object) -> Any:
     """`record[key]`, of type `kind`. Raises DataError naming the file when it is not there."""
     if not isinstance(record, dict) or key not in record:
         found = ", ".join(sorted(record)[:8]) if isinstance(record, dict) else type(record).__name__
@@ -61,7 +60,7 @@ def read_field(record: Any, key: str, path: Path, where: str,
     return typed(record[key], kind, f"{path}: {key!r} of {where}")
 
 
-def typed(value: Any, kind: type[T] | tuple[type[T], ...], where: str) -> T:
+def typed(value: Any, kind: type | tuple[type, ...], where: str) -> Any:
     """`value`, if it is of type `kind`; true and false are no numbers. Raises DataError."""
     if isinstance(value, kind) and not (isinstance(value, bool) and kind is not object):
         return value

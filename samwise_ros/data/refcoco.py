@@ -82,8 +82,9 @@ class RefCocoSource(VideoSource):
         text = read_field(entry, "caption", self._path, where, str)
         file = read_field(entry, "file_name", self._path, where, str)
         name = contained_name(str(entry["id"]), f"{self._path}: {where}")
-        self._sizes[name] = tuple(read_field(entry, side, self._path, where, int)
-                                  for side in ("height", "width"))
+        height, width = (read_field(entry, side, self._path, where, int)
+                         for side in ("height", "width"))
+        self._sizes[name] = height, width
         return VideoRecord(name, (contained_name(file, f"{self._path}: {where}"),),
                            (ExpressionRecord("0", text, (1,), answered=True),))
 

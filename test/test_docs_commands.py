@@ -172,7 +172,8 @@ def check_python(words: Sequence[str]) -> None:
         folder = Path(spec.origin).parent
         source = "".join(path.read_text() for path in folder.glob("*.py"))
         for name in re.findall(r"(\w+):=", " ".join(rest)):
-            assert f'"{name}"' in source, f"{module}: no parameter {name}"
+            declared = re.search(rf"^    {name}: .* = parameter\(", source, re.MULTILINE)
+            assert declared, f"{module}: no parameter {name}"
         return
     for option in (word for word in rest if word.startswith("--")):
         assert re.search(rf"{option}\b", help_of(module)), f"{module} has no {option}"

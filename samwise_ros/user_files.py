@@ -42,8 +42,8 @@ def contained_name(name: object, where: str) -> str:
     Raises DataError, beginning with `where`, for anything but such a text: absolute paths, `..`,
     empty parts. Names of videos, frames and expressions come from files that others made.
     """
-    if (isinstance(name, str) and "\0" not in name
-            and all(part not in ("", ".", "..") for part in name.split("/"))):
+    if (isinstance(name, str) and all(part not in ("", ".", "..") for part in name.split("/"))
+            and "\0" not in name and _has_bytes(name)):
         return name
     raise DataError(f"{where}: {str(name)[:80]!r} is not a name of something inside the data's own "
                     "folder. Take the file from its publisher again, or correct the name.")
@@ -111,6 +111,27 @@ def write_once(path: Path, content: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part:
         part.write_bytes(data)
+
+
+def keep_foreign(path: Path | None, sign: str) -> None:
+    """Raise ConfigError if `path` exists and its text has no `sign` of an earlier report of ours."""
+    if path is None or not os.path.lexists(path):
+        return
+    try:
+        if sign in path.read_text(encoding="utf-8"):
+            return
+    except (OSError, ValueError):
+        pass
+    raise ConfigError(f"{path}: exists, is no earlier report of this command, and would be "
+                      "overwritten. Name another file, or move it away.")
+
+
+def _has_bytes(name: str) -> bool:
+    """Whether a file can be called that: JSON may hold half characters."""
+    try:
+        return bool(os.fsencode(name))
+    except UnicodeEncodeError:
+        return False
 
 
 def _with_parents(path: Path) -> tuple[Path, ...]:

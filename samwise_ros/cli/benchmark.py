@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from samwise_ros.config import Precision
+from samwise_ros.user_files import keep_foreign
 
 if TYPE_CHECKING:
     from samwise_ros.evaluation.speed import BenchmarkReport
@@ -47,6 +48,7 @@ def benchmark(
     if threads:
         torch.set_num_threads(threads)
     changes = {key: value for key, value in (("image_size", image_size), ("fit", fit)) if value}
+    keep_foreign(json_file, '"stream_fps":')
     loaded, weights = _load(model, device, changes)
     width, _, height = camera.partition("x")
     if not (width.isdigit() and height.isdigit()):

@@ -21,7 +21,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from samwise_ros.cli.terminal import say
 from samwise_ros.structures import CheckpointError
+from samwise_ros.user_files import claim_outputs
 
 if TYPE_CHECKING:  # torch takes seconds to import; `--help` does not need it
     from samwise_ros.model.samwise import SamwiseModel
@@ -69,7 +71,10 @@ def convert(
       samwise checkpoint convert --sam2 sam2_hiera_tiny.pt --roberta roberta-base --out start
     """
     from samwise_ros.model.checkpoint import save_model
+    from samwise_ros.model.checkpoint_files import CONFIG_FILE, WEIGHTS_FILE
+    from samwise_ros.model.tokenizer import TOKENIZER_FILES
 
+    claim_outputs(out, (WEIGHTS_FILE, CONFIG_FILE, *TOKENIZER_FILES))
     if source is None:
         if sam2 is None or roberta is None:
             raise CheckpointError("nothing to convert: give a file, or both --sam2 and --roberta")
@@ -79,11 +84,10 @@ def convert(
     found = _set_tokenizer(model, tokenizer, source)
     save_model(model, out, dtype=dtype.value, source=origin)
     size = (out / "model.safetensors").stat().st_size / 1e6
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{model.config.name}, {dtype.value}: {size:.0f} MB -> {out}")
+    say(f"{model.config.name}, {dtype.value}: {size:.0f} MB -> {out}")
     if not found:
-        console.print("no tokeniser found, none copied: `samwise checkpoint download roberta`, or "
-                      "give its folder with --tokenizer", style="yellow")
+        say("no tokeniser found, none copied: `samwise checkpoint download roberta`, or give its "
+            "folder with --tokenizer")
 
 
 def _from_parts(sam2: Path, roberta: Path, seed: int) -> SamwiseModel:
@@ -198,17 +202,16 @@ def download(
     """
     from samwise_ros.model.download import DOWNLOADS, cache_dir
 
-    console = Console(soft_wrap=True, highlight=False)
     if not names:
-        console.print(_catalogue())
-        console.print(f"cache: {cache_dir()}")
+        Console(soft_wrap=True, highlight=False).print(_catalogue())
+        say(f"cache: {cache_dir()}")
         return
     unknown = [name for name in names if name not in DOWNLOADS]
     if unknown:
         raise CheckpointError(
             f"nothing named {', '.join(unknown)}; there is {', '.join(DOWNLOADS)}")
     for name in names:
-        _download_one(name, console)
+        _download_one(name)
 
 
 def _catalogue() -> Table:
@@ -226,7 +229,7 @@ def _show(progress: Progress, task: TaskID, done: int, total: int | None) -> Non
     progress.update(task, completed=done, total=total)
 
 
-def _download_one(name: str, console: Console) -> None:
+def _download_one(name: str) -> None:
     from samwise_ros.model.download import DOWNLOADS, fetch
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(),
@@ -235,4 +238,4 @@ def _download_one(name: str, console: Console) -> None:
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(file.path, total=None)
             path, digest = fetch(file, progress=partial(_show, progress, task))
-        console.print(f"{path}  sha256 {digest}")
+        say(f"{path}  sha256 {digest}")

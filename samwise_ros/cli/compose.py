@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from samwise_ros.cli.simulate import parse_size
+from samwise_ros.cli.terminal import say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich",
                   help="Compose training clips from photographic cut-outs.")
@@ -39,9 +39,9 @@ def fetch(pictures: Annotated[Path | None, PICTURES] = None) -> None:
 
     folder = pictures or default_pictures()
     catalogue = load_catalogue()
-    fetch_pictures(folder, catalogue, Console().print)
-    Console().print(f"{len(catalogue.cut_outs)} cut-outs and {len(catalogue.backgrounds)} "
-                    f"backgrounds: {folder}")
+    fetch_pictures(folder, catalogue, say)
+    say(f"{len(catalogue.cut_outs)} cut-outs and {len(catalogue.backgrounds)} "
+        f"backgrounds: {folder}")
 
 
 @app.command()
@@ -72,4 +72,4 @@ def clips(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     made = generate(request, workers)
-    Console().print(f"{made} clips made, {clips - made} were there already: {out}")
+    say(f"{made} clips made, {clips - made} were there already: {out}")

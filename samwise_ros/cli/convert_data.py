@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from samwise_ros.cli.terminal import say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich",
                   help="Bring data sets into the layouts that are read here.")
@@ -47,7 +48,7 @@ def davis(
     from samwise_ros.data.davis_converter import convert_davis
 
     convert_davis(archive, texts, out, semantics=semantics, placement=placement.value)
-    Console(soft_wrap=True, highlight=False).print(f"Ref-DAVIS17 -> {out}")
+    say(f"Ref-DAVIS17 -> {out}")
 
 
 @app.command()
@@ -67,7 +68,7 @@ def refcoco(
 
     counts = convert_refcoco(archive, out, name.value)
     shown = ", ".join(f"{split} {count}" for split, count in counts.items())
-    Console(soft_wrap=True, highlight=False).print(f"{name.value}: {shown} sentences -> {out}")
+    say(f"{name.value}: {shown} sentences -> {out}")
 
 
 @app.command()
@@ -87,4 +88,4 @@ def pack(
     from samwise_ros.data.packed import pack_mevis
 
     packed = pack_mevis(sources, out, (height, width), workers)
-    Console(soft_wrap=True, highlight=False).print(f"{packed.num_clips} clips -> {out}")
+    say(f"{packed.num_clips} clips -> {out}")

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
+from samwise_ros.cli.terminal import say
 from samwise_ros.config import Mode
+from samwise_ros.user_files import keep_foreign
 
 Benchmark = Literal["mevis", "ref-youtube-vos", "ref-davis17", "refcoco", "sim"]
 
@@ -114,10 +115,10 @@ def evaluate(
     from samwise_ros.evaluation.selection import Selection
     from samwise_ros.model.checkpoint import load_model
 
+    _keep_foreign_reports(json_file, ablations)
     _limit_threads(threads)
     session = _given(context_frames=context_frames)
-    chosen = without or with_cme or session or mode == "clip"
-    if ablations and (chosen or benchmark != "sim"):
+    if ablations and (without or with_cme or session or (mode, benchmark) != ("stream", "sim")):
         raise typer.BadParameter("it is for sim, and chooses mode, parts and time by itself",
                                  param_hint="--ablations")
     load = partial(load_model, model, device=device, **_given(image_size=image_size))
@@ -131,6 +132,11 @@ def evaluate(
     found = run_ablations(run, load, ablations) if ablations else RUNNERS[benchmark](run)
     _finish({"benchmark": benchmark, "mode": mode, "model": model, "data": str(data),
              "without": [part.value for part in without or []], **found}, run.out, json_file)
+
+
+def _keep_foreign_reports(json_file: Path | None, ablations: Path | None) -> None:
+    keep_foreign(json_file, '"benchmark":')
+    keep_foreign(ablations, "samwise evaluate sim")
 
 
 def _limit_threads(threads: int | None) -> None:
@@ -162,10 +168,9 @@ def _finish(summary: dict[str, Any], out: Path, json_file: Path | None) -> None:
     for path in (out / "summary.json", json_file):
         if path is not None:
             write_json(path, summary)
-    console = Console()
     for key in ("jf", "j", "f", "overall_iou", "mean_iou"):
         if summary.get(key) is not None:
-            console.print(f"{key:>12} {summary[key]:.4f}")
+            say(f"{key:>12} {summary[key]:.4f}")
     if summary.get("submission"):
-        console.print(f"submission: {summary['submission']}", soft_wrap=True)
-    console.print(f"results: {out}", soft_wrap=True)
+        say(f"submission: {summary['submission']}")
+    say(f"results: {out}")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
+from samwise_ros.cli.terminal import say
+
 if TYPE_CHECKING:
     from samwise_ros.config import Mode
     from samwise_ros.evaluation.predictors import Predictor
@@ -44,7 +46,8 @@ class EvaluationRun:
             "benchmark": self.benchmark, "data": str(self.data.resolve()),
             "split": self.split, "set": self.refcoco_set, "mode": self.mode, "masks": self.masks,
             "config": self.model.config.to_dict(), "session": self.session,
-            "weights": weights_digest(self.model)}, **kwargs)
+            "weights": weights_digest(self.model)},
+            inputs=[path for path in (self.data, self.images) if path is not None], **kwargs)
 
     def predictor(self) -> Predictor:
         """The model in the mode asked for."""
@@ -157,7 +160,7 @@ def run_ablations(run: EvaluationRun, load: Callable[..., SamwiseModel],
                for variant, store in zip(found, stores, strict=True)}
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text(markdown(command, reports), encoding="utf-8")
-    Console().print(f"table: {table}", soft_wrap=True)
+    say(f"table: {table}")
     return {"command": command, "variants": {
         variant.title: {"options": variant.options, **report.to_dict()}
         for variant, report in reports.items()}}

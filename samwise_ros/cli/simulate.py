@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from samwise_ros.cli.terminal import say
 
 
 class Split(str, Enum):
@@ -56,7 +57,7 @@ def simulate(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     made = generate(request, workers)
-    Console().print(f"{made} clips rendered, {clips - made} were there already: {out}")
+    say(f"{made} clips rendered, {clips - made} were there already: {out}")
 
 
 def parse_size(text: str) -> tuple[int, int]:

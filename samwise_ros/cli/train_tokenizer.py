@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from samwise_ros.cli.terminal import say
 from samwise_ros.structures import DataError
+from samwise_ros.user_files import claim_outputs, decode_text
 
 
 def train_tokenizer(
@@ -31,8 +32,9 @@ def train_tokenizer(
     """
     from samwise_ros.model import tokenizer
 
+    claim_outputs(out, tokenizer.TOKENIZER_FILES, sources)
     count = tokenizer.train_tokenizer(_sentences(sources), out, vocab_size)
-    Console(soft_wrap=True, highlight=False).print(f"{count} ids -> {out}")
+    say(f"{count} ids -> {out}")
 
 
 def _sentences(sources: list[Path]) -> Iterator[str]:
@@ -48,7 +50,7 @@ def _sentences(sources: list[Path]) -> Iterator[str]:
 
 def _lines(path: Path) -> Iterator[str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = decode_text(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read sentences from {path}: {error}") from error
     yield from (line for line in text.splitlines() if line.strip())

@@ -16,7 +16,7 @@ from samwise_ros.compose.clip import compose_clip
 from samwise_ros.compose.library import PictureLibrary
 from samwise_ros.compose.scene import SceneSettings
 from samwise_ros.compose.writer import video_name, write_clip
-from samwise_ros.sim.writer import clip_file, merge_clips
+from samwise_ros.sim.writer import claim_split, clip_file, merge_clips
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,11 @@ class ComposeRequest:
 def generate(request: ComposeRequest, workers: int = 1, show_progress: bool = True) -> int:
     """Makes the missing clips and merges all of them; returns how many were made now.
 
-    Raises ComposeError when pictures are missing or a file cannot be written.
+    Raises ComposeError when pictures are missing or a file cannot be written, ConfigError when the
+    folder holds another data set.
     """
     videos = [request.video(index) for index in range(request.clips)]
+    claim_split(request.out, videos)
     missing = [index for index, video in enumerate(videos)
                if not clip_file(request.out, video).exists()]
     for _ in track(_make_all(request, missing, workers), f"composing {request.split}",

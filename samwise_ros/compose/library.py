@@ -22,6 +22,7 @@ import numpy as np
 from samwise_ros.compose.catalogue import Catalogue
 from samwise_ros.compose.errors import ComposeError
 from samwise_ros.compose.rcc import read_member
+from samwise_ros.streaming.pictures import write_encoded
 
 PACKAGES = ("tuxpaint-stamps-default", "gcompris-qt-data", "gnome-backgrounds", "mate-backgrounds",
             "plasma-workspace-wallpapers", "ukui-wallpapers", "lomiri-wallpapers-20.04")
@@ -115,7 +116,10 @@ class PictureLibrary:
 
 
 def _load(path: Path) -> np.ndarray:
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    try:  # not imread, which takes no undecodable paths
+        picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, cv2.error):
+        picture = None
     if picture is None:
         raise ComposeError(f"cannot read the picture {path}: {REMEDY}")
     return picture
@@ -163,8 +167,11 @@ def _shrunk(picture: np.ndarray, side: int) -> np.ndarray:
 def _write(path: Path, picture: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"draft-{path.name}")
-    if not cv2.imwrite(str(draft), picture):
-        raise ComposeError(f"cannot write {path}: is the disk full or the folder read-only?")
+    try:
+        write_encoded(draft, picture)
+    except OSError as error:
+        raise ComposeError(f"cannot write {path} ({error}): is the disk full or the folder "
+                           "read-only?") from error
     draft.replace(path)
 
 

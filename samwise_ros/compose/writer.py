@@ -14,6 +14,7 @@ import cv2
 from samwise_ros.compose.clip import ComposedClip
 from samwise_ros.compose.errors import ComposeError
 from samwise_ros.sim.writer import anno_id, clip_file, encode_mask
+from samwise_ros.streaming.pictures import write_encoded
 
 
 def video_name(split: str, seed: int, clip: int, probe: str | None = None) -> str:
@@ -34,8 +35,11 @@ def write_clip(out: Path, video: str, number: int, clip: ComposedClip) -> None:
     for name, frame in zip(names, clip.rendered.frames):
         path = folder / f"{name}.jpg"
         picture = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-        if not cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, clip.plan.finish.quality]):
-            raise ComposeError(f"cannot write {path}: is the disk full or the folder read-only?")
+        try:
+            write_encoded(path, picture, [cv2.IMWRITE_JPEG_QUALITY, clip.plan.finish.quality])
+        except OSError as error:
+            raise ComposeError(f"cannot write {path} ({error}): is the disk full or the folder "
+                               "read-only?") from error
     record = {
         "video": video,
         "meta": {"frames": names, "expressions": _expressions(clip, number),

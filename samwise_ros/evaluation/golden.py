@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import zlib
 from collections.abc import Mapping
@@ -151,7 +152,9 @@ def read_frames(path: Path, first: int, count: int) -> tuple[list[np.ndarray], d
     Returns uint8 [H, W, 3] RGB frames, and frame number -> crc32 of the decoded BGR bytes.
     Raises DataError when the video is absent or too short.
     """
-    capture = cv2.VideoCapture(str(path))
+    # OpenCV, whose pixels were recorded; it ends the process over a path that is no Unicode.
+    name = os.fsencode(path).decode("utf-8", "replace")
+    capture = cv2.VideoCapture(name)
     if not capture.isOpened():
         raise DataError(f"cannot open the video {path}")
     frames, checks = [], {}

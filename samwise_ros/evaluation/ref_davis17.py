@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from samwise_ros.evaluation.davis_protocol import (
 from samwise_ros.evaluation.predictors import Answer, FrameSequence, Predictor
 from samwise_ros.evaluation.report import write_csv
 from samwise_ros.structures import DataError
+from samwise_ros.user_files import whole_file
 
 ANNOTATORS = 4
 BACKGROUND = 0.1  # probability of the background when objects are merged
@@ -149,6 +149,5 @@ def _write_ids(path: Path, ids: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(ids).convert("P")
     image.putpalette(palette())
-    part = path.with_suffix(".part")
-    image.save(part, format="PNG")
-    os.replace(part, path)
+    with whole_file(path) as part:
+        image.save(part, format="PNG")

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
 
 from samwise_ros.evaluation.expression_scores import ExpressionResult
+from samwise_ros.streaming.pictures import write_png
 from samwise_ros.structures import DataError
+from samwise_ros.user_files import claim_outputs, load_json, whole_file
+
+# What `samwise evaluate` writes into its folder, at the top.
+_OUTPUTS = ("run.json", "results.jsonl", "summary.json", "per_expression.csv", "per_video.csv",
+            "Annotations", "submission.zip", "eval_davis")
 
 
 class Record(Protocol):
@@ -53,19 +57,20 @@ class ResultStore(Generic[R]):
         run: What determines the results (model, data, mode...). A folder that holds results of
             another run is refused.
         record_type: Class of the records.
+        inputs: Files and folders that are read; results are never written among them.
 
-    Raises DataError for a folder of another run or a damaged one.
+    Raises DataError for a folder of another run or a damaged one, ConfigError for one that holds
+    files of the same names that no evaluation wrote.
     """
 
     def __init__(self, folder: Path | str | None, run: Mapping[str, Any],
                  record_type: type[R] = ExpressionResult,  # type: ignore[assignment]
-                 ) -> None:
+                 inputs: Iterable[Path] = ()) -> None:
         self.folder = None if folder is None else Path(folder)
         self._record_type = record_type
         self._results: dict[tuple[str, str], R] = {}
         if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _check_run(self.folder, {**run})
+            _check_run(self.folder, {**run}, tuple(inputs))
             self._read(self.folder / _RESULTS)
 
     @property
@@ -92,6 +97,8 @@ class ResultStore(Generic[R]):
         for number, line in enumerate(lines, start=1):
             try:
                 result = self._record_type.from_dict(json.loads(line))
+                if not line.endswith("\n"):
+                    raise TypeError("it has no end")
             except (json.JSONDecodeError, TypeError, KeyError) as error:
                 if number == len(lines):  # cut off while it was written: run that one again
                     path.write_text("".join(lines[:-1]), encoding="utf-8")
@@ -101,13 +108,19 @@ class ResultStore(Generic[R]):
             self._results[result.key] = result
 
 
-def _check_run(folder: Path, run: dict[str, Any]) -> None:
+def _check_run(folder: Path, run: dict[str, Any], inputs: Sequence[Path]) -> None:
     path = folder / "run.json"
     run = json.loads(json.dumps(run))
     if not path.is_file():
-        path.write_text(json.dumps(run, indent=1))
+        claim_outputs(folder, _OUTPUTS, inputs)
+        with whole_file(path) as part:
+            part.write_text(json.dumps(run, indent=1))
         return
-    earlier = json.loads(path.read_text())
+    try:
+        earlier = dict(load_json(path))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: damaged, or no record of an evaluation ({error}). Give another "
+                        "output folder, or delete this one.") from error
     changed = sorted(key for key in earlier.keys() | run.keys()
                      if earlier.get(key) != run.get(key))
     if changed:
@@ -120,8 +133,10 @@ def _check_run(folder: Path, run: dict[str, Any]) -> None:
 def write_mask(path: Path, mask: np.ndarray) -> None:
     """Write a bool [H, W] mask as the 8-bit picture of 0 and 255 that submissions hold."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), mask.astype(np.uint8) * 255):
-        raise DataError(f"{path}: cannot be written. Is the disk full?")
+    try:
+        write_png(path, mask.astype(np.uint8) * 255)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error}). Is the disk full?") from error
 
 
 def mask_path(folder: Path, video: str, expression_id: str, frame: str) -> Path:
@@ -138,11 +153,10 @@ def write_zip(folder: Path, target: Path, *, keep_top: bool) -> Path:
         keep_top: Names begin with `Annotations/` (Ref-YouTube-VOS) or with the video (MeViS).
     """
     top = folder / "Annotations"
-    part = target.with_name(target.name + ".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
+    with (whole_file(target) as part,
+          zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive):  # PNG is compressed already
         for path in sorted(top.rglob("*.png")):
             archive.write(path, path.relative_to(folder if keep_top else top))
-    os.replace(part, target)
     return target
 
 

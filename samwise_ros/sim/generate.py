@@ -13,7 +13,7 @@ from samwise_ros.sim.clip_renderer import simulate_clip
 from samwise_ros.sim.errors import require_pybullet
 from samwise_ros.sim.late_target_scene import FEWEST_FRAMES, simulate_late_target
 from samwise_ros.sim.plan import SceneSettings
-from samwise_ros.sim.writer import clip_file, merge_clips, video_name, write_clip
+from samwise_ros.sim.writer import claim_split, clip_file, merge_clips, video_name, write_clip
 
 PROBES = {"late_target": simulate_late_target}
 
@@ -62,9 +62,10 @@ def generate(request: DatasetRequest, workers: int = 1, show_progress: bool = Tr
 
     Raises:
         SimulationError: PyBullet is missing, or a file cannot be written.
+        ConfigError: the folder holds another data set.
     """
     require_pybullet()
-    request.out.mkdir(parents=True, exist_ok=True)
+    claim_split(request.out, request.videos)
     missing = [
         index
         for index, video in enumerate(request.videos)

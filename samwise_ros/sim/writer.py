@@ -22,8 +22,11 @@ from pycocotools import mask as coco
 
 from samwise_ros.sim.clip_renderer import SimClip
 from samwise_ros.sim.errors import SimulationError
+from samwise_ros.streaming.pictures import write_encoded
+from samwise_ros.user_files import claim_outputs, load_json
 
 JPEG_QUALITY = 95
+META_FILE, MASK_FILE = "meta_expressions.json", "mask_dict.json"
 OBJECTS_PER_CLIP = 100  # annotation ids: clip * 100 + object, unique in one output folder
 
 
@@ -69,6 +72,22 @@ def write_clip(out: Path, video: str, clip_index: int, clip: SimClip, depth: boo
     _write_json(target, record)
 
 
+def claim_split(out: Path, videos: list[str]) -> None:
+    """Make the folder of a split, unless it holds anything but a part of these videos.
+
+    Raises:
+        ConfigError: `out` holds a data set that the clips of other seeds, or other people, made.
+    """
+    try:
+        listed = load_json(out / META_FILE)["videos"] if (out / META_FILE).exists() else {}
+        ours = set(listed) <= set(videos)
+    except (ValueError, KeyError, TypeError):
+        ours = False
+    if not ours or not (out / "clips").is_dir():
+        claim_outputs(out, (META_FILE, MASK_FILE))
+    out.mkdir(parents=True, exist_ok=True)
+
+
 def merge_clips(out: Path, videos: list[str]) -> None:
     """Merges the files of finished clips into `meta_expressions.json` and `mask_dict.json`.
 
@@ -87,8 +106,8 @@ def merge_clips(out: Path, videos: list[str]) -> None:
             ) from error
         meta[video] = record["meta"]
         masks.update(record["masks"])
-    _write_json(out / "mask_dict.json", masks)
-    _write_json(out / "meta_expressions.json", {"videos": meta})
+    _write_json(out / MASK_FILE, masks)
+    _write_json(out / META_FILE, {"videos": meta})
 
 
 def anno_id(clip_index: int, object_index: int) -> int:
@@ -161,8 +180,11 @@ def _write_depth(out: Path, video: str, names: list[str], clip: SimClip) -> None
 
 
 def _write_image(path: Path, picture: np.ndarray, options: list[int]) -> None:
-    if not cv2.imwrite(str(path), picture, options):
-        raise SimulationError(f"cannot write {path}: is the disk full or the folder read-only?")
+    try:
+        write_encoded(path, picture, options)
+    except OSError as error:
+        raise SimulationError(f"cannot write {path} ({error}): is the disk full or the folder "
+                              "read-only?") from error
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -7,10 +7,11 @@ no orientation, so the node's compressed images are decoded elsewhere (`ros/inpu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin
 
@@ -188,6 +189,11 @@ def _with_exif_of(image: Image.Image, rgb: np.ndarray) -> Image.Image:
     turned = Image.fromarray(rgb)
     turned.getexif()[0x0112] = image.getexif().get(0x0112, 1)
     return turned
+
+
+def write_encoded(path: Path, bgr: np.ndarray, options: Sequence[int] = ()) -> None:
+    """Write BGR or grey pixels with OpenCV's encoder for the suffix, to any path. Raises OSError."""
+    path.write_bytes(cv2.imencode(path.suffix, bgr, list(options))[1].tobytes())
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:

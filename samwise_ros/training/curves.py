@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from samwise_ros.streaming.pictures import write_encoded
 from samwise_ros.structures import DataError
 
 WIDTH, HEIGHT, MARGIN = 760, 420, 54
@@ -51,8 +52,7 @@ def draw_curves(series: dict[str, list[tuple[float, float]]], names: Sequence[st
         cv2.polylines(canvas, [line], False, colour, 2, cv2.LINE_AA)
         _text(canvas, name, (WIDTH - MARGIN - 150, MARGIN + 16 + 18 * index), colour)
     Path(out).parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(out), canvas):
-        raise DataError(f"cannot write {out}")
+    write_encoded(Path(out), canvas)
 
 
 def _axes(canvas: np.ndarray, right: float, top: float, title: str) -> None:

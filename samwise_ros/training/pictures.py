@@ -12,6 +12,7 @@ from torch import Tensor
 
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.streaming.image_ops import MEAN, STD
+from samwise_ros.streaming.pictures import write_encoded
 from samwise_ros.training.batches import TrainBatch
 from samwise_ros.training.validation import stream_clip
 
@@ -37,7 +38,7 @@ def write_sheet(path: Path, model: SamwiseModel, batches: Iterable[TrainBatch], 
         tiles += [np.zeros_like(tiles[0])] * (columns - len(tiles))
         lines.append(np.hstack(tiles))
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.vstack(lines))
+    write_encoded(path, np.vstack(lines))
 
 
 def to_image(pixels: Tensor) -> np.ndarray:

@@ -51,7 +51,8 @@ def paint(tracks: list[np.ndarray], colours: list[str], frame: int) -> np.ndarra
 def write_rgb(path: Path, rgb: np.ndarray) -> None:
     """Write an RGB picture, format by suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    # Not imwrite, which ends the process over a path that is no Unicode.
+    path.write_bytes(cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1])
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -16,7 +16,8 @@ from samwise_ros.sim.clip_renderer import simulate_clip
 from samwise_ros.sim.errors import SimulationError
 from samwise_ros.sim.generate import DatasetRequest, generate
 from samwise_ros.sim.plan import SceneSettings
-from samwise_ros.sim.writer import encode_mask, merge_clips
+from samwise_ros.sim.writer import claim_split, encode_mask, merge_clips
+from samwise_ros.structures import ConfigError
 
 SETTINGS = SceneSettings(width=64, height=48, frames=4)
 
@@ -99,6 +100,23 @@ def test_a_damaged_clip_file_is_named_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "clips" / "a.json").write_text("{")
     with pytest.raises(SimulationError, match=r"a\.json.*delete it and run again"):
         merge_clips(tmp_path, ["a"])
+
+
+def test_a_data_set_of_other_origin_is_kept(data: Path, tmp_path: Path) -> None:
+    for name in ("meta_expressions.json", "mask_dict.json"):
+        (tmp_path / name).write_text('{"videos": {"street": {}}}')
+        with pytest.raises(ConfigError, match=f"{name} exists"):
+            generate(_request(tmp_path), show_progress=False)
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        (tmp_path / name).unlink()
+
+
+def test_clips_of_another_seed_are_not_dropped_from_the_lists(data: Path) -> None:
+    before = (data / "meta_expressions.json").read_bytes()
+    with pytest.raises(ConfigError, match="exists"):
+        claim_split(data, ["sim_train_0099_000000"])
+    claim_split(data, [*json.loads(before)["videos"], "one_more"])
+    assert (data / "meta_expressions.json").read_bytes() == before
 
 
 def test_an_empty_mask_is_null() -> None:

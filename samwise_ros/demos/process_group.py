@@ -1,16 +1,14 @@
 """The processes of a demo: one ROS domain of their own, one end. This process imports no ROS."""
 
-import fcntl
 import os
-import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from samwise_ros.demos.dds_domain import ReservedDomain
 from samwise_ros.structures import SamwiseError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -31,10 +29,9 @@ class ProcessGroup:
 
     def __post_init__(self) -> None:
         self.logs.mkdir(parents=True, exist_ok=True)
-        domain, lock = _reserve_domain()
-        self._lock: int | None = lock
+        self._domain = ReservedDomain()
         self._environment = os.environ | {
-            "ROS_DOMAIN_ID": str(domain),
+            "ROS_DOMAIN_ID": str(self._domain.number),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",  # from Iron on
             "ROS_LOG_DIR": str(self.logs),
             "PYTHONUNBUFFERED": "1",
@@ -82,33 +79,11 @@ class ProcessGroup:
                     process.wait(max(0.0, deadline - time.monotonic()))
                 except subprocess.TimeoutExpired:
                     continue
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._domain.close()
 
     def _tail(self, name: str) -> str:
         lines = (self.logs / f"{name}.log").read_text(errors="replace").splitlines()
         return "\n".join(lines[-_LOG_LINES:])
-
-
-def _reserve_domain() -> tuple[int, int]:
-    """A ROS domain that no other demo or test of this machine uses, and the file that locks it.
-
-    1 to 100, because ports of higher ones are ephemeral. Raises SamwiseError when all are taken.
-    """
-    for domain in random.SystemRandom().sample(range(1, 101), 100):
-        path = Path(tempfile.gettempdir(), f"samwise_ros_domain_{domain}.lock")
-        try:
-            lock = os.open(path, os.O_CREAT | os.O_RDWR)
-        except OSError:  # another user's
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # taken
-            os.close(lock)
-            continue
-        return domain, lock
-    raise SamwiseError("all ROS domains from 1 to 100 are in use on this machine")
 
 
 def _signal_group(process: subprocess.Popen, number: int) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from samwise_ros.structures import FrameError
+from samwise_ros.structures import Box, FrameError
 
 # Okabe and Ito's colours, told apart with every common kind of colour blindness; black left out.
 PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178),
            (213, 94, 0), (204, 121, 167))
+_OPACITY = 0.5  # of the tint
 
 
 def colour_of(index: int) -> tuple[int, int, int]:
@@ -22,17 +23,32 @@ def colour_of(index: int) -> tuple[int, int, int]:
     return PALETTE[index % len(PALETTE)]
 
 
-def paint_masks(rgb: np.ndarray, masks: Sequence[np.ndarray], opacity: float = 0.5) -> np.ndarray:
+def paint_masks(rgb: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
     """Copy of a frame with bool [H, W] masks blended in, each with its palette colour and outline."""
     painted = rgb.copy()
     for index, mask in enumerate(masks):
-        colour = np.array(colour_of(index), np.float32)
-        blended = (1 - opacity) * painted[mask].astype(np.float32) + opacity * colour
-        painted[mask] = blended.round().astype(np.uint8)
-        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST,
-                                       cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(painted, outlines, -1, colour_of(index), 1)
+        paint_mask(painted, mask, colour_of(index))
     return painted
+
+
+def paint_mask(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int],
+               box: Box | None = None) -> None:
+    """Blend a mask into a picture, with its outline.
+
+    Args:
+        picture: Written to.
+        mask: bool [H, W].
+        colour: RGB.
+        box: Box of the mask, outside of which nothing needs to be looked at; None: the whole.
+    """
+    box = box or Box(0, 0, mask.shape[1], mask.shape[0])
+    part = picture[box.y0:box.y1, box.x0:box.x1]
+    inside = np.ascontiguousarray(mask[box.y0:box.y1, box.x0:box.x1]).view(np.uint8)
+    flat = np.empty_like(part)
+    flat[:] = colour
+    cv2.copyTo(cv2.addWeighted(part, 1 - _OPACITY, flat, _OPACITY, 0), inside, part)
+    outlines, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, outlines, -1, colour, 1, offset=(box.x0, box.y0))
 
 
 class ContactSheet:

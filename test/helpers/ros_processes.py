@@ -4,14 +4,11 @@ Every wait has a timeout and names what it waited for.
 """
 
 import ctypes
-import fcntl
-import itertools
 import mmap
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,13 +27,13 @@ from rclpy.parameter import Parameter, parameter_value_to_python
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
+from samwise_ros.demos.dds_domain import ReservedDomain
 from samwise_ros.ros.outputs.conversions import TargetArray, rgb_to_msg
 from samwise_ros.ros.services.lifecycle_client import LifecycleClient
 
 ROOT = Path(__file__).resolve().parents[2]
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # don't meet real robots
-_domains = itertools.count(os.getpid())
-_locks: dict[int, int] = {}  # by domain, held until it is left or this process ends
+_domains: dict[int, ReservedDomain] = {}
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PROFILE_VARIABLE = ("FASTRTPS" if os.environ.get("ROS_DISTRO") == "humble" else "FASTDDS"
@@ -46,24 +43,15 @@ TIMEOUT = 60.0  # a busy machine is slow, a broken node is not worth a quick ans
 
 
 def new_domain() -> int:
-    """A ROS domain that no other test of this machine uses (1..100; ports of more are ephemeral)."""
-    for number in itertools.islice(_domains, 100):
-        domain = 1 + number % 100
-        path = Path(tempfile.gettempdir(), f"samwise_ros_domain_{domain}.lock")
-        lock = os.open(path, os.O_CREAT | os.O_RDWR)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            continue
-        _locks[domain] = lock
-        return domain
-    raise AssertionError("all ROS domains from 1 to 100 are in use on this machine")
+    """A ROS domain that no other test of this machine uses, until it is left or this process ends."""
+    domain = ReservedDomain()
+    _domains[domain.number] = domain
+    return domain.number
 
 
 def leave_domain(domain: int) -> None:
     """Let others use a domain of `new_domain` in which nothing runs any more."""
-    os.close(_locks.pop(domain))
+    _domains.pop(domain).close()
 
 
 def touched_memory(size: int) -> mmap.mmap:

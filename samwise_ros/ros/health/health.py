@@ -13,6 +13,7 @@ from samwise_ros.ros.health.diagnostics import (
     health_to_status,
 )
 from samwise_ros.ros.health.monitor import StreamMonitor, resident_memory
+from samwise_ros.ros.log_limits import EVERY_TEN_SECONDS
 from samwise_ros.ros.node.camera_group import CameraGroup
 from samwise_ros.ros.node.camera_stream import CameraStream
 from samwise_ros.ros.node.engine import Engine
@@ -20,7 +21,6 @@ from samwise_ros.ros.outputs.conversions import Status
 from samwise_ros.ros.outputs.publishers import LATCHED_QOS
 
 _PERIOD = 1.0  # seconds
-_IDLE_LOG_PERIOD = 10.0
 
 
 class HealthReporter:
@@ -68,7 +68,7 @@ class HealthReporter:
             if health.idle(camera) and camera.name in streams:
                 offered = streams[camera.name].input.describe_publishers()
                 self._node.get_logger().warning(f"{health.message(camera)}; {offered}",
-                                                throttle_duration_sec=_IDLE_LOG_PERIOD)
+                                                **EVERY_TEN_SECONDS)
 
     def _cameras(self, streams: Mapping[str, CameraStream]) -> tuple[CameraHealth, ...]:
         if not streams:

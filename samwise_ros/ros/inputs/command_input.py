@@ -9,6 +9,7 @@ from rclpy.subscription import Subscription
 from std_msgs.msg import String
 
 from samwise_ros.ros.health.monitor import with_time
+from samwise_ros.ros.log_limits import ONCE_A_SECOND
 from samwise_ros.ros.node.camera_stream import CameraStream
 from samwise_ros.streaming.commands import parse_command
 from samwise_ros.structures import Command, CommandError, CommandKind
@@ -16,7 +17,6 @@ from samwise_ros.structures import Command, CommandError, CommandKind
 _QOS = QoSProfile(depth=100)
 _MOST_EARLY = 100  # commands that came before there was a session
 _LOGGED = 200  # characters of a command
-_LOG_PERIOD = 1.0  # seconds between two lines from one place
 
 
 class EarlyCommands:
@@ -122,7 +122,7 @@ class CommandInput:
                 self._node.get_logger().info(f"command {number}{of}: {_described(command)}")
 
     def _refuse(self, camera: str, reason: str) -> None:
-        self._node.get_logger().error(reason, throttle_duration_sec=_LOG_PERIOD)
+        self._node.get_logger().error(reason, **ONCE_A_SECOND)
         if not self._streams:
             self.refusal = with_time(reason)
         for stream in self._meant(camera).values():

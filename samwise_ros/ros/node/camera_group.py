@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from rclpy.lifecycle import LifecycleNodeMixin
 
 from samwise_ros.ros.inputs.camera_input import InputSettings
+from samwise_ros.ros.log_limits import ONCE_A_SECOND
 from samwise_ros.ros.node.camera_stream import CameraStream, MonitorFactory, StreamSettings
 from samwise_ros.ros.node.engine import Engine, Session
 from samwise_ros.ros.node.faults import DeviceGuard
@@ -15,7 +16,6 @@ from samwise_ros.ros.node.worker import FrameWorker, ModelThread
 
 STOP_TIMEOUT = 10.0  # seconds for the frame in work
 END_TIMEOUT = 1.0  # the same when the process is to end
-_LOG_PERIOD = 1.0  # seconds between two lines from one place
 
 
 class CameraGroup:
@@ -43,7 +43,7 @@ class CameraGroup:
         self._worker: FrameWorker | None = None
         self._streams: dict[str, CameraStream] = {}
         self.guard = DeviceGuard(engine, lambda line: node.get_logger().warning(
-            line, throttle_duration_sec=_LOG_PERIOD))
+            line, **ONCE_A_SECOND))
         try:
             for name, session in sessions.items():
                 self._streams[name] = CameraStream(

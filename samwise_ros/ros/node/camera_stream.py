@@ -12,6 +12,7 @@ from rclpy.time import Time
 from samwise_ros.ros.health.monitor import StreamMonitor, with_time
 from samwise_ros.ros.inputs.camera_input import CameraInput, InputSettings
 from samwise_ros.ros.inputs.depth_sync import StampLike, nanoseconds
+from samwise_ros.ros.log_limits import ONCE_A_MINUTE, ONCE_A_SECOND
 from samwise_ros.ros.node.engine import Session
 from samwise_ros.ros.node.faults import DeviceError, DeviceGuard
 from samwise_ros.ros.node.mailbox import Backlog, Mailbox
@@ -25,8 +26,6 @@ MonitorFactory = Callable[[], StreamMonitor]
 Listener = Callable[[FrameResult], None]
 Received = tuple[Any, Scene]  # an image message and what it belongs to
 
-_LOG_PERIOD = 1.0  # seconds between two lines from one place
-_FAULT_LOG_PERIOD = 60.0
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ class CameraStream:
             self._node.get_logger().error(
                 f"{self.input.topic}: {self._settings.backlog} images wait, one more is dropped; "
                 "play the recording more slowly or raise queue_size",
-                throttle_duration_sec=_LOG_PERIOD)
+                **ONCE_A_SECOND)
 
     def _answering(self) -> bool:
         return self._enabled and self._guard.ready
@@ -209,7 +208,7 @@ class CameraStream:
         self.monitor.memory_reset(reason)
         self._node.get_logger().warning(
             f"{self.input.topic}: memory reset: {reason}; targets are searched for anew",
-            throttle_duration_sec=_LOG_PERIOD)
+            **ONCE_A_SECOND)
 
     def _failed(self, error: Exception, mailbox: Mailbox[Received]) -> None:
         """Name the failure; the session is as it was before the frame."""
@@ -217,7 +216,7 @@ class CameraStream:
             return
         if isinstance(error, DeviceError):  # diagnostics repeat it
             self._node.get_logger().error(f"no more answers: {error}",
-                                          throttle_duration_sec=_FAULT_LOG_PERIOD)
+                                          **ONCE_A_MINUTE)
             return
         if isinstance(error, SamwiseError):
             reason = f"frame not answered: {error}"
@@ -226,7 +225,7 @@ class CameraStream:
             self._node.get_logger().debug(traceback.format_exc())
         if not mailbox.closed:
             self.monitor.frame_failed(reason)
-        self._node.get_logger().error(reason, throttle_duration_sec=_LOG_PERIOD)
+        self._node.get_logger().error(reason, **ONCE_A_SECOND)
 
 
 def _seconds(stamp: StampLike) -> float:

@@ -21,6 +21,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from samwise_ros.ros.log_limits import ONCE_A_SECOND
 from samwise_ros.ros.outputs.conversions import (
     Detection2DArray,
     LabelInfo,
@@ -49,7 +50,6 @@ _TOPICS = {  # name: message type, None where it is not installed
     "overlay": Image,
     "overlay/compressed": CompressedImage,
 }
-_LOG_PERIOD = 1.0  # seconds between two lines from one place
 
 
 class ResultPublisher:
@@ -166,6 +166,6 @@ class ResultPublisher:
             try:
                 data = encode_jpeg(picture)
             except SamwiseError as error:
-                self._node.get_logger().error(str(error), throttle_duration_sec=_LOG_PERIOD)
+                self._node.get_logger().error(str(error), **ONCE_A_SECOND)
                 return
             self._publishers["overlay/compressed"].publish(jpeg_to_msg(data, header))

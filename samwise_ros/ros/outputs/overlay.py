@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 import cv2
 import numpy as np
 
-from samwise_ros.streaming.drawing import colour_of
-from samwise_ros.structures import Box, FrameResult, SamwiseError, TargetResult
+from samwise_ros.streaming.drawing import colour_of, paint_mask
+from samwise_ros.structures import FrameResult, SamwiseError, TargetResult
 
-_OPACITY = 0.45  # of the tint
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _TEXT_HEIGHT = 0.035  # of the image's shorter side
 _TEXT_LENGTH = 80  # characters of one line
@@ -56,7 +55,9 @@ def draw_overlay(rgb: np.ndarray, result: FrameResult, numbers: Mapping[str, int
     picture = rgb.copy()
     for target in reversed(result.targets):  # the primary one on top
         if target.box is not None:
-            _tint(picture, target.mask, target.box, colour_of(numbers[target.target_id] - 1))
+            box, colour = target.box, colour_of(numbers[target.target_id] - 1)
+            paint_mask(picture, target.mask, colour, box)
+            cv2.rectangle(picture, (box.x0, box.y0), (box.x1 - 1, box.y1 - 1), colour, 1)
     for line, target in enumerate(result.targets):
         _write(picture, line, _describe(target),
                colour_of(numbers[target.target_id] - 1))
@@ -73,18 +74,6 @@ def encode_jpeg(rgb: np.ndarray) -> bytes:
     if not encoded:
         raise SamwiseError(f"overlay of {rgb.shape[1]}x{rgb.shape[0]} pixels: not a JPEG size")
     return data.tobytes()
-
-
-def _tint(picture: np.ndarray, mask: np.ndarray, box: Box, colour: tuple[int, int, int]) -> None:
-    """Blend a mask in, with its outline and box; only the box is touched."""
-    part = picture[box.y0:box.y1, box.x0:box.x1]
-    inside = np.ascontiguousarray(mask[box.y0:box.y1, box.x0:box.x1]).view(np.uint8)
-    flat = np.empty_like(part)
-    flat[:] = colour
-    cv2.copyTo(cv2.addWeighted(part, 1 - _OPACITY, flat, _OPACITY, 0), inside, part)
-    outlines, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(picture, outlines, -1, colour, 1, offset=(box.x0, box.y0))
-    cv2.rectangle(picture, (box.x0, box.y0), (box.x1 - 1, box.y1 - 1), colour, 1)
 
 
 def _describe(target: TargetResult) -> str:

@@ -22,6 +22,7 @@ from std_msgs.msg import Header
 from samwise_ros.ros.inputs.depth_sync import DepthPair, DepthSync, nanoseconds
 from samwise_ros.ros.inputs.image_codec import image_to_depth
 from samwise_ros.ros.inputs.tf_lookup import TransformLookup
+from samwise_ros.ros.log_limits import EVERY_TEN_SECONDS, ONCE_A_SECOND
 from samwise_ros.ros.outputs.localization import (
     Localization,
     TooFewPixelsError,
@@ -42,8 +43,6 @@ from samwise_ros.structures import FrameResult, SamwiseError, TargetResult
 _INPUT_QOS = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 _POSE_QOS = QoSProfile(depth=1)  # reliable: Nav2 asks for that, and only the newest pose counts
 _WAITING = 10  # answers and depth images kept for one another
-_LOG_PERIOD = 1.0  # seconds between two lines from one place
-_IDLE_LOG_PERIOD = 10.0
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ class TargetPublisher:
         else:
             return
         self._node.get_logger().warning(f"depth comes, but {problem}",
-                                        throttle_duration_sec=_IDLE_LOG_PERIOD)
+                                        **EVERY_TEN_SECONDS)
 
     def _forget_motion(self) -> None:
         if self._predictor is not None:
@@ -194,7 +193,7 @@ class TargetPublisher:
         except Exception as error:  # noqa: BLE001  raised in a callback it would end the node
             named = "" if isinstance(error, SamwiseError) else f"{type(error).__name__}: "
             self.error = f"targets not placed: {named}{error}"
-            self._node.get_logger().error(self.error, throttle_duration_sec=_LOG_PERIOD)
+            self._node.get_logger().error(self.error, **ONCE_A_SECOND)
             if named:
                 self._node.get_logger().debug(traceback.format_exc())
             return

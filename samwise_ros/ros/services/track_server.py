@@ -17,13 +17,13 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 
 from samwise_ros.action import TrackTarget
+from samwise_ros.ros.log_limits import ONCE_A_SECOND
 from samwise_ros.ros.node.camera_stream import CameraStream
 from samwise_ros.ros.outputs.conversions import STATE_NUMBERS, box_to_msg
 from samwise_ros.ros.services.track_goal import Outcome, TrackGoal, Verdict
 from samwise_ros.streaming.commands import DEFAULT_ID, add_command, remove_command
 from samwise_ros.structures import Command, CommandError, FrameResult
 
-_LOG_PERIOD = 1.0  # seconds between two lines from one place
 _REFUSED = 0  # command number of a goal that became no command
 
 
@@ -136,7 +136,7 @@ class TrackServer:
         reason = f"refused: {kind}{error}"
         if stream is not None:
             stream.refused(f"track_target {reason}")
-        self._node.get_logger().error(f"track_target {reason}", throttle_duration_sec=_LOG_PERIOD)
+        self._node.get_logger().error(f"track_target {reason}", **ONCE_A_SECOND)
         self._execute(handle, _Ended(Verdict(Outcome.CANCELLED, reason), None))
 
     def _end(self, running: _Running, verdict: Verdict | None) -> None:

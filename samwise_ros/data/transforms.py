@@ -15,8 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from samwise_ros.streaming.image_ops import MEAN, STD
-from samwise_ros.structures import ConfigError
+from samwise_ros.structures import IMAGENET_MEAN, IMAGENET_STD, ConfigError
 
 VIDEO_SIDES = (320, 392, 448, 480, 512, 640, 720)  # short sides of the augmented video recipe
 IMAGE_SIDES = tuple(range(480, 769, 32))  # and of the augmented image recipe
@@ -36,8 +35,8 @@ def training_size(height: int, width: int, short_side: int, max_side: int) -> tu
 
 def normalise(frames: Tensor) -> Tensor:
     """[T, 3, H, W] of 0..1 to the statistics that the trunk was trained with."""
-    mean = frames.new_tensor(MEAN).view(1, 3, 1, 1)
-    return (frames - mean) / frames.new_tensor(STD).view(1, 3, 1, 1)
+    mean = frames.new_tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
+    return (frames - mean) / frames.new_tensor(IMAGENET_STD).view(1, 3, 1, 1)
 
 
 def normalise_caption(text: str) -> str:

@@ -77,8 +77,9 @@ class ClipRowsPredictor:
         age = state.bank.age
         last = tuple(age if switched else before for switched, before in
                      zip(segmentation.switched.tolist(), state.last_switch, strict=True))
-        return _RowsState(state.bank.append(memory, segmentation.prediction.pointer,
-                                            self._model.config.memory), last)
+        found = segmentation.prediction
+        return _RowsState(state.bank.append(memory, found.pointer, self._model.config.memory,
+                                            found.peak), last)
 
     def _answers(self, segmentation: Segmentation, size: InputSize) -> tuple[Answer, ...]:
         logits = restore_logits(segmentation.high_res, size).cpu()

@@ -19,7 +19,7 @@ from sam2.modeling.backbones.utils import PatchEmbed
 from torch import Tensor
 
 from samwise_ros.evaluation.golden import Golden
-from samwise_ros.model.fused_encoder import Encoded, FrameFeatures, SharedFeatures
+from samwise_ros.model.features import Encoded, FrameFeatures, SharedFeatures
 from samwise_ros.model.mask_head import MaskPrediction
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import SamwiseModel, Segmentation

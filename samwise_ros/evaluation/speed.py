@@ -148,8 +148,8 @@ def _filled_session(model: SamwiseModel, config: SessionConfig, image: np.ndarra
         memory, bank=_full_bank(memory.bank, model.config.memory),
         context=tuple(_repeated(part, frames) for part in memory.context), age=_AGE), tracker)
         for name, (memory, tracker) in seen.targets.items()}
-    session.memory = dataclasses.replace(seen, shared=_repeated(seen.shared, frames),
-                                         targets=memories)
+    shared = tuple(_repeated(part, frames) for part in seen.shared)
+    session.memory = dataclasses.replace(seen, shared=shared, targets=memories)
     return session
 
 
@@ -158,7 +158,7 @@ def _full_bank(bank: MemoryBank, limits: MemoryConfig) -> MemoryBank:
     if bank.spatial is None or bank.pointers is None:
         return bank
     return MemoryBank(bank.spatial.repeat(1, limits.num_spatial, 1, 1),
-                      bank.pointers.repeat(1, limits.num_pointers, 1), _AGE)
+                      bank.pointers.repeat(1, limits.num_pointers, 1), _AGE, bank.peak)
 
 
 def _repeated(context: Tensor | None, frames: int) -> Tensor | None:

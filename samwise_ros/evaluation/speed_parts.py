@@ -19,23 +19,27 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from samwise_ros.model import fused_encoder as fused_encoder_module
 from samwise_ros.model.cme import ConditionalMemoryEncoder
 from samwise_ros.model.cmt import CmtAdapter
+from samwise_ros.model.efficientnet import Lite0Trunk
 from samwise_ros.model.fused_encoder import FusedEncoder
+from samwise_ros.model.grounding import Grounding
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import TextEncoder
+from samwise_ros.model.trunk import HieraTrunk
 from samwise_ros.streaming import session as session_module
 from samwise_ros.streaming.image_ops import input_size
 from samwise_ros.streaming.session import StreamingSession
 
 _PARTS: tuple[tuple[object, str, str], ...] = (
     (session_module, "prepare_frame", "preprocessing"),
-    (fused_encoder_module, "embed_patches", "image_encoder"),
-    (FusedEncoder, "_run_stage", "image_encoder"),
+    *((trunk, method, "image_encoder") for trunk in (HieraTrunk, Lite0Trunk)
+      for method in ("embed", "run_stage")),
     (FusedEncoder, "_motion", "motion"),
-    (FusedEncoder, "_decoder_inputs", "fpn"),
+    (FusedEncoder, "_pyramid", "fpn"),
     (TextEncoder, "run_layers", "text"),
+    (FusedEncoder, "_match", "grounding"),
+    (Grounding, "look", "grounding"),
     (CmtAdapter, "project_down", "cmt"),
     (CmtAdapter, "attend_time", "cmt"),
     (CmtAdapter, "fuse", "cmt"),

@@ -43,8 +43,15 @@ from samwise_ros.model.checkpoint_parts import (
     with_token_types,
 )
 from samwise_ros.model.download import cache_dir, released_path, verify
+from samwise_ros.model.frozen_parts import (
+    check_frozen,
+    frozen_files,
+    frozen_prefixes,
+    join_frozen,
+)
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import PACKAGED_TOKENIZER, ExpressionTokenizer
+from samwise_ros.model.wordpiece import WordPieceTokenizer
 from samwise_ros.structures import CheckpointError, ConfigError
 
 PACKAGED_NANO = PACKAGED_TOKENIZER.parent / "nano"
@@ -85,6 +92,14 @@ def build_model(config: ModelConfig, seed: int = 0) -> SamwiseModel:
     return model.eval()
 
 
+def start_model(config: ModelConfig, seed: int = 0) -> SamwiseModel:
+    """A new model to train: seeded weights, and the published ones of the parts that stay frozen.
+
+    Raises CheckpointError for a frozen part that is not here.
+    """
+    return join_frozen(build_model(config, seed), start=True)
+
+
 class _NoRandomInit(TorchFunctionMode):
     """Inside this context random initialisation is skipped; tensors keep what memory held."""
 
@@ -108,7 +123,7 @@ def load_model(name_or_path: str | Path = "nano", *, device: str | torch.device 
     """A model ready to run: eval mode, no gradients, tokeniser set.
 
     Args:
-        name_or_path: A size (nano, tiny, small, base_plus, large), a released model (mevis, ytvos,
+        name_or_path: A size (nano, mini, tiny, small, base_plus, large), a released model (mevis, ytvos,
             ris), a released SAMWISE file, or a folder in our format.
         device: "auto" (CUDA where there is one, else CPU) or a torch device.
         tokenizer_dir: Folder with vocab.json and merges.txt, if not beside the weights.
@@ -127,7 +142,7 @@ def load_model(name_or_path: str | Path = "nano", *, device: str | torch.device 
     if seeded:
         config = model_config(str(name_or_path), **config_changes)
         weights = None
-        model = build_model(config, seed)
+        model = start_model(config, seed)
         _log.warning("model %r has seeded random weights: its masks mean nothing", config.name)
     else:
         weights = find_weights(name_or_path)
@@ -169,6 +184,7 @@ def _how_to_get(name: str, released: Path | None) -> str:
 
 def _folder_weights(path: Path) -> Weights:
     folder = read_folder(path)
+    check_frozen(folder.config, folder.about.get("frozen", {}), str(path))
     return Weights(str(path / WEIGHTS_FILE), folder.config, folder.read_state(), path,
                    folder.about.get("tokenizer_sha256"))
 
@@ -204,20 +220,25 @@ def load_strict(model: SamwiseModel, state: Mapping[str, Tensor], what: str,
                 config_changes: Mapping[str, Any] | None = None) -> None:
     """Copy weights (our names) into a model; any difference stops with a CheckpointError.
 
+    Frozen parts of the model are not in `state`, or left out: they come from where they are published.
+
     Args:
         model: Changed in place, in its own dtype.
         state: Must have exactly the model's names and shapes.
         what: Where the weights come from, for the message.
         config_changes: What the caller switched off here may be in `state`; it is left out.
     """
-    expected = shapes_of(model.state_dict())
+    frozen = frozen_prefixes(model.config)
+    expected = shapes_of(own_state(model))
     off = switched_off(config_changes or {})
-    state = {name: t for name, t in state.items() if name in expected or not off(name)}
+    state = {name: t for name, t in state.items()
+             if name in expected or not (off(name) or name.startswith(frozen))}
     file = shapes_of(state)
     difference = compare(file, expected)
     if difference:
         raise mismatch_error(what, file, expected, difference, model.config)
-    model.load_state_dict(state, strict=True)
+    model.load_state_dict(state, strict=not frozen)
+    join_frozen(model)
 
 
 def load_parts(config: ModelConfig, sam2: Path | str, roberta: Path | str,
@@ -235,12 +256,24 @@ def load_parts(config: ModelConfig, sam2: Path | str, roberta: Path | str,
     return model
 
 
+def own_state(model: SamwiseModel) -> dict[str, Tensor]:
+    """The weights of a model less those of its frozen parts: what was trained, what ships."""
+    frozen = frozen_prefixes(model.config)
+    return {name: tensor for name, tensor in model.state_dict().items()
+            if not name.startswith(frozen)}
+
+
 def save_model(model: SamwiseModel, folder: Path | str, *, dtype: str = "fp32",
                source: str | None = None) -> Path:
-    """Write a model, its configuration and its tokeniser as a folder that `load_model` reads."""
-    tokenizer = getattr(model.tokenizer, "folder", None)
-    return write_folder(folder, model.config, model.state_dict(), dtype=dtype,
-                        tokenizer_dir=tokenizer, source=source)
+    """Write a model, its configuration and its tokeniser as a folder that `load_model` reads.
+
+    Frozen parts, their tokeniser included, are noted by digest and not written.
+    """
+    frozen = {file.what: {"sha256": file.sha256, "package": file.package,
+                          "licence": file.licence} for file in frozen_files(model.config)}
+    tokenizer = None if frozen else getattr(model.tokenizer, "folder", None)
+    return write_folder(folder, model.config, own_state(model), dtype=dtype,
+                        tokenizer_dir=tokenizer, source=source, frozen=frozen)
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -264,7 +297,8 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 
 
 def _weights_tokenizer(config: ModelConfig, weights: Weights | None,
-                       given: Path | str | None) -> ExpressionTokenizer:
+                       given: Path | str | None,
+                       ) -> ExpressionTokenizer | WordPieceTokenizer:
     """The tokeniser for `weights` (None: random ones), checked against the digest they note."""
     # Random weights make no sense of any ids, so any tokeniser that fits will do.
     tokenizer = tokenizer_for(config, given, weights.folder if weights else PACKAGED_TOKENIZER)

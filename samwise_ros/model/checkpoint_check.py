@@ -136,7 +136,10 @@ def recognise_size(shapes: Mapping[str, Shape]) -> str | None:
     """The published size (or nano) whose image trunk has these shapes; None when none has."""
     found = _trunk_signature(shapes)
     for name in SIZES:
-        hiera = model_config(name).hiera
+        config = model_config(name)
+        if config.trunk != "hiera":
+            continue
+        hiera = config.hiera
         table = tuple(hiera.window_pos_embed_bkg_spatial_size)
         if found == (hiera.embed_dim, table, sum(hiera.stages)):
             return name

@@ -184,7 +184,8 @@ def read_folder(path: Path | str) -> Folder:
 
 def write_folder(path: Path | str, config: ModelConfig, state: Mapping[str, Tensor], *,
                  dtype: str = "fp32", tokenizer_dir: Path | None = None,
-                 source: str | None = None) -> Path:
+                 source: str | None = None,
+                 frozen: Mapping[str, Mapping[str, str]] | None = None) -> Path:
     """Write our folder format; an interrupted call leaves no half-written weights behind.
 
     Args:
@@ -194,6 +195,7 @@ def write_folder(path: Path | str, config: ModelConfig, state: Mapping[str, Tens
         dtype: "fp32", "fp16" or "bf16".
         tokenizer_dir: Its two files are copied in, and their digest is noted.
         source: Where the weights come from, for `inspect`.
+        frozen: Parts that are not in `state`, with their digests.
 
     Returns the folder. Raises CheckpointError.
     """
@@ -202,6 +204,8 @@ def write_folder(path: Path | str, config: ModelConfig, state: Mapping[str, Tens
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     about: dict[str, Any] = {"format": FORMAT, "dtype": dtype, "source": source}
+    if frozen:
+        about["frozen"] = frozen
     if tokenizer_dir is not None:
         _copy_tokenizer(tokenizer_dir, path)
         about["tokenizer_sha256"] = tokenizer_digest(path)

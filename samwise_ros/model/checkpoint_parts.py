@@ -14,12 +14,14 @@ from samwise_ros.model import key_map
 from samwise_ros.model.checkpoint_check import recognise_size, shapes_of
 from samwise_ros.model.checkpoint_files import Kind, read_weights
 from samwise_ros.model.download import cache_dir
+from samwise_ros.model.frozen_parts import MINILM_TOKENIZER, locate
 from samwise_ros.model.tokenizer import (
     PACKAGED_TOKENIZER,
     TOKENIZER_FILES,
     ExpressionTokenizer,
     spacy_verb_finder,
 )
+from samwise_ros.model.wordpiece import WordPieceTokenizer
 from samwise_ros.structures import CheckpointError
 
 _log = logging.getLogger(__name__)
@@ -101,7 +103,7 @@ def fill_ris(state: Mapping[str, Tensor], initial: Mapping[str, Tensor], seed: i
 
 
 def tokenizer_for(config: ModelConfig, given: Path | str | None = None,
-                  beside: Path | None = None) -> ExpressionTokenizer:
+                  beside: Path | None = None) -> ExpressionTokenizer | WordPieceTokenizer:
     """The tokeniser of a model.
 
     Args:
@@ -111,6 +113,8 @@ def tokenizer_for(config: ModelConfig, given: Path | str | None = None,
 
     Raises CheckpointError.
     """
+    if config.text.kind == "bert":
+        return WordPieceTokenizer(locate(MINILM_TOKENIZER), config.text.max_tokens)
     folder = Path(given) if given else _find_tokenizer(config, beside)
     finder = spacy_verb_finder() if config.motion_prompt else None
     tokenizer = ExpressionTokenizer(folder, config.text.max_tokens, finder)

@@ -91,15 +91,27 @@ def _fold(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 class CmtAdapter(nn.Module):
-    """One adapter between an image stage of `channels` and a text layer of `text_dim`."""
+    """One adapter between an image stage and a text layer.
 
-    def __init__(self, config: CmtConfig, channels: int, text_dim: int, patch_side: int) -> None:
+    Args:
+        config: Widths.
+        channels: Of the stage. text_dim: Of the layer.
+        patch_side: Of HSA's cells.
+        narrow: Channels to which the map is narrowed first, with dropout; 0: it is read as it is.
+        matches: Channels of the similarity maps that are added after HSA; 0: there are none.
+    """
+
+    def __init__(self, config: CmtConfig, channels: int, text_dim: int, patch_side: int,
+                 narrow: int = 0, matches: int = 0) -> None:
         super().__init__()
         dim = config.dim
         self.patch_side = patch_side
         self.use_hsa = config.hsa
+        self.narrow = nn.Sequential(nn.Linear(channels, narrow), nn.Dropout(config.dropout)
+                                    ) if narrow else None
+        self.proj_match = nn.Linear(matches, dim) if matches else None
         self.proj_vis_down = nn.Sequential(
-            nn.Conv2d(channels, dim, 1, bias=False), nn.BatchNorm2d(dim), nn.ReLU())
+            nn.Conv2d(narrow or channels, dim, 1, bias=False), nn.BatchNorm2d(dim), nn.ReLU())
         self.proj_vis_up = nn.Sequential(
             nn.ConvTranspose2d(dim, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
         self.proj_text_down = nn.Sequential(nn.Linear(text_dim, dim, bias=False))
@@ -144,6 +156,8 @@ class CmtAdapter(nn.Module):
     def project_down(self, v: Tensor) -> Tensor:
         """Map [M, h, w, C] -> x [M, h, w, D], D the adapter width (docs/model.md, 1.6 step 1)."""
         conv, norm, relu = self.proj_vis_down
+        if self.narrow is not None:
+            v = self.narrow(v)
         if self.training:
             return relu(_channels_last(norm, F.linear(v, conv.weight.flatten(1))))
         return relu(F.linear(v, *_fold(conv.weight.flatten(1), norm)))
@@ -228,7 +242,8 @@ class CmtAdapter(nn.Module):
         x = x.view(batch, height // side, width // side, frames, side, side, -1)
         return x.permute(0, 3, 1, 4, 2, 5, 6).reshape(*shape, -1)
 
-    def fuse(self, a: Tensor, mean: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def fuse(self, a: Tensor, mean: Tensor, text: Tensor, mask: Tensor,
+             matches: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Exchange between image and text (docs/model.md, 1.6 steps 2, 4 to 7).
 
         Args:
@@ -236,10 +251,13 @@ class CmtAdapter(nn.Module):
             mean: [N, h, w, D], mean over the frames in sight of `project_down`'s result.
             text: [N, L, Dt] text hidden states.
             mask: bool [N, L], True for real tokens.
+            matches: [N, T, h, w, K] similarity maps, or None.
 
         Returns:
             dv [N, T, h, w, C] and dt [N, L, Dt], both to be added by the caller.
         """
+        if matches is not None:
+            a = a + self.proj_match(matches)
         words = self.proj_text_down(text)
         flat = a.flatten(1, 3)  # the text keys are the same for all frames of a row
         injected = flat * fused_attention(self.ca_V2T.multihead_attn, flat, words, words, mask)

@@ -18,7 +18,9 @@ def fixed_parts(model: SamwiseModel) -> list[nn.Module]:
     """Modules that see tensors of one shape per camera and number of targets."""
     trunk = model.sam.image_encoder.trunk
     motion = () if model.motion_branch is None else (model.motion_branch,)
-    return [trunk.patch_embed, *trunk.blocks, *motion, model.sam.memory_encoder,
+    blocks = [part for child in trunk.children()
+              for part in (child if isinstance(child, nn.ModuleList) else (child,))]
+    return [*blocks, *motion, model.sam.memory_encoder,
             model.sam.sam_mask_decoder.transformer]
 
 

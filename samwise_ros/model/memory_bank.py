@@ -23,27 +23,31 @@ class MemoryBank:
         spatial: [N, M, h*w, Cm], oldest first, M <= num_spatial; None while empty.
         pointers: [N, P, C], newest first, P <= num_pointers; None while empty.
         age: Frames remembered so far, the t of docs/model.md, 2.
+        peak: [N] running peak of the mask logits, where masks are relative to it; else None.
     """
 
     spatial: Tensor | None = None
     pointers: Tensor | None = None
     age: int = 0
+    peak: Tensor | None = None
 
-    def append(self, spatial: Tensor, pointer: Tensor, config: MemoryConfig) -> MemoryBank:
+    def append(self, spatial: Tensor, pointer: Tensor, config: MemoryConfig,
+               peak: Tensor | None = None) -> MemoryBank:
         """Bank with one more frame; what no later frame can read is dropped.
 
         Args:
             spatial: [N, h*w, Cm] memory features. pointer: [N, C] object pointer.
             config: Bounds.
+            peak: [N] `MaskPrediction.peak` of the frame.
         """
         if config.num_spatial == 0:
-            return MemoryBank(age=self.age + 1)
+            return MemoryBank(age=self.age + 1, peak=peak)
         spatial, pointer = spatial.unsqueeze(1), pointer.unsqueeze(1)
         if self.spatial is not None:
             kept = self.spatial[:, max(0, self.spatial.shape[1] + 1 - config.num_spatial) :]
             spatial = torch.cat((kept, spatial), dim=1)
             pointer = torch.cat((pointer, self.pointers[:, : config.num_pointers - 1]), dim=1)
-        return MemoryBank(spatial, pointer, self.age + 1)
+        return MemoryBank(spatial, pointer, self.age + 1, peak)
 
     @property
     def is_empty(self) -> bool:
@@ -53,20 +57,24 @@ class MemoryBank:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return sum(t.nbytes for t in (self.spatial, self.pointers) if t is not None)
+        kept = (self.spatial, self.pointers, self.peak)
+        return sum(t.nbytes for t in kept if t is not None)
 
     def row(self, index: int) -> MemoryBank:
         """Bank of one row."""
-        if self.spatial is None:
-            return self
         rows = slice(index, index + 1)
-        return MemoryBank(self.spatial[rows], self.pointers[rows], self.age)
+        spatial, pointers, peak = (None if part is None else part[rows] for part in self._parts)
+        return MemoryBank(spatial, pointers, self.age, peak)
+
+    @property
+    def _parts(self) -> tuple[Tensor | None, ...]:
+        return self.spatial, self.pointers, self.peak
 
     @staticmethod
     def stack(banks: Sequence[MemoryBank]) -> MemoryBank:
         """Join banks with equally many entries into rows of one batch."""
-        if len(banks) == 1 or banks[0].spatial is None:
+        if len(banks) == 1:
             return banks[0]
-        return MemoryBank(torch.cat([bank.spatial for bank in banks]),
-                          torch.cat([bank.pointers for bank in banks]),
-                          min(bank.age for bank in banks))
+        spatial, pointers, peak = (None if parts[0] is None else torch.cat(parts)
+                                   for parts in zip(*(b._parts for b in banks), strict=True))
+        return MemoryBank(spatial, pointers, min(bank.age for bank in banks), peak)

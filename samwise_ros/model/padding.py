@@ -11,10 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from sam2.modeling.backbones.hieradet import Hiera
 from torch import Tensor
-
-_EMBED_REACH = 3  # pixels that the 7x7 stride-4 patch embedding looks beyond its own cell
 
 
 @dataclass(frozen=True)
@@ -44,38 +41,6 @@ class PaddedStages:
     def nbytes(self) -> int:
         """Bytes held."""
         return sum(stage.nbytes for stage in self.maps)
-
-
-def crop_size(trunk: Hiera, stages: int, resized: tuple[int, int],
-              padded: tuple[int, int]) -> tuple[int, int] | None:
-    """Smallest (height, width) of whole windows that covers all that depends on the frame.
-
-    Args:
-        trunk: sam2's trunk. stages: Number of early stages.
-        resized, padded: (height, width) of the frame in the input, and of the input.
-
-    Returns:
-        None where the early stages are not windowed or nothing would be saved.
-    """
-    blocks = trunk.blocks[: trunk.stage_ends[stages - 1] + 1]
-    if type(trunk.patch_embed).__name__ != "PatchEmbed" or any(b.window_size == 0 for b in blocks):
-        return None
-    strides = [4 << stage for stage in range(stages)]
-    unit = max(window * stride
-               for window, stride in zip(trunk.window_spec, strides, strict=False))
-    if any(unit % (window * stride)
-           for window, stride in zip(trunk.window_spec, strides, strict=False)):
-        return None
-    height, width = (min(whole, -(-(part + _EMBED_REACH) // unit) * unit)
-                     for part, whole in zip(resized, padded, strict=True))
-    return (height, width) if height * width < padded[0] * padded[1] else None
-
-
-def embed_patches(trunk: Hiera, pixels: Tensor, whole: tuple[int, int]) -> Tensor:
-    """Patch embedding and positional table of an input of `whole` (height, width), or of a crop."""
-    v = trunk.patch_embed(pixels)
-    table = trunk._get_pos_embed((whole[0] // 4, whole[1] // 4))
-    return v + table[:, : v.shape[1], : v.shape[2]]
 
 
 def zero_input(padded: tuple[int, int], like: Tensor) -> Tensor:

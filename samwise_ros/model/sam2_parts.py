@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
@@ -18,9 +17,10 @@ from sam2.modeling.sam.transformer import RoPEAttention
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.modeling.sam2_utils import MLP
 
-from samwise_ros.config import HieraConfig, ModelConfig
-from samwise_ros.model.conv_stem import ConvStem
+from samwise_ros.config import ModelConfig
+from samwise_ros.model.grounding import num_evidence
 from samwise_ros.model.mask_head import TargetMaskDecoder, TwoWayWithEarlyTokens
+from samwise_ros.model.trunk import build_trunk
 
 
 class Sam2(SAM2Base):
@@ -29,7 +29,7 @@ class Sam2(SAM2Base):
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
         super().__init__(
-            image_encoder=_image_encoder(config.hiera, config.hidden_dim),
+            image_encoder=_image_encoder(config),
             memory_attention=_memory_attention(config),
             memory_encoder=_memory_encoder(config.hidden_dim, config.memory.dim),
             image_size=config.image_size, num_maskmem=7, directly_add_no_mem_embed=True,
@@ -49,7 +49,11 @@ class Sam2(SAM2Base):
         self.sam_prompt_encoder.project_text = projection()
         if config.motion_prompt:
             self.sam_prompt_encoder.project_motion_prompts = projection()
+        if config.grounding.enabled:
+            self.sam_prompt_encoder.project_evidence = MLP(
+                num_evidence(config), dim, dim, 2)
         self.sam_mask_decoder = TargetMaskDecoder(
+            relative_peak=config.decoder.relative_peak,
             transformer_dim=dim,
             transformer=TwoWayWithEarlyTokens(2, dim, 8, config.decoder.feedforward),
             iou_head_hidden_dim=config.decoder.iou_hidden, use_high_res_features=True,
@@ -58,16 +62,11 @@ class Sam2(SAM2Base):
         self.obj_ptr_proj = MLP(dim, dim, dim, 3)
 
 
-def _image_encoder(hiera: HieraConfig, dim: int) -> ImageEncoder:
-    trunk = Hiera(
-        embed_dim=hiera.embed_dim, num_heads=hiera.num_heads, stages=hiera.stages,
-        global_att_blocks=hiera.global_att_blocks, window_spec=hiera.window_spec,
-        window_pos_embed_bkg_spatial_size=hiera.window_pos_embed_bkg_spatial_size)
-    if hiera.stem == "conv":
-        trunk.patch_embed = ConvStem(hiera.embed_dim)
-    neck = FpnNeck(_sine(dim), dim, list(hiera.channels[::-1]), fpn_top_down_levels=[2, 3],
+def _image_encoder(config: ModelConfig) -> ImageEncoder:
+    dim = config.hidden_dim
+    neck = FpnNeck(_sine(dim), dim, list(config.channels[::-1]), fpn_top_down_levels=[2, 3],
                    fpn_interp_model="nearest")
-    return ImageEncoder(trunk, neck, scalp=1)
+    return ImageEncoder(build_trunk(config), neck, scalp=1)
 
 
 def _sine(dim: int) -> PositionEmbeddingSine:

@@ -17,22 +17,24 @@ from torch import Tensor, nn
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.cme import ConditionalMemoryEncoder, replace_logits
 from samwise_ros.model.cmt import CmtAdapter
-from samwise_ros.model.fused_encoder import (
+from samwise_ros.model.features import (
     CausalContext,
     Encoded,
     FrameFeatures,
-    FusedEncoder,
     SharedFeatures,
     extend_context,
 )
+from samwise_ros.model.fused_encoder import FusedEncoder
+from samwise_ros.model.grounding import Grounding
 from samwise_ros.model.mask_head import NO_OBJECT_LOGIT, MaskPrediction, predict_masks
 from samwise_ros.model.memory_attention import attend_memory
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.motion_branch import MotionBranch, pair_frames
+from samwise_ros.model.noun_finder import NounFinder, read_sentences
 from samwise_ros.model.padding import PaddedStages
 from samwise_ros.model.prompts import VisualPrompt
 from samwise_ros.model.sam2_parts import Sam2
-from samwise_ros.model.text_encoder import TextEncoder, TextState, Tokens
+from samwise_ros.model.text_encoder import TextState, Tokens, build_text_encoder
 
 
 @dataclass(frozen=True)
@@ -96,20 +98,25 @@ class SamwiseModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.text_encoder = TextEncoder(config.text)
+        self.text_encoder = build_text_encoder(config.text)
         self.sam = Sam2(config)
+        stages = config.cmt.fusion_stages
+        matches = config.grounding.width if config.grounding.enabled else 0
         self.cmt_adapters = nn.ModuleList(
-            CmtAdapter(config.cmt, config.hiera.channels[stage], config.text.hidden_size, side)
-            for stage, side in zip(config.cmt.fusion_stages, config.cmt.hsa_patch_sides,
-                                   strict=True))
-        self.motion_branch = (MotionBranch(config.hiera.channels[2]) if config.motion_lag
-                              else None)
+            CmtAdapter(config.cmt, config.channels[stage], config.text.hidden_size, side, narrow,
+                       matches)
+            for stage, side, narrow in zip(stages, config.cmt.hsa_patch_sides,
+                                           config.cmt.narrow or (0,) * len(stages), strict=True))
+        self.motion_branch = MotionBranch(config.channels[2]) if config.motion_lag else None
+        self.grounding = Grounding(config) if config.grounding.enabled else None
+        self.noun_finder = (NounFinder(config.text.hidden_size) if config.grounding.enabled
+                            else None)
         self.conditional_memory_encoder = ConditionalMemoryEncoder(config.hidden_dim)
         decoder = self.sam.sam_mask_decoder
         self.encoder = FusedEncoder(config, self.sam.image_encoder, self.text_encoder,
                                     self.cmt_adapters, (decoder.conv_s0, decoder.conv_s1),
-                                    self.motion_branch)
-        self.tokenizer: Any = None  # an ExpressionTokenizer, set by load_model
+                                    self.motion_branch, self.grounding)
+        self.tokenizer: Any = None  # set by load_model
 
     @property
     def device(self) -> torch.device:
@@ -118,6 +125,8 @@ class SamwiseModel(nn.Module):
 
     def encode_text(self, tokens: Tokens) -> TextState:
         """Text state after the layers before the first fusion; depends on the expression only."""
+        if self.noun_finder is not None:
+            return read_sentences(self.text_encoder, self.noun_finder, tokens)
         return self.text_encoder.encode_prefix(tokens)
 
     def pair_frames(self, pixels: Tensor,
@@ -133,7 +142,7 @@ class SamwiseModel(nn.Module):
         lag = self.config.motion_lag
         return pair_frames(pixels, earlier, lag) if lag else (pixels, None)
 
-    def encode_shared(self, pixels: Tensor, past: Tensor | None = None,
+    def encode_shared(self, pixels: Tensor, past: tuple[Tensor | None, ...] | None = None,
                       padding: PaddedStages | None = None) -> SharedFeatures:
         """Text-independent part of the encoder; see `FusedEncoder.encode_shared`."""
         return self.encoder.encode_shared(pixels, past, padding)
@@ -153,7 +162,7 @@ class SamwiseModel(nn.Module):
         Returns:
             Features, and the projections of these frames [.., T, h, w, E] to extend a context with.
         """
-        past = context or CausalContext(None, (None,) * max(0, len(self.cmt_adapters) - 1))
+        past = context or CausalContext.empty(self.config.cmt)
         shared = self.encode_shared(pixels, past.shared, padding)
         encoded, projected = self.encoder.encode_rows(shared, text, past.rows, clip_of_row)
         return encoded, CausalContext(shared.projected, projected)
@@ -188,7 +197,8 @@ class SamwiseModel(nn.Module):
                 records.append(self.cme_record(t, out))
             if t + 1 < pixels.shape[1]:
                 memory = self.encode_memory(features.vision, out.memorised)
-                bank = bank.append(memory, out.prediction.pointer, self.config.memory)
+                bank = bank.append(memory, out.prediction.pointer, self.config.memory,
+                                   out.prediction.peak)
             low_res.append(out.prediction.low_res)
             scores.append(out.prediction.object_score)
             vision.append(features.vision)
@@ -224,25 +234,33 @@ class SamwiseModel(nn.Module):
         """
         without_memory = features.vision + self.sam.no_mem_embed.reshape(1, -1, 1, 1)
         if bank.is_empty:
-            passes = self._predict(features, without_memory, hide_absent, 1, prompt)
+            passes = self._predict(features, without_memory, hide_absent, 1, bank.peak, prompt)
         else:
             conditioned = self._read_memory(features.vision, bank)
             if cme_eligible is not None:
                 conditioned = torch.cat((conditioned, without_memory))
             passes = self._predict(features, conditioned, hide_absent,
-                                   1 if cme_eligible is None else 2, prompt)
+                                   1 if cme_eligible is None else 2, bank.peak, prompt)
         prediction = passes[0]
         high_res = self.upsample(prediction.low_res)
         if len(passes) == 1:
             switched = torch.zeros_like(prediction.object_score, dtype=torch.bool)
-            memorised = high_res if prompt is None else prompt.memorise(high_res)
+            found = self._memorised(prediction, high_res)
+            memorised = found if prompt is None else prompt.memorise(found)
             return Segmentation(prediction, None, high_res, memorised, None, switched)
         logits = self.conditional_memory_encoder(prediction.pointer, passes[1].early)
         switched = (logits[:, 1] > logits[:, 0]) & cme_eligible
         replaced = replace_logits(high_res, self.upsample(passes[1].low_res),
                                   self.config.cme.switch_mode)
-        memorised = torch.where(switched[:, None, None], replaced, high_res)
+        memorised = torch.where(switched[:, None, None], replaced,
+                                self._memorised(prediction, high_res))
         return Segmentation(prediction, passes[1], high_res, memorised, logits, switched)
+
+    def _memorised(self, prediction: MaskPrediction, high_res: Tensor) -> Tensor:
+        """Mask logits for memory: those relative to their peak say nothing of an absent target."""
+        if not self.config.decoder.relative_peak:
+            return high_res
+        return torch.where((prediction.object_score > 0)[:, None, None], high_res, NO_OBJECT_LOGIT)
 
     def cme_record(self, frame: int, found: Segmentation) -> CmeRecord:
         """What the CME's loss needs of a frame on which both passes ran."""
@@ -265,15 +283,19 @@ class SamwiseModel(nn.Module):
         return F.interpolate(low_res[:, None].float(), scale_factor=4.0, mode="bilinear",
                              align_corners=False)[:, 0]
 
-    def _predict(self, features: FrameFeatures, vision: Tensor, hide_absent: bool,
-                 passes: int, prompt: VisualPrompt | None) -> list[MaskPrediction]:
+    def _predict(self, features: FrameFeatures, vision: Tensor, hide_absent: bool, passes: int,
+                 peak: Tensor | None, prompt: VisualPrompt | None) -> list[MaskPrediction]:
         joint = predict_masks(self.sam, features, vision, prompt)
-        low_res = joint.low_res
+        low_res, peaks = joint.low_res, (None,) * passes
+        if self.config.decoder.relative_peak:
+            past = None if peak is None else peak.repeat(passes)
+            low_res, running = self.sam.sam_mask_decoder.from_peak(joint, past)
+            peaks = running.chunk(passes)
         if hide_absent and self.config.decoder.predict_object_score:
             low_res = torch.where((joint.object_score > 0)[:, None, None], low_res,
                                   NO_OBJECT_LOGIT)
         parts = zip(*(t.chunk(passes) for t in (low_res, joint.object_score, joint.iou,
-                                                joint.pointer, joint.early)), strict=True)
+                                                joint.pointer, joint.early)), peaks, strict=True)
         return [MaskPrediction(*part) for part in parts]
 
     def _read_memory(self, vision: Tensor, bank: MemoryBank) -> Tensor:

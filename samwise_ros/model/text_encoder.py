@@ -1,4 +1,4 @@
-"""RoBERTa run by layer ranges, so that adapters can be inserted between its layers.
+"""The text encoder, run by layer ranges, so that adapters can be inserted between its layers.
 
 Official counterpart: the fairseq encoder of models/samwise.py, rebuilt on HF `RobertaModel`.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from transformers import RobertaConfig, RobertaModel
+from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
 from samwise_ros.config import TextConfig
 
@@ -22,19 +22,22 @@ class Tokens:
     """Tokenised expressions.
 
     Attributes:
-        ids: int64 [N, L], `<s>` first, padded with id 1.
+        ids: int64 [N, L], start token first, padded with the tokeniser's pad id.
         mask: bool [N, L], True for real tokens.
         verbs: bool [N, L], True for tokens inside a verb; only for the motion prompt.
+        nouns: int64 [N, L], 1 for tokens that name the target, 2 for those that name the object it is
+            told by ("left of the cup"), else 0; None: the model finds them (`model.noun_finder`).
     """
 
     ids: Tensor
     mask: Tensor
     verbs: Tensor | None = None
+    nouns: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Tokens:
         """Copy on another device."""
-        verbs = None if self.verbs is None else self.verbs.to(device)
-        return Tokens(self.ids.to(device), self.mask.to(device), verbs)
+        return Tokens(*(None if part is None else part.to(device)
+                        for part in (self.ids, self.mask, self.verbs, self.nouns)))
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,14 @@ class TextState:
         hidden: [N, L, D].
         mask: bool [N, L], True for real tokens.
         verbs: bool [N, L] or None.
+        names: [N, 2, D] embeddings of the nouns that name the target and the object it is told by,
+            unit length, zero where there is none; None without grounding.
     """
 
     hidden: Tensor
     mask: Tensor
     verbs: Tensor | None = None
+    names: Tensor | None = None
 
     def with_hidden(self, hidden: Tensor) -> TextState:
         """Same tokens, other hidden states."""
@@ -57,8 +63,11 @@ class TextState:
 
     def select(self, rows: Tensor) -> TextState:
         """Rows picked by an index tensor [M]."""
-        verbs = None if self.verbs is None else self.verbs[rows]
-        return TextState(self.hidden[rows], self.mask[rows], verbs)
+        return TextState(*(None if part is None else part[rows] for part in self._parts))
+
+    @property
+    def _parts(self) -> tuple[Tensor | None, ...]:
+        return self.hidden, self.mask, self.verbs, self.names
 
 
 def stack_text(states: Sequence[TextState]) -> TextState:
@@ -72,44 +81,43 @@ def stack_text(states: Sequence[TextState]) -> TextState:
         grown[:, : tensor.shape[1]] = tensor
         return grown
 
-    verbs = None
-    if states[0].verbs is not None:
-        verbs = torch.cat([pad(state.verbs) for state in states])
-    return TextState(torch.cat([pad(state.hidden) for state in states]),
-                     torch.cat([pad(state.mask) for state in states]), verbs)
+    hidden, mask, verbs = (
+        None if parts[0] is None else torch.cat([pad(part) for part in parts])
+        for parts in zip(*((s.hidden, s.mask, s.verbs) for s in states), strict=True))
+    names = None if states[0].names is None else torch.cat([state.names for state in states])
+    return TextState(hidden, mask, verbs, names)
 
 
 class TextEncoder(nn.Module):
-    """Frozen RoBERTa of which any range of layers can be run.
+    """Embeddings and layers of which any range can be run.
 
-    Pad keys are masked in every attention, so a row does not depend on its neighbours.
+    Pad keys are masked in every attention, so a row does not depend on its neighbours. Subclasses
+    hold the network under the name that its weights have.
     """
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.config = config
-        self.roberta = RobertaModel(RobertaConfig(
-            vocab_size=config.vocab_size, hidden_size=config.hidden_size,
-            num_hidden_layers=config.num_layers, num_attention_heads=config.num_heads,
-            intermediate_size=config.intermediate_size, type_vocab_size=1,
-            max_position_embeddings=config.max_positions, layer_norm_eps=1e-5,
-            pad_token_id=PAD_ID, bos_token_id=0, eos_token_id=2, attn_implementation="sdpa",
-        ), add_pooling_layer=False)
-        # fairseq has no token types; HF adds this row to every embedding.
-        nn.init.zeros_(self.roberta.embeddings.token_type_embeddings.weight)
+
+    @property
+    def network(self) -> nn.Module:
+        """The HF network, with `embeddings` and `encoder.layer`."""
+        raise NotImplementedError
 
     def embed(self, tokens: Tokens) -> TextState:
         """Word and position embeddings; pad positions become zero as in fairseq."""
-        hidden = self.roberta.embeddings(input_ids=tokens.ids)
+        hidden = self.network.embeddings(input_ids=tokens.ids)
         hidden = hidden * tokens.mask.unsqueeze(-1).to(hidden.dtype)
         return TextState(hidden, tokens.mask, tokens.verbs)
 
     def run_layers(self, state: TextState, first: int, last: int) -> TextState:
         """Run layers `first` (0-based) up to, not including, `last`."""
+        if first == last:
+            return state
         hidden = state.hidden
         bias = torch.zeros_like(state.mask, dtype=hidden.dtype)
         bias = bias.masked_fill(~state.mask, torch.finfo(hidden.dtype).min)[:, None, None, :]
-        for layer in self.roberta.encoder.layer[first:last]:
+        for layer in self.network.encoder.layer[first:last]:
             output = layer(hidden, attention_mask=bias)
             hidden = output[0] if isinstance(output, tuple) else output  # tuple before v5
         return state.with_hidden(hidden)
@@ -117,3 +125,52 @@ class TextEncoder(nn.Module):
     def encode_prefix(self, tokens: Tokens) -> TextState:
         """Run the layers before the first adapter: they depend on the expression alone."""
         return self.run_layers(self.embed(tokens), 0, self.config.fusion_layers[0])
+
+
+class RobertaEncoder(TextEncoder):
+    """RoBERTa, SAMWISE's text encoder."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__(config)
+        self.roberta = RobertaModel(RobertaConfig(
+            **_sizes(config), type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=PAD_ID,
+            bos_token_id=0, eos_token_id=2, attn_implementation="sdpa",
+        ), add_pooling_layer=False)
+        # fairseq has no token types; HF adds this row to every embedding.
+        nn.init.zeros_(self.roberta.embeddings.token_type_embeddings.weight)
+
+    @property
+    def network(self) -> nn.Module:
+        """The HF network."""
+        return self.roberta
+
+
+class BertEncoder(TextEncoder):
+    """BERT, as in MiniLM. Frozen: always in eval mode, no gradient into its weights."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__(config)
+        self.bert = BertModel(BertConfig(**_sizes(config), attn_implementation="sdpa"),
+                              add_pooling_layer=False)
+        self.requires_grad_(False)
+
+    @property
+    def network(self) -> nn.Module:
+        """The HF network."""
+        return self.bert
+
+    def train(self, mode: bool = True) -> BertEncoder:
+        """Stay in eval mode: a frozen encoder does not train."""
+        return super().train(False)
+
+
+def _sizes(config: TextConfig) -> dict[str, int]:
+    return {"vocab_size": config.vocab_size, "hidden_size": config.hidden_size,
+            "num_hidden_layers": config.num_layers, "num_attention_heads": config.num_heads,
+            "intermediate_size": config.intermediate_size,
+            "max_position_embeddings": config.max_positions}
+
+
+def build_text_encoder(config: TextConfig) -> TextEncoder:
+    """The text encoder that a configuration names."""
+    return BertEncoder(config) if config.kind == "bert" else RobertaEncoder(config)

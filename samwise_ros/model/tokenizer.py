@@ -54,27 +54,17 @@ class ExpressionTokenizer:
         Raises CommandError for an empty call, a blank expression, text that is not valid Unicode,
         and an expression longer than `max_tokens`.
         """
-        if not expressions:
-            raise CommandError("expected at least one expression, got none")
-        for expression in expressions:
-            _check_text(expression)
+        check_texts(expressions)
         batch = self._tokenizer(
             list(expressions), add_special_tokens=True, padding=True, truncation=False,
             return_tensors="pt", return_offsets_mapping=self.find_verbs is not None)
         tokens = Tokens(batch["input_ids"], batch["attention_mask"].bool())
-        self._check_length(expressions, tokens)
+        refuse_long(expressions, tokens, self.max_tokens)
         if self.find_verbs is None:
             return tokens
         verbs = [_inside(spans, self.find_verbs(expression)) for spans, expression
                  in zip(batch["offset_mapping"], expressions, strict=True)]
         return Tokens(tokens.ids, tokens.mask, torch.stack(verbs))
-
-    def _check_length(self, expressions: Sequence[str], tokens: Tokens) -> None:
-        for expression, count in zip(expressions, tokens.mask.sum(1).tolist(), strict=True):
-            if count > self.max_tokens:
-                raise CommandError(
-                    f"the expression {expression[:40]!r}... has {count} tokens; this model takes "
-                    f"at most {self.max_tokens} (start and end marks included): shorten it")
 
 
 def spacy_verb_finder(pipeline: str = "en_core_web_sm") -> VerbFinder:
@@ -107,15 +97,28 @@ def _inside(spans: torch.Tensor, ranges: Sequence[tuple[int, int]]) -> torch.Ten
     return found
 
 
-def _check_text(expression: str) -> None:
-    if not isinstance(expression, str):
-        raise CommandError(f"an expression is text, got {type(expression).__name__}")
-    if not expression.strip():
-        raise CommandError("the expression is empty: say what to look for")
-    try:
-        expression.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise CommandError(f"the expression is not valid Unicode text: {error}") from error
+def check_texts(expressions: Sequence[str]) -> None:
+    """Raise CommandError for an empty call, a blank expression and text that is not Unicode."""
+    if not expressions:
+        raise CommandError("expected at least one expression, got none")
+    for expression in expressions:
+        if not isinstance(expression, str):
+            raise CommandError(f"an expression is text, got {type(expression).__name__}")
+        if not expression.strip():
+            raise CommandError("the expression is empty: say what to look for")
+        try:
+            expression.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CommandError(f"the expression is not valid Unicode text: {error}") from error
+
+
+def refuse_long(expressions: Sequence[str], tokens: Tokens, limit: int) -> None:
+    """Raise CommandError for the first expression of more than `limit` tokens."""
+    for expression, count in zip(expressions, tokens.mask.sum(1).tolist(), strict=True):
+        if count > limit:
+            raise CommandError(
+                f"the expression {expression[:40]!r}... has {count} tokens; this model takes "
+                f"at most {limit} (start and end marks included): shorten it")
 
 
 def _load(folder: Path) -> RobertaTokenizerFast:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from samwise_ros.model.cme import may_switch
-from samwise_ros.model.fused_encoder import Encoded
+from samwise_ros.model.features import Encoded
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.padding import PaddedStages
 from samwise_ros.model.samwise import SamwiseModel, Segmentation
@@ -142,5 +142,6 @@ class ClipRunner:
         memory = model.encode_memory(features.vision, segmentation.memorised)
         # The counter of the official code is the memory index of the switching frame.
         last_switch = bank.age if bool(segmentation.switched[0]) else state.last_switch
-        bank = bank.append(memory, segmentation.prediction.pointer, model.config.memory)
+        bank = bank.append(memory, segmentation.prediction.pointer, model.config.memory,
+                           segmentation.prediction.peak)
         return segmentation, ClipState(bank, last_switch)

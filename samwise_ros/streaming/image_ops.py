@@ -16,10 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from samwise_ros.config import GRID, Fit, ModelConfig
-from samwise_ros.structures import Box, FrameError
+from samwise_ros.structures import IMAGENET_MEAN, IMAGENET_STD, Box, FrameError
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 _MAX_ASPECT = 16
 
 
@@ -99,7 +97,7 @@ def prepare_frame(rgb: np.ndarray, config: ModelConfig, *, fast: bool = False,
     else:
         resized = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
     pixels = torch.from_numpy(np.array(resized)).to(device).permute(2, 0, 1).float() / 255
-    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (MEAN, STD))
+    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     pixels = (pixels - mean) / std
     return F.pad(pixels, (0, size.padded[1] - width, 0, size.padded[0] - height)), size
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from samwise_ros.config import SessionConfig
 from samwise_ros.model.cme import may_switch
-from samwise_ros.model.fused_encoder import CausalContext, SharedFeatures, extend_context
+from samwise_ros.model.features import CausalContext, SharedFeatures, extend_context
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.padding import PaddedStages
 from samwise_ros.model.samwise import SamwiseModel, Segmentation
@@ -70,7 +70,7 @@ class StreamingSession:
         self.tracking = tracking or TrackSettings()
         self._plan = TargetPlan(self.config.max_targets)
         self._table = TargetTable()
-        self._shared: Tensor | None = None
+        self._shared = CausalContext.empty(model.config.cmt).shared
         self._earlier: Tensor | None = None  # frames that a motion branch compares with
         self._size: InputSize | None = None
         self._padding: PaddedStages | None = None
@@ -107,7 +107,7 @@ class StreamingSession:
     @property
     def nbytes(self) -> int:
         """Bytes of tensors that the session keeps."""
-        kept = (self._shared, self._earlier, self._padding)
+        kept = (*self._shared, self._earlier, self._padding)
         held = sum(part.nbytes for part in kept if part is not None)
         return held + sum(t.memory.nbytes + t.text.hidden.nbytes for t in self._table.rows())
 
@@ -131,10 +131,10 @@ class StreamingSession:
 
     def reset(self) -> None:
         """Forget all frames; targets stay and are searched for anew."""
-        self._shared = self._earlier = None
-        self._size = None
+        self._shared = CausalContext.empty(self.model.config.cmt).shared
+        self._size = self._earlier = None
         for target in self._table.rows():
-            target.memory = TargetMemory.empty(len(self.model.cmt_adapters))
+            target.memory = TargetMemory.empty(self.model.config.cmt)
             target.tracker = TargetTracker()
 
     def step(self, rgb: np.ndarray, stamp: object = None) -> FrameResult:
@@ -198,7 +198,7 @@ class StreamingSession:
     def _new_target(self, name: str, planned: PlannedTarget) -> Target:
         tokens = self.model.tokenizer([planned.expression]).to(self.model.device)
         text = self.model.encode_text(tokens)
-        memory = TargetMemory.empty(len(self.model.cmt_adapters))
+        memory = TargetMemory.empty(self.model.config.cmt)
         return Target(name, planned.expression, planned.command, text, memory)
 
     def _autocast(self) -> torch.autocast:
@@ -206,11 +206,12 @@ class StreamingSession:
         return torch.autocast(self.model.device.type, dtype,
                               enabled=self.config.precision != "fp32")
 
-    def _answer(self, pixels: Tensor, size: InputSize) -> tuple[Tensor | None, list[_RowAnswer]]:
-        """Results of all targets on one frame, and the new context of the first adapter."""
+    def _answer(self, pixels: Tensor, size: InputSize,
+                ) -> tuple[tuple[Tensor | None, ...], list[_RowAnswer]]:
+        """Results of all targets on one frame, and the new context that they share."""
         rows = self._table.rows()
         if not rows:
-            return None, []
+            return CausalContext.empty(self.model.config.cmt).shared, []
         past = self._shared
         groups = list(self._groups(rows))
         in_sight = [_newest(past, group[0].memory.age) for group in groups]
@@ -260,14 +261,15 @@ class StreamingSession:
             features, MemoryBank.stack([memory.bank for memory in memories]),
             self._eligible(memories))
         spatial = self.model.encode_memory(features.vision, segmentation.memorised)
-        kept = extend_context(CausalContext(None, context), CausalContext(None, projected),
+        kept = extend_context(CausalContext((), context), CausalContext((), projected),
                               self.config.context_frames)
         self._check_finite(segmentation, spatial)
         results = self._to_results(group, segmentation, size)
         for row, (target, result) in enumerate(zip(group, results, strict=True)):
             old, at = target.memory, slice(row, row + 1)
-            bank = old.bank.append(spatial[at], segmentation.prediction.pointer[at],
-                                   self.model.config.memory)
+            found = segmentation.prediction
+            bank = old.bank.append(spatial[at], found.pointer[at], self.model.config.memory,
+                                   None if found.peak is None else found.peak[at])
             memory = TargetMemory(
                 bank, tuple(None if c is None else c[at] for c in kept.rows),
                 old.age if result.switched else old.last_switch, old.age + 1)
@@ -302,10 +304,10 @@ class StreamingSession:
                 bool(switched[row]), target.memory.age, low_res[row])
 
 
-def _newest(past: Tensor | None, count: int) -> Tensor | None:
-    """The newest `count` frames of [B, K, ...], None when there are none."""
-    return None if past is None or count == 0 else past[:, -count:]
+def _newest(past: tuple[Tensor | None, ...], count: int) -> tuple[Tensor | None, ...]:
+    """The newest `count` frames of each [B, K, ...], None where there are none."""
+    return tuple(None if part is None or count == 0 else part[:, -count:] for part in past)
 
 
-def _frames(past: Tensor | None) -> int:
-    return 0 if past is None else past.shape[1]
+def _frames(past: tuple[Tensor | None, ...]) -> int:
+    return 0 if not past or past[0] is None else past[0].shape[1]

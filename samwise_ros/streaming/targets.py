@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from samwise_ros.config import CmtConfig
+from samwise_ros.model.features import CausalContext
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.text_encoder import TextState
 from samwise_ros.streaming.image_ops import InputSize
@@ -30,9 +32,9 @@ class TargetMemory:
     age: int = 0
 
     @staticmethod
-    def empty(num_adapters: int) -> TargetMemory:
+    def empty(config: CmtConfig) -> TargetMemory:
         """Memory of a target that has just been named."""
-        return TargetMemory(MemoryBank(), (None,) * max(0, num_adapters - 1))
+        return TargetMemory(MemoryBank(), CausalContext.empty(config).rows)
 
     @property
     def nbytes(self) -> int:

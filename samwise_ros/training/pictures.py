@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from samwise_ros.model.samwise import SamwiseModel
-from samwise_ros.streaming.image_ops import MEAN, STD
 from samwise_ros.streaming.pictures import write_encoded
+from samwise_ros.structures import IMAGENET_MEAN, IMAGENET_STD
 from samwise_ros.training.batches import TrainBatch
 from samwise_ros.training.validation import stream_clip
 
@@ -43,7 +43,7 @@ def write_sheet(path: Path, model: SamwiseModel, batches: Iterable[TrainBatch], 
 
 def to_image(pixels: Tensor) -> np.ndarray:
     """Normalised [3, H, W] -> uint8 BGR [H, W, 3]."""
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     rgb = ((pixels * std + mean).clamp(0, 1) * 255).byte().permute(1, 2, 0).numpy()
     return np.ascontiguousarray(rgb[:, :, ::-1])
 

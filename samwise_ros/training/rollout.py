@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from samwise_ros.model.fused_encoder import CausalContext, extend_context
+from samwise_ros.model.features import CausalContext, extend_context
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import ClipOutput, SamwiseModel
 from samwise_ros.model.text_encoder import Tokens
@@ -35,7 +35,7 @@ def rollout(model: SamwiseModel, pixels: Tensor, tokens: Tokens, clip_of_row: Te
     text, encoder = model.encode_text(tokens), model.encoder
     bank, records, low_res, scores, vision = MemoryBank(), [], [], [], []
     run_cme = run_cme and model.config.cme.enabled
-    context = CausalContext(None, (None,) * (len(model.cmt_adapters) - 1))
+    context = CausalContext.empty(model.config.cmt)
     for t in range(frames):
         learnt = t >= frames - graded
         shared = encoder.encode_shared(pixels[:, t : t + 1], context.shared)
@@ -55,7 +55,8 @@ def rollout(model: SamwiseModel, pixels: Tensor, tokens: Tokens, clip_of_row: Te
             if remembers and t + 1 < frames:
                 memorised = out.memorised if given is None else given.replace(out.memorised, t)
                 memory = model.encode_memory(features.vision, memorised)
-                bank = bank.append(memory, out.prediction.pointer, model.config.memory)
+                bank = bank.append(memory, out.prediction.pointer, model.config.memory,
+                                   out.prediction.peak)
         if learnt:
             low_res.append(out.prediction.low_res)
             scores.append(out.prediction.object_score)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 
+from samwise_ros.model.features import CausalContext, extend_context
 from samwise_ros.model.samwise import ClipOutput, SamwiseModel
 from samwise_ros.model.text_encoder import Tokens
 from samwise_ros.training.auxiliary import AuxiliaryHeads
@@ -81,7 +81,8 @@ class LossUnit(nn.Module):
         past, limit = None, self.model.config.cmt.clip_window - 1
         for t in range(pixels.shape[1]):
             new = self.model.encode_shared(pixels[:, t : t + 1], past).projected
-            past = new if past is None else torch.cat((past, new), dim=1)[:, -limit:]
+            past = extend_context(past and CausalContext(past, ()), CausalContext(new, ()),
+                                  limit).shared
 
     def _weighted(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         weighted = {name: value * getattr(self.setup, name) for name, value in terms.items()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from samwise_ros.data.packed import PackedClips
-from samwise_ros.model.fused_encoder import extend_context
+from samwise_ros.model.features import extend_context
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import Tokens
@@ -62,7 +62,8 @@ def stream_clip(model: SamwiseModel, pixels: Tensor, tokens: Tokens,
         out = model.segment_frame(features, bank, eligible)
         last = torch.where(out.switched, torch.full_like(last, t), last)
         memory = model.encode_memory(features.vision, out.memorised)
-        bank = bank.append(memory, out.prediction.pointer, model.config.memory)
+        bank = bank.append(memory, out.prediction.pointer, model.config.memory,
+                           out.prediction.peak)
         masks.append(out.high_res > 0)
         scores.append(out.prediction.object_score)
     return torch.stack(masks, 1).cpu(), torch.stack(scores, 1).cpu()

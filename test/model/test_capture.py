@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from samwise_ros.config import ModelConfig
-from samwise_ros.model.fused_encoder import CausalContext, extend_context
+from samwise_ros.model.features import CausalContext, extend_context
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import TextState, Tokens
@@ -35,7 +35,7 @@ def make_step(model: SamwiseModel, text: TextState) -> Callable[[Tensor, State],
     def step(pixels: Tensor, state: State) -> tuple[State, State]:
         spatial, pointers, shared, *contexts = state
         bank = MemoryBank(spatial, pointers, 15)
-        old = CausalContext(shared, tuple(contexts))
+        old = CausalContext((shared,), tuple(contexts))
         encoded, new = model.encode(pixels, text, old)
         eligible = None
         if model.config.cme.enabled:
@@ -46,7 +46,7 @@ def make_step(model: SamwiseModel, text: TextState) -> Callable[[Tensor, State],
         bank = bank.append(memory, out.prediction.pointer, model.config.memory)
         context = extend_context(old, new, 7)
         return ((out.high_res, out.prediction.object_score, out.switched),
-                (bank.spatial, bank.pointers, context.shared, *context.rows))
+                (bank.spatial, bank.pointers, *context.shared, *context.rows))
 
     return step
 
@@ -59,7 +59,7 @@ def full_state(model: SamwiseModel, text: TextState) -> State:
     memory = model.encode_memory(encoded.frame(0).vision, first.memorised)
     spatial = memory[:, None].repeat(1, 6, 1, 1)
     pointers = first.prediction.pointer[:, None].repeat(1, 15, 1)
-    return (spatial, pointers, *(part.repeat(1, 7, 1, 1, 1) for part in (new.shared, *new.rows)))
+    return (spatial, pointers, *(part.repeat(1, 7, 1, 1, 1) for part in (*new.shared, *new.rows)))
 
 
 class NoSync(TorchDispatchMode):

@@ -8,7 +8,7 @@ from model_builders import TINY, make_model, pixels_of, set_cme, set_object_scor
 
 from samwise_ros.config import CmeConfig
 from samwise_ros.model.cme import ConditionalMemoryEncoder, may_switch, replace_logits
-from samwise_ros.model.fused_encoder import FrameFeatures
+from samwise_ros.model.features import FrameFeatures
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import SamwiseModel
 

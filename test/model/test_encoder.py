@@ -6,7 +6,7 @@ import pytest
 import torch
 from model_builders import TINY, make_model, pixels_of
 
-from samwise_ros.model.fused_encoder import CausalContext, Encoded, extend_context
+from samwise_ros.model.features import CausalContext, Encoded, extend_context
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import TextState, Tokens, stack_text
 
@@ -44,7 +44,7 @@ def test_without_adapters_the_maps_are_those_of_sam2s_own_encoder(size: tuple[in
     torch.testing.assert_close(encoded.high1[0], decoder.conv_s1(maps[1]), atol=1e-5, rtol=1e-5)
     hidden = model.text_encoder.roberta(tokens.ids).last_hidden_state
     torch.testing.assert_close(encoded.cls, hidden[:, 0], atol=1e-5, rtol=1e-5)
-    assert context.shared is None
+    assert context.shared == context.rows == ()
 
 
 def test_the_rounds_follow_the_official_code(tiny_model: SamwiseModel) -> None:
@@ -120,20 +120,20 @@ def test_the_first_adapters_context_equals_encoding_the_clip_anew(
     for t in range(5):
         step = tiny_model.encode_shared(pixels[:, t : t + 1],
                                         None if context is None else context.shared)
-        new = CausalContext(step.projected, ())
-        context = extend_context(context or CausalContext(None, ()), new, 7)
-    torch.testing.assert_close(step.attended[:, 0], clip.attended[:, 4], atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(step.mean, clip.mean, atol=1e-6, rtol=1e-4)
+        context = extend_context(context, CausalContext(step.projected, ()), 7)
+    (look,), (whole,) = step.looks, clip.looks
+    torch.testing.assert_close(look.attended[:, 0], whole.attended[:, 4], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(look.mean, whole.mean, atol=1e-6, rtol=1e-4)
     torch.testing.assert_close(context.shared, clip.projected, atol=1e-6, rtol=1e-4)
 
 
 def test_with_past_gives_what_encoding_with_that_past_gives(tiny_model: SamwiseModel) -> None:
-    past = tiny_model.encode_shared(pixels_of(TINY, 4, 1)).projected
+    past, = tiny_model.encode_shared(pixels_of(TINY, 4, 1)).projected
     now = pixels_of(TINY, 1, 2)
-    full = tiny_model.encode_shared(now, past)
+    full = tiny_model.encode_shared(now, (past,))
     for kept in (None, past[:, -2:]):
-        narrowed, direct = (tiny_model.encoder.with_past(full, kept),
-                            tiny_model.encode_shared(now, kept))
+        narrowed, direct = (tiny_model.encoder.with_past(full, (kept,)).looks[0],
+                            tiny_model.encode_shared(now, (kept,)).looks[0])
         for name in ("attended", "mean", "projected"):
             assert torch.equal(getattr(narrowed, name), getattr(direct, name)), name
 
@@ -143,13 +143,13 @@ def test_context_keeps_the_newest_frames(limit: int) -> None:
     context = None
     for t in range(5):
         frame = torch.full((1, 1, 2, 2, 4), float(t))
-        new = CausalContext(frame, (frame + 10,))
+        new = CausalContext((frame,), (frame + 10,))
         context = extend_context(context, new, limit)
     if limit == 0:
-        assert context.shared is None and context.rows == (None,) and context.nbytes == 0
+        assert context.shared == context.rows == (None,) and context.nbytes == 0
         return
     expected = [float(t) for t in range(5)][-limit:]
-    assert context.shared[0, :, 0, 0, 0].tolist() == expected
+    assert context.shared[0][0, :, 0, 0, 0].tolist() == expected
     assert context.rows[0][0, :, 0, 0, 0].tolist() == [t + 10 for t in expected]
     assert context.nbytes == 2 * limit * 16 * 4
 

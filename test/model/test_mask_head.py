@@ -8,7 +8,7 @@ from sam2.modeling.sam.transformer import TwoWayTransformer
 from torch import Tensor
 
 from samwise_ros.config import ModelConfig
-from samwise_ros.model.fused_encoder import FrameFeatures
+from samwise_ros.model.features import FrameFeatures
 from samwise_ros.model.mask_head import predict_masks
 from samwise_ros.model.samwise import SamwiseModel
 

@@ -47,7 +47,7 @@ def test_the_bank_and_the_context_are_bounded(micro_model: SamwiseModel) -> None
         sizes.append(session.nbytes)
         memory = session._table.targets["target"].memory
         assert memory.bank.spatial.shape[1] <= 6 and memory.bank.pointers.shape[1] <= 15
-        assert all(kept.shape[1] <= 7 for kept in (session._shared, *memory.context))
+        assert all(kept.shape[1] <= 7 for kept in (*session._shared, *memory.context))
     assert sizes == sorted(sizes) and sizes[14] == sizes[17] > sizes[13]
 
 
@@ -58,7 +58,7 @@ def test_what_is_counted_is_what_is_kept_alive(micro_model: SamwiseModel) -> Non
         session.submit(f"add:{name}: mug")
     for frame in make_frames(17, 48, 64):
         session.step(frame)
-    tensors = [session._shared]
+    tensors = [*session._shared]
     for target in session._table.rows():
         tensors += [target.memory.bank.spatial, target.memory.bank.pointers,
                     *target.memory.context]

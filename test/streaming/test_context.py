@@ -42,7 +42,7 @@ def remembered(model: SamwiseModel, frames: list[np.ndarray],
     session.submit("the red mug")
     for frame in frames:
         session.step(frame)
-    return [session._shared, *session._table.targets["target"].memory.context]
+    return [*session._shared, *session._table.targets["target"].memory.context]
 
 
 def test_without_context_frames_no_features_are_kept(tiny_model: SamwiseModel) -> None:

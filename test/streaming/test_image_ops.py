@@ -10,15 +10,13 @@ from torchvision.transforms import functional as tv
 
 from samwise_ros.config import ModelConfig
 from samwise_ros.streaming.image_ops import (
-    MEAN,
-    STD,
     input_size,
     logit_threshold,
     prepare_frame,
     restore_logits,
     tight_box,
 )
-from samwise_ros.structures import Box, FrameError
+from samwise_ros.structures import IMAGENET_MEAN, IMAGENET_STD, Box, FrameError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PAD = ModelConfig(image_size=256)
@@ -42,7 +40,7 @@ def test_pad_is_torchvisions_rule_on_a_pil_image(camera: tuple[int, int]) -> Non
     size = input_size(camera, 1024, "pad")
     assert (pil.height, pil.width) == size.resized
     pixels, _ = prepare_frame(frame, ModelConfig(image_size=1024))
-    expected = tv.normalize(tv.to_tensor(pil), MEAN, STD)
+    expected = tv.normalize(tv.to_tensor(pil), IMAGENET_MEAN, IMAGENET_STD)
     height, width = size.resized
     torch.testing.assert_close(pixels[:, :height, :width], expected, atol=1e-6, rtol=1e-5)
     assert (pixels[:, height:] == 0).all() and (pixels[..., width:] == 0).all(), \
@@ -78,7 +76,7 @@ def test_the_fast_resize_differs_by_a_few_grey_levels(camera: tuple[int, int]) -
     frame = make_frames(1, *camera)[0]
     exact, _ = prepare_frame(frame, PAD)
     fast, _ = prepare_frame(frame, PAD, fast=True)
-    grey_levels = (exact - fast).abs() * torch.tensor(STD).view(3, 1, 1) * 255
+    grey_levels = (exact - fast).abs() * torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255
     assert exact.shape == fast.shape
     assert grey_levels.mean() < 1.5 and grey_levels.quantile(0.99) < 24
 

@@ -1,0 +1,160 @@
+"""EfficientNet-Lite0 (ImageNet), frozen, as a trunk of four stages with a dense last one.
+
+Written out rather than taken from a library, because BatchNorm is folded into the convolutions, the
+stages are run one by one, and the sampling phase is chosen. Each of the five stride-2 convolutions
+pads one pixel more on one side. TensorFlow takes the same side five times, which moves the centre of
+a stride-32 cell by 15.5 pixels; here the sides alternate, which leaves 5.5 (2.5 at stride 16). The
+result is that of the published network on a picture moved by ten pixels, so its weights fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samwise_ros.config import LITE0_CHANNELS, LiteConfig
+from samwise_ros.structures import IMAGENET_MEAN, IMAGENET_STD
+
+SEMANTIC_CHANNELS = 1280  # of the features that the classifier reads
+_STEM = 32
+_EPS = 1e-3  # of the published BatchNorms
+
+# Per block: kernel, stride, expansion, output channels; then the blocks of each of our four stages.
+_BLOCKS = ((3, 1, 1, 16), (3, 2, 6, 24), (3, 1, 6, 24),
+           (5, 2, 6, 40), (5, 1, 6, 40),
+           (3, 2, 6, 80), (3, 1, 6, 80), (3, 1, 6, 80), (5, 1, 6, 112), (5, 1, 6, 112),
+           (5, 1, 6, 112),
+           (5, 2, 6, 192), (5, 1, 6, 192), (5, 1, 6, 192), (5, 1, 6, 192), (3, 1, 6, 320))
+_STAGES = ((0, 3), (3, 5), (5, 11), (11, 16))
+
+
+class _Conv(nn.Conv2d):
+    """Convolution that pads as TensorFlow does, at either side where the padding is uneven."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1,
+                 late: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel, stride, groups=groups)
+        small = (kernel - stride) // 2 if stride > 1 else kernel // 2
+        large = kernel - stride - small if stride > 1 else kernel // 2
+        first, last = (small, large) if late else (large, small)
+        self.sides = (first, last, first, last)
+        if first == last:
+            self.padding = (first, first)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[M, C, h, w] -> [M, C', h / stride, w / stride]."""
+        return super().forward(x if self.padding[0] or not any(self.sides)
+                               else F.pad(x, self.sides))
+
+
+class _Block(nn.Module):
+    """Inverted bottleneck without squeeze-and-excitation: expand, depthwise, project."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int,
+                 late: bool) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        self.expand = _Conv(inputs, wide, 1) if expansion > 1 else None
+        self.depthwise = _Conv(wide, wide, kernel, stride, groups=wide, late=late)
+        self.project = _Conv(wide, outputs, 1)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[M, C, h, w] -> [M, C', h', w']."""
+        y = x if self.expand is None else F.relu6(self.expand(x))
+        y = self.project(F.relu6(self.depthwise(y)))
+        return x + y if self.residual else y
+
+    def densify(self, dilation: int) -> None:
+        """Keep the resolution where the published block halves it, or work on such a map."""
+        conv = self.depthwise
+        conv.stride, conv.dilation, conv.sides = (1, 1), (dilation,) * 2, (0,) * 4
+        conv.padding = (dilation * (conv.kernel_size[0] // 2),) * 2
+
+
+class Lite0Trunk(nn.Module):
+    """EfficientNet-Lite0 up to the features that its classifier reads.
+
+    Frozen: always in eval mode, no gradient is recorded.
+
+    Args:
+        config: With `dense` the last stage is run at stride 16 (dilated); every second cell of it is
+            exactly the published stride-32 map.
+    """
+
+    def __init__(self, config: LiteConfig) -> None:
+        super().__init__()
+        self.channel_list = list(LITE0_CHANNELS[::-1])
+        self.dense = config.dense
+        self.stem = _Conv(3, _STEM, 3, 2)
+        blocks, inputs, halvings = [], _STEM, 1
+        for kernel, stride, expansion, outputs in _BLOCKS:
+            blocks.append(_Block(inputs, outputs, kernel, stride, expansion, halvings % 2 == 0))
+            inputs, halvings = outputs, halvings + (stride == 2)
+        self.blocks = nn.ModuleList(blocks)
+        self.head = _Conv(inputs, SEMANTIC_CHANNELS, 1)
+        if self.dense:
+            first, last = _STAGES[-1]
+            for index in range(first, last):
+                self.blocks[index].densify(1 if index == first else 2)
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        # From our normalisation to the published one, (x - 127) / 128 of 0..255.
+        self.register_buffer("scale", (255 * std / 128).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", ((255 * mean - 127) / 128).view(1, 3, 1, 1),
+                             persistent=False)
+        self.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Lite0Trunk:
+        """Stay in eval mode: a frozen trunk does not train."""
+        return super().train(False)
+
+    def embed(self, pixels: Tensor, whole: tuple[int, int]) -> Tensor:
+        """The stem; see `trunk.Trunk`."""
+        x = (pixels * self.scale + self.shift).contiguous(memory_format=torch.channels_last)
+        return F.relu6(self.stem(x)).permute(0, 2, 3, 1)
+
+    def run_stage(self, v: Tensor, stage: int) -> Tensor:
+        """The blocks of a stage; see `trunk.Trunk`. The last one is at stride 16 when dense."""
+        x = v.permute(0, 3, 1, 2)
+        for block in self.blocks[slice(*_STAGES[stage])]:
+            x = block(x)
+        return x.permute(0, 2, 3, 1)
+
+    def crop_size(self, stages: int, resized: tuple[int, int],
+                  padded: tuple[int, int]) -> tuple[int, int] | None:
+        """None: inputs are not padded; see `trunk.Trunk`."""
+        return None
+
+    def semantic(self, v: Tensor) -> Tensor:
+        """Last stage's map [M, h, w, 320] -> what the classifier reads at each cell [M, h, w, 1280]."""
+        return F.relu6(self.head(v.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+
+    def thin(self, v: Tensor) -> Tensor:
+        """The stride-32 map out of what the last stage gave; see `trunk.Trunk`."""
+        return v[:, 1::2, 1::2] if self.dense else v
+
+
+def fold_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The published state dict (names of `efficientnet-lite-pytorch`) as that of `Lite0Trunk`.
+
+    BatchNorm is folded in; the classifier `_fc.*` is left out.
+    """
+    folded: dict[str, Tensor] = {}
+
+    def add(ours: str, conv: str, norm: str) -> None:
+        scale = state[f"{norm}.weight"] * torch.rsqrt(state[f"{norm}.running_var"] + _EPS)
+        folded[f"{ours}.weight"] = state[f"{conv}.weight"] * scale.view(-1, 1, 1, 1)
+        folded[f"{ours}.bias"] = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
+
+    add("stem", "_conv_stem", "_bn0")
+    for index, (_, _, expansion, _) in enumerate(_BLOCKS):
+        ours, theirs = f"blocks.{index}", f"_blocks.{index}"
+        if expansion > 1:
+            add(f"{ours}.expand", f"{theirs}._expand_conv", f"{theirs}._bn0")
+        add(f"{ours}.depthwise", f"{theirs}._depthwise_conv", f"{theirs}._bn1")
+        add(f"{ours}.project", f"{theirs}._project_conv", f"{theirs}._bn2")
+    add("head", "_conv_head", "_bn1")
+    return folded

@@ -1,0 +1,132 @@
+"""What the encoder hands on: contexts, features shared by targets, decoder inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from samwise_ros.config import CmtConfig
+from samwise_ros.model.grounding import Seen
+
+
+@dataclass(frozen=True)
+class CausalContext:
+    """Projected frames that HSA and the text side still see while streaming.
+
+    Attributes:
+        shared: Per adapter that looks back before any text is read: [B, K, h, w, E], one per camera,
+            or None. E is 3D with HSA and D without (`CmtAdapter.project_frames`).
+        rows: Per further adapter [N, K, h, w, E], one per target, or None.
+    """
+
+    shared: tuple[Tensor | None, ...]
+    rows: tuple[Tensor | None, ...]
+
+    @staticmethod
+    def empty(config: CmtConfig) -> CausalContext:
+        """No frame seen."""
+        further = len(config.fusion_stages) - config.shared_adapters if config.enabled else 0
+        return CausalContext((None,) * config.shared_adapters, (None,) * further)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(t.nbytes for t in (*self.shared, *self.rows) if t is not None)
+
+
+def extend_context(old: CausalContext | None, new: CausalContext, limit: int) -> CausalContext:
+    """Append the projections of new frames and keep the newest `limit` frames of each adapter."""
+
+    def join(past: Tensor | None, present: Tensor | None) -> Tensor | None:
+        if limit == 0 or present is None:
+            return None
+        joined = present if past is None else torch.cat((past, present), dim=1)
+        return joined[:, -limit:]
+
+    if old is None:
+        old = CausalContext((None,) * len(new.shared), (None,) * len(new.rows))
+    return CausalContext(*(tuple(join(p, n) for p, n in zip(past, present, strict=True))
+                           for past, present in ((old.shared, new.shared), (old.rows, new.rows))))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What an adapter makes of the frames before it reads any text.
+
+    Attributes:
+        projected: [B, T, h, w, E] what later frames need of these ones.
+        attended: [B, T, h, w, D] after HSA.
+        mean: [B, h, w, D] mean of the projection over the frames in sight.
+    """
+
+    projected: Tensor
+    attended: Tensor
+    mean: Tensor
+
+
+@dataclass(frozen=True)
+class SharedFeatures:
+    """What all targets of one camera have in common on the frames of one call.
+
+    Attributes:
+        maps: Stage outputs [B*T, h, w, C], before adapters: up to the first fusion stage, or all
+            four where adapters do not feed back.
+        looks: One per adapter that looks back before any text is read.
+        seen: What a similarity map needs, or None.
+        shape: (B, T).
+    """
+
+    maps: tuple[Tensor, ...]
+    looks: tuple[Look, ...]
+    seen: Seen | None
+    shape: tuple[int, int]
+
+    @property
+    def projected(self) -> tuple[Tensor, ...]:
+        """What later frames need of these ones, per look."""
+        return tuple(look.projected for look in self.looks)
+
+
+@dataclass(frozen=True)
+class FrameFeatures:
+    """Decoder inputs of one frame.
+
+    Attributes:
+        vision: [N, C, h, w] stride-16 features.
+        high0: [N or 1, C/8, 4h, 4w]. high1: [N or 1, C/4, 2h, 2w].
+        cls: [N, Dt] text embedding of the start token after the last fusion; None without text.
+        motion: [N, Dt] mean text feature of the verbs, or None.
+        evidence: [N, E] how well the noun fits the picture, or None (`model.grounding`).
+    """
+
+    vision: Tensor
+    high0: Tensor
+    high1: Tensor
+    cls: Tensor | None
+    motion: Tensor | None
+    evidence: Tensor | None = None
+
+    def of_rows(self, clip_of_row: Tensor) -> FrameFeatures:
+        """Features of one row per clip -> those of N rows: int64 [N] row -> clip."""
+        vision, high0, high1 = (x[clip_of_row] for x in (self.vision, self.high0, self.high1))
+        return replace(self, vision=vision, high0=high0, high1=high1)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of N rows over T frames; `frame(t)` gives one frame."""
+
+    vision: Tensor  # [N, T, C, h, w]
+    high0: Tensor  # [N or 1, T, C/8, 4h, 4w]
+    high1: Tensor  # [N or 1, T, C/4, 2h, 2w]
+    cls: Tensor | None  # [N, Dt]
+    motion: Tensor | None  # [N, Dt]
+    evidence: Tensor | None = None  # [N, T, E]
+
+    def frame(self, t: int) -> FrameFeatures:
+        """Features of frame `t` of the call."""
+        evidence = None if self.evidence is None else self.evidence[:, t]
+        return FrameFeatures(self.vision[:, t], self.high0[:, t], self.high1[:, t], self.cls,
+                             self.motion, evidence)

@@ -1,0 +1,97 @@
+"""The image trunk: anything with four stages at strides 4, 8, 16 and 32.
+
+The encoder runs stages one by one, because adapters sit between them. Maps are channels-last.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sam2.modeling.backbones.hieradet import Hiera
+from torch import Tensor
+
+from samwise_ros.config import HieraConfig, ModelConfig
+from samwise_ros.model.conv_stem import ConvStem
+from samwise_ros.model.efficientnet import Lite0Trunk
+
+_EMBED_REACH = 3  # pixels that the 7x7 stride-4 patch embedding looks beyond its own cell
+
+
+class Trunk(Protocol):
+    """What the encoder asks of a trunk."""
+
+    channel_list: list[int]  # of the last stage first, as sam2's neck counts
+
+    def embed(self, pixels: Tensor, whole: tuple[int, int]) -> Tensor:
+        """[M, 3, H, W] normalised frames -> what stage 0 reads, [M, h, w, C].
+
+        Args:
+            pixels: The input, or its top left part.
+            whole: (height, width) of the whole input.
+        """
+
+    def run_stage(self, v: Tensor, stage: int) -> Tensor:
+        """Output [M, h, w, C] of the embedding or of the stage before -> that of `stage`."""
+
+    def thin(self, v: Tensor) -> Tensor:
+        """The stride-32 map out of what stage 3 gave, which may be denser."""
+
+    def crop_size(self, stages: int, resized: tuple[int, int],
+                  padded: tuple[int, int]) -> tuple[int, int] | None:
+        """Smallest part of a padded input on which the first `stages` depend; None: the whole.
+
+        Args:
+            resized, padded: (height, width) of the frame in the input, and of the input.
+        """
+
+
+class HieraTrunk(Hiera):
+    """sam2's Hiera, run by stages."""
+
+    def __init__(self, config: HieraConfig) -> None:
+        super().__init__(
+            embed_dim=config.embed_dim, num_heads=config.num_heads, stages=config.stages,
+            global_att_blocks=config.global_att_blocks, window_spec=config.window_spec,
+            window_pos_embed_bkg_spatial_size=config.window_pos_embed_bkg_spatial_size)
+        if config.stem == "conv":
+            self.patch_embed = ConvStem(config.embed_dim)
+
+    def embed(self, pixels: Tensor, whole: tuple[int, int]) -> Tensor:
+        """Patch embedding and positional table; see `Trunk`."""
+        v = self.patch_embed(pixels)
+        table = self._get_pos_embed((whole[0] // 4, whole[1] // 4))
+        return v + table[:, : v.shape[1], : v.shape[2]]
+
+    def run_stage(self, v: Tensor, stage: int) -> Tensor:
+        """All blocks of a stage; see `Trunk`."""
+        first = self.stage_ends[stage - 1] + 1 if stage else 0
+        for block in self.blocks[first : self.stage_ends[stage] + 1]:
+            v = block(v)
+        return v
+
+    def thin(self, v: Tensor) -> Tensor:
+        """Already at stride 32; see `Trunk`."""
+        return v
+
+    def crop_size(self, stages: int, resized: tuple[int, int],
+                  padded: tuple[int, int]) -> tuple[int, int] | None:
+        """Whole windows, where the early stages attend inside windows only; see `Trunk`."""
+        blocks = self.blocks[: self.stage_ends[stages - 1] + 1]
+        if isinstance(self.patch_embed, ConvStem) or any(b.window_size == 0 for b in blocks):
+            return None
+        strides = [4 << stage for stage in range(stages)]
+        sides = [window * stride
+                 for window, stride in zip(self.window_spec, strides, strict=False)]
+        unit = max(sides)
+        if any(unit % side for side in sides):
+            return None
+        height, width = (min(whole, -(-(part + _EMBED_REACH) // unit) * unit)
+                         for part, whole in zip(resized, padded, strict=True))
+        return (height, width) if height * width < padded[0] * padded[1] else None
+
+
+def build_trunk(config: ModelConfig) -> Trunk:
+    """The trunk that a configuration names."""
+    if config.trunk == "lite0":
+        return Lite0Trunk(config.lite)
+    return HieraTrunk(config.hiera)

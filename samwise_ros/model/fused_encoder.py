@@ -132,18 +132,19 @@ class FusedEncoder(nn.Module):
         return self.fusion_stages[0] + 1 if self.fusion_stages and self.config.cmt.feedback else 4
 
     def trunk_maps(self, pixels: Tensor, padding: PaddedStages | None = None,
-                   ) -> tuple[Tensor, ...]:
+                   stages: int | None = None) -> tuple[Tensor, ...]:
         """What the trunk makes of the frames alone: stage outputs [B*T, h, w, C].
 
         Args:
             pixels: [B, T, 3 or 6, S_h, S_w]; of pairs the present frame is used.
             padding: From `padded_stages`, or None.
+            stages: How many; None: those before the first adapter acts on the trunk.
         """
         pixels = pixels[:, :, :3].flatten(0, 1)
         whole = tuple(pixels.shape[-2:])
         v = self.trunk.embed(pixels if padding is None else padding.crop(pixels), whole)
         maps = []
-        for stage in range(self._num_early):
+        for stage in range(stages or self._num_early):
             v = self.trunk.run_stage(v, stage)
             maps.append(v if padding is None else padding.complete(v, stage))
         return tuple(maps)
@@ -152,9 +153,9 @@ class FusedEncoder(nn.Module):
         """Features of B clips without any text: trunk and feature pyramid, no adapter.
 
         Args:
-            pixels, maps: As for `encode_shared`; all four stages must be the trunk's alone.
+            pixels: As for `encode_shared`. maps: Of all four stages, from `trunk_maps`, or None.
         """
-        maps = list(self.trunk_maps(pixels) if maps is None else maps)
+        maps = list(self.trunk_maps(pixels, stages=4) if maps is None else maps)
         maps[3:] = [self.trunk.thin(last) for last in maps[3:]]
         return self._pyramid(maps, pixels.shape[:2], None, pixels.shape[0])
 

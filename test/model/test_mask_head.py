@@ -97,6 +97,9 @@ def test_two_passes_in_one_batch_equal_two_calls(
         alone = predict_masks(tiny_model.sam, features, vision)
         for name, value in vars(alone).items():
             joint = getattr(both, name)
+            if name == "peak":
+                assert joint is value is None, "masks of this model are not relative to their peak"
+                continue
             assert joint.shape[0] == 2 * rows, name
             torch.testing.assert_close(joint[part * rows : (part + 1) * rows], value,
                                        atol=1e-5, rtol=1e-5)

@@ -48,13 +48,13 @@ class SessionMemory:
 
     Attributes:
         size: Of the frames; None before the first.
-        shared: Projected frames [1, K, h, w, E] of the first adapter, which all targets share.
+        shared: Projected frames [1, K, h, w, E] of the adapters whose past all targets share.
         earlier: Frames that a motion branch compares with.
         targets: By id, memory and state of each target.
     """
 
     size: InputSize | None
-    shared: Tensor | None
+    shared: tuple[Tensor | None, ...]
     earlier: Tensor | None
     targets: Mapping[str, tuple[TargetMemory, TargetTracker]]
 

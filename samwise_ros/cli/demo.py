@@ -12,14 +12,20 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from samwise_ros.cli.terminal import say
 from samwise_ros.demos.options import DemoOptions, EnduranceOptions, FollowOptions
 from samwise_ros.structures import MissingDependencyError
+from samwise_ros.user_files import claim_outputs, keep_apart
 
 Options = TypeVar("Options", DemoOptions, EnduranceOptions, FollowOptions)
 
 MODEL = typer.Option(help="Weights: nano, a released name (mevis, ytvos), file or folder.")
 TIMEOUT = typer.Option(help="Seconds for the whole run.")
 _STOPPED = 130  # exit code after Ctrl-C, as shells expect
+
+_MARK = ".samwise_demo"  # file in a folder that a demo made
+_WRITTEN = ("overlay.mp4", "contact_sheet.png", "report.json", "client.json", "logs", "follow.mp4",
+            "follow.png", "scene.mp4", "endurance.csv", "endurance.png")
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -92,16 +98,29 @@ def report_run(run: Callable[[Options], dict[str, Any]],
     """Run processes, write `report.json` into `options.out`, and say what happened.
 
     Raises:
+        ConfigError: `options.out` holds files of these names that no demo wrote.
         SamwiseError: The run did not succeed.
         typer.Exit: It was stopped with Ctrl-C.
     """
+    _claim(options)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the processes are ended
     try:
         report = run(options)
     except KeyboardInterrupt:
         raise typer.Exit(_STOPPED) from None
     (options.out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    typer.echo(explain(report, options.out))
+    say(explain(report, options.out))
+
+
+def _claim(options: Options) -> None:
+    """Make the folder; what an earlier demo wrote into it may be replaced, nothing else."""
+    inputs = [path for path in (getattr(options, "video", None),) if path is not None]
+    mark = options.out / _MARK
+    if mark.is_file():
+        keep_apart(options.out, _WRITTEN, inputs)
+    else:
+        claim_outputs(options.out, _WRITTEN, inputs)
+        mark.touch()
 
 
 def _refuse_options(context: typer.Context) -> None:

@@ -1,5 +1,6 @@
 """A video file played as a camera: for demos, tests and trying the node without hardware."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class CameraParameters:
     """Values of the camera's parameters."""
 
     video: str = parameter("", "Path of a video file, of a folder of images, or of one image.")
-    rate: float = parameter(0.0, "Frames per second; 0: the file's own.", limits=(0.0, 1000.0))
+    rate: float = parameter(0.0, "Frames per second; 0: the file's own times.", limits=(0.0, 1000.0))
     loop: bool = parameter(True, "Start again at the end; otherwise the camera exits.")
     frame_id: str = parameter("camera_optical_frame", "frame_id of the images.")
     encoding: str = parameter("bgr8", "Of the images.", choices=tuple(_FROM_RGB))
@@ -44,7 +45,7 @@ class CameraParameters:
 
 
 class VideoCamera(Node):
-    """Publishes `image_raw` at a steady rate, stamped with the time of sending.
+    """Publishes `image_raw` at a steady rate or at the file's own times, stamped with the time of sending.
 
     Raises:
         SamwiseError: A parameter is out of its range, or the video can't be read.
@@ -53,14 +54,16 @@ class VideoCamera(Node):
     def __init__(self) -> None:
         super().__init__("camera")
         self._settings = declare_parameters(self, CameraParameters)
-        source = FrameSource(self._settings.video)
-        self._frames = _play(source, self._settings.loop)
+        self._source = FrameSource(self._settings.video)
+        self._frames = _play(self._source, self._settings.loop)
         self._publisher = self.create_publisher(Image, "image_raw", _QOS[self._settings.qos])
         self.sent = 0
         self.finished = False
-        rate = self._settings.rate or source.rate
-        self.create_timer(1.0 / rate, self._send_next)
-        self.get_logger().info(f"playing {source.name} at {rate:.1f} frames per second on "
+        self._reported: set[str] = set()
+        self._due = 0.0
+        rate = self._settings.rate or self._source.rate
+        self._timer = self.create_timer(1.0 / rate, self._send_next)
+        self.get_logger().info(f"playing {self._source.name} at {rate:.1f} frames per second on "
                                f"{self._publisher.topic_name}")
 
     def flush(self) -> None:
@@ -72,7 +75,8 @@ class VideoCamera(Node):
     def _send_next(self) -> None:
         if self._publisher.get_subscription_count() < self._settings.wait_for_subscribers:
             return
-        frame = next(self._frames, None)
+        frame, pause = next(self._frames, (None, 0.0))
+        self._report_damage()
         if frame is None:
             self.finished = True
             return
@@ -80,6 +84,21 @@ class VideoCamera(Node):
         self._publisher.publish(
             rgb_to_msg(self._prepare(frame), header, self._settings.encoding))
         self.sent += 1
+        if not self._settings.rate:
+            self._wait(pause)
+
+    def _wait(self, pause: float) -> None:
+        """Send the next frame `pause` seconds after this one was due: delays do not add up."""
+        now = time.monotonic()
+        self._due = max((self._due or now) + pause, now)
+        self._timer.timer_period_ns = max(1, int((self._due - now) * 1e9))
+        self._timer.reset()
+
+    def _report_damage(self) -> None:
+        for name, fault in self._source.damaged.items():
+            if name not in self._reported:
+                self._reported.add(name)
+                self.get_logger().warning(f"frame {name} is left out: {fault}")
 
     def _prepare(self, frame: np.ndarray) -> np.ndarray:
         """uint8 RGB [H, W, 3] -> the wanted width and encoding."""
@@ -91,11 +110,16 @@ class VideoCamera(Node):
         return frame if code is None else cv2.cvtColor(frame, code)
 
 
-def _play(source: FrameSource, loop: bool) -> Iterator[np.ndarray]:
-    """uint8 RGB [H, W, 3] frames, once or again and again."""
+def _play(source: FrameSource, loop: bool) -> Iterator[tuple[np.ndarray, float]]:
+    """uint8 RGB [H, W, 3] frames with the seconds until the next, once or again and again."""
     while True:
+        shown = None
         for frame in source:
-            yield frame.rgb
+            if shown is not None:
+                yield shown.rgb, frame.time - shown.time
+            shown = frame
+        if shown is not None:
+            yield shown.rgb, 1.0 / source.rate
         if not loop:
             return
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as Image_
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
 
@@ -75,6 +76,38 @@ def test_the_camera_loops_and_resizes(client, frames_folder, tmp_path):
         client.wait(lambda: len(received) > 8, "more frames than the folder holds")
         assert {(image.height, image.width) for image in received} == {(12, 18)}
         assert camera.interrupt() == 0 and "Traceback" not in camera.text
+    finally:
+        camera.kill()
+
+
+def test_the_camera_keeps_the_times_of_the_file(client, tmp_path):
+    """0.2 and 0.8 s apart."""
+    first, *rest = [Image_.new("RGB", (36, 24), (level, 0, 0)) for level in (40, 120, 200)]
+    first.save(tmp_path / "1.gif", save_all=True, append_images=rest, duration=[200, 800, 100])
+    received: list[Image] = []
+    client.node.create_subscription(Image, "image_raw", received.append, 10)
+    camera = start_camera(client, tmp_path, video=tmp_path / "1.gif", loop="false",
+                          wait_for_subscribers=1)
+    try:
+        client.wait(lambda: len(received) == 3, "three frames")
+        assert camera.wait() == 0
+    finally:
+        camera.kill()
+    stamps = [image.header.stamp.sec + 1e-9 * image.header.stamp.nanosec for image in received]
+    first_pause, second_pause = np.diff(stamps)
+    assert 0.15 < first_pause < 0.6 and 0.7 < second_pause < 1.2
+
+
+def test_the_camera_goes_on_after_a_damaged_picture_and_names_it(client, frames_folder, tmp_path):
+    for path in frames_folder.iterdir():
+        content = path.read_bytes()
+        (tmp_path / path.name).write_bytes(content[:60] if path.stem == "1" else content)
+    received: list[Image] = []
+    client.node.create_subscription(Image, "image_raw", received.append, 10)
+    camera = start_camera(client, tmp_path, video=tmp_path, loop="false", wait_for_subscribers=1)
+    try:
+        client.wait(lambda: len(received) == 3, "three frames")
+        assert camera.wait() == 0 and "frame 1 is left out" in camera.text
     finally:
         camera.kill()
 

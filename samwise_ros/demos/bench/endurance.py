@@ -58,7 +58,7 @@ def run_endurance(options: EnduranceOptions) -> dict[str, Any]:
                     "-r", "image:=/camera/image_raw", "-p", "num_threads:=1",
                     "-p", f"model:={options.model}")
         group.start("camera", "samwise_ros.demos.video_camera", "--ros-args", "-r", "__ns:=/camera",
-                    "-p", f"video:={video}", "-p", f"rate:={options.rate}")
+                    "-p", f"video:={json.dumps(str(video))}", "-p", f"rate:={options.rate}")
         group.start("client", "samwise_ros.demos.bench.endurance_client", to_argument(options),
                     str(group.running["node"].pid), json.dumps(commands))
         group.wait_for("client", 60 * options.minutes + _PATIENCE)

@@ -23,7 +23,7 @@ ALLOWED = {
     "demos": L0 | {"model", "streaming", "ros", "demos", "sim", "evaluation"},
     "cli": L0 | {"model", "streaming", "ros", "demos", "cli"} | BESIDE,
 }
-ROS = ("rclpy", "cv_bridge", "tf2_ros", "launch", "launch_ros", "ament_index_python")
+ROS = ("rclpy", "cv_bridge", "tf2_ros", "sensor_msgs_py", "launch", "launch_ros", "ament_index_python")
 
 
 def modules() -> list[Path]:

@@ -19,7 +19,7 @@ MESSAGE_PACKAGES = (
      _APT.format("tf2-ros-py")),
     ("launch_ros", "ros2 launch", _APT.format("launch-ros")),
 )
-UNUSED = ("cv_bridge", "sensor_msgs_py")  # often suspected; images and clouds are built by NumPy
+SUPERFLUOUS = ("cv_bridge", "sensor_msgs_py")  # used where installed, replaced where not
 
 
 def check_ros(required: bool) -> Check:
@@ -55,8 +55,8 @@ def check_messages(packages: Sequence[tuple[str, str, str]] = MESSAGE_PACKAGES) 
             checks.append(Check(module, Status.WARN, detail, remedy))
         else:
             checks.append(Check(module, Status.OK, "importable"))
-    there = [name for name in UNUSED if find_spec(name) is not None]
-    checks.append(Check("not needed", Status.OK, f"{', '.join(UNUSED)} "
+    there = [name for name in SUPERFLUOUS if find_spec(name) is not None]
+    checks.append(Check("may be absent", Status.OK, f"{', '.join(SUPERFLUOUS)} "
                         f"({', '.join(there) + ' installed' if there else 'not installed'})"))
     return checks
 

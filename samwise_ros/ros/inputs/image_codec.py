@@ -1,7 +1,7 @@
-"""Camera images of any usual encoding -> uint8 RGB. Plain NumPy and OpenCV, no ROS import.
+"""Camera images of every encoding that sensor_msgs names -> uint8 RGB. NumPy and OpenCV, no ROS import.
 
-cv_bridge isn't used: its builds for Humble and Jazzy break beside NumPy 2, and a view on the
-message's buffer is as fast.
+Decoded here rather than by cv_bridge, whose builds for Humble and Jazzy break beside NumPy 2: a view on
+the message's buffer is as fast. An encoding that is unknown here is left to cv_bridge where that works.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from samwise_ros.ros.inputs.cv_bridge_codec import decode_by_cv_bridge
 from samwise_ros.structures import FrameError
 
 
@@ -63,7 +64,25 @@ _LAYOUTS = {
     "16UC4": _Layout(2, 4, cv2.COLOR_BGRA2RGB),
 }
 
-ENCODINGS = tuple(_LAYOUTS)
+@dataclass(frozen=True)
+class _Planes:
+    """A plane of Y, then one of chroma pairs: pixels that share a pair, OpenCV code to RGB.
+
+    The code is that of the format which OpenCV knows and in which the planes are handed to it.
+    """
+
+    across: int
+    down: int
+    to_rgb: int
+
+
+_PLANES = {
+    "nv12": _Planes(2, 2, cv2.COLOR_YUV2RGB_NV12),
+    "nv21": _Planes(2, 2, cv2.COLOR_YUV2RGB_NV21),
+    "nv24": _Planes(1, 1, cv2.COLOR_YUV2RGB_YUY2),
+}
+
+ENCODINGS = (*_LAYOUTS, *_PLANES)
 _DEPTH_ENCODINGS = ("16UC1", "32FC1", "64FC1")
 _DEPTH_LAYOUTS = {
     "16UC1": (_Layout(2, 1, None), np.uint16),
@@ -85,9 +104,11 @@ def image_to_rgb(message: ImageLike) -> np.ndarray:
         FrameError: for an encoding that isn't a colour or grey image, or fields that contradict
             each other.
     """
+    if message.encoding in _PLANES:
+        return _planes_to_rgb(message, _PLANES[message.encoding])
     layout = _LAYOUTS.get(message.encoding)
     if layout is None:
-        raise FrameError(_unknown_encoding(message.encoding))
+        return _rgb_by_cv_bridge(message)
     pixels = _pixels(message, layout)
     # Scaled first, where that is the same: afterwards there are more values to scale. A mosaic is
     # interpolated, so it is rounded last.
@@ -122,29 +143,67 @@ def image_to_depth(message: ImageLike) -> np.ndarray:
     return _pixels(message, layout).view(dtype)
 
 
-def _unknown_encoding(encoding: str) -> str:
+def _rgb_by_cv_bridge(message: ImageLike) -> np.ndarray:
+    encoding = message.encoding
     if encoding in _DEPTH_ENCODINGS:
-        return (f"encoding {encoding!r} is a depth image: the `image` topic expects a colour or "
-                "grey one; check the remapping")
-    return (f"unknown image encoding {encoding[:40]!r}; known are {', '.join(ENCODINGS)}")
+        raise FrameError(f"encoding {encoding!r} is a depth image: the `image` topic expects a colour "
+                         "or grey one; check the remapping")
+    try:
+        return decode_by_cv_bridge(message)
+    except FrameError as error:
+        raise FrameError(f"unknown image encoding {encoding[:40]!r} ({error}); known are "
+                         f"{', '.join(ENCODINGS)}: set the driver to one of them") from error
+
+
+def _planes_to_rgb(message: ImageLike, planes: _Planes) -> np.ndarray:
+    """Decode Y and chroma planes of one row step. Of odd sizes the last pair serves a single pixel."""
+    luma, chroma = _split_planes(message, planes)
+    height, width = luma.shape
+    if planes.across == 1:  # as YUYV with each pixel twice, since OpenCV has no code for 4:4:4
+        packed = np.empty((height, width, 4), np.uint8)
+        packed[..., ::2], packed[..., 1::2] = luma[..., None], chroma
+        doubled = cv2.cvtColor(packed.reshape(height, 2 * width, 2), planes.to_rgb)
+        return np.ascontiguousarray(doubled[:, ::2])
+    luma = np.pad(luma, ((0, height % 2), (0, width % 2)), "edge")
+    rgb = cv2.cvtColorTwoPlane(luma, chroma, planes.to_rgb)
+    return np.ascontiguousarray(rgb[:height, :width])
+
+
+def _split_planes(message: ImageLike, planes: _Planes) -> tuple[np.ndarray, np.ndarray]:
+    """Y [H, W] and chroma [ceil(H / down), ceil(W / across), 2], views where nothing is missing.
+
+    Of an odd size drivers may round the chroma rows up or down, in length and in number: a pair that is
+    not sent is that before it.
+    """
+    height, width, step = message.height, message.width, message.step
+    _check_size(message, max(width, planes.across))
+    pairs, rows = -(-width // planes.across), -(-height // planes.down)
+    buffer = _as_bytes(message.data)
+    stride = step * 2 // planes.across
+    if stride < 2 * pairs and buffer.size >= step * height + 2 * pairs * rows:
+        stride = 2 * pairs
+    sent = min(pairs, stride // 2)
+    needed = step * height + stride * (rows - 1) + 2 * sent
+    sent_rows = rows
+    if buffer.size < needed and height > 1:
+        sent_rows = height // planes.down
+        needed -= stride * (rows - sent_rows)
+    _check_data(message, buffer, needed)
+    luma = np.ndarray((height, width), np.uint8, buffer, strides=(step, 1))
+    chroma = np.ndarray((sent_rows, sent, 2), np.uint8, buffer, step * height, (stride, 2, 1))
+    return luma, np.pad(chroma, ((0, rows - sent_rows), (0, pairs - sent), (0, 0)), "edge")
 
 
 def _pixels(message: ImageLike, layout: _Layout) -> np.ndarray:
     """View of the message as [H, W] or [H, W, channels] in native byte order, rows strided."""
     height, width, step = message.height, message.width, message.step
     row = width * layout.channels * layout.depth
-    if height < 1 or width < 1:
-        raise FrameError(f"empty image: expected at least 1x1 pixels, got {width}x{height}")
+    _check_size(message, row)
     if layout.channels == 2 and width % 2:
         raise FrameError(f"{message.encoding} needs an even width, got {width}")
-    if step < row:
-        raise FrameError(f"step: expected at least {row} bytes for {width} pixels of "
-                         f"{message.encoding}, got {step}")
     buffer = _as_bytes(message.data)
-    needed = step * (height - 1) + row  # some drivers leave out the padding of the last row
-    if buffer.size < needed:
-        raise FrameError(f"data: expected {needed} bytes for {width}x{height} "
-                         f"{message.encoding} with step {step}, got {buffer.size}")
+    # some drivers leave out the padding of the last row
+    _check_data(message, buffer, step * (height - 1) + row)
     byte_order = ">" if message.is_bigendian else "<"
     dtype = np.dtype(f"{byte_order}u{layout.depth}")
     shape: tuple[int, ...] = (height, width)
@@ -154,6 +213,23 @@ def _pixels(message: ImageLike, layout: _Layout) -> np.ndarray:
     view = np.ndarray(shape, dtype, buffer, strides=strides)
     # OpenCV takes strided rows, but neither foreign byte orders nor unaligned values.
     return view if layout.depth == 1 else np.ascontiguousarray(view, dtype.newbyteorder("="))
+
+
+def _check_size(message: ImageLike, row: int) -> None:
+    """Raises FrameError for an empty image, or rows shorter than `row` bytes."""
+    height, width, step = message.height, message.width, message.step
+    if height < 1 or width < 1:
+        raise FrameError(f"empty image: expected at least 1x1 pixels, got {width}x{height}")
+    if step < row:
+        raise FrameError(f"step: expected at least {row} bytes for {width} pixels of "
+                         f"{message.encoding}, got {step}")
+
+
+def _check_data(message: ImageLike, buffer: np.ndarray, needed: int) -> None:
+    """Raises FrameError for fewer bytes than `needed`."""
+    if buffer.size < needed:
+        raise FrameError(f"data: expected {needed} bytes for {message.width}x{message.height} "
+                         f"{message.encoding} with step {message.step}, got {buffer.size}")
 
 
 def _as_bytes(data: Any) -> np.ndarray:

@@ -1,8 +1,7 @@
 """Localizations -> whole messages. Every function returns a complete message.
 
-vision_msgs is optional, as in `conversions`: without it `Detection3DArray` is None. PointCloud2 is
-filled here rather than by sensor_msgs_py, which is not on PyPI; the layout is the one that its
-`create_cloud` makes of the same fields (a test compares them where it is installed).
+vision_msgs is optional, as in `conversions`: without it `Detection3DArray` is None. Clouds are built by
+sensor_msgs_py; where that is not installed (it is not on PyPI), the same message is filled here.
 """
 
 from array import array
@@ -22,8 +21,13 @@ try:
 except ImportError:  # not on PyPI
     Detection3D = Detection3DArray = ObjectHypothesisWithPose = None
 
+try:
+    from sensor_msgs_py.point_cloud2 import create_cloud
+except ImportError:  # not on PyPI
+    create_cloud = None
+
 _CLOUD_FIELDS = ("x", "y", "z", "rgb")
-_CLOUD = np.dtype([*((name, "<f4") for name in _CLOUD_FIELDS[:3]), (_CLOUD_FIELDS[3], "<u4")])
+_CLOUD = np.dtype([(name, "<f4") for name in _CLOUD_FIELDS])
 _FIELDS = [PointField(name=name, offset=4 * number, datatype=PointField.FLOAT32, count=1)
            for number, name in enumerate(_CLOUD_FIELDS)]
 
@@ -74,13 +78,23 @@ def cloud_to_msg(place: Localization, rgb: np.ndarray, header: Header) -> PointC
     points = np.empty(place.num_valid, _CLOUD)
     for axis, name in enumerate("xyz"):
         points[name] = place.points[:, axis]
-    red, green, blue = place.colours(rgb).astype(np.uint32).T
-    points["rgb"] = red << 16 | green << 8 | blue
-    data = array("B")
-    data.frombytes(points.view(np.uint8).data)
+    red, green, blue = place.colours(rgb).astype("<u4").T
+    points["rgb"] = (red << 16 | green << 8 | blue).view("<f4")
+    if create_cloud is None:
+        message = _create_cloud(header, points)
+    else:
+        message = create_cloud(header, _FIELDS, points)
+    message.is_dense = True  # no point is NaN
+    return message
+
+
+def _create_cloud(header: Header, points: np.ndarray) -> PointCloud2:
+    """What sensor_msgs_py's `create_cloud` makes of `_FIELDS` and points of type `_CLOUD`."""
     message = PointCloud2(
         header=header, height=1, width=len(points), fields=_FIELDS, is_bigendian=False,
-        point_step=_CLOUD.itemsize, row_step=_CLOUD.itemsize * len(points), is_dense=True)
+        point_step=_CLOUD.itemsize, row_step=_CLOUD.itemsize * len(points), is_dense=False)
+    data = array("B")
+    data.frombytes(points.view(np.uint8).data)
     message.data = data
     return message
 

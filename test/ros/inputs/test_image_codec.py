@@ -87,8 +87,74 @@ def test_bayer_patterns_give_back_the_colour_they_were_taken_from(pattern, big_e
     np.testing.assert_array_equal(rgb, np.broadcast_to(np.uint8([200, 90, 30]), rgb.shape))
 
 
+def planes_message(encoding: str, width: int, height: int, *, padding: int = 0, rounded: str = "up"
+                   ) -> tuple[SimpleNamespace, np.ndarray, np.ndarray]:
+    """Random Y and chroma in one buffer with noise as padding; message, Y and chroma [h, w, 2].
+
+    `rounded`: whether the chroma of an odd size is sent for its last row and column.
+    """
+    rng = np.random.default_rng(2)
+    luma = rng.integers(0, 256, (height, width), np.uint8)
+    share = 1 if encoding == "nv24" else 2
+    rows, pairs = (-(-size // share) if rounded == "up" else size // share
+                   for size in (height, width))
+    chroma = rng.integers(0, 256, (rows, pairs, 2), np.uint8)
+    step = width + padding
+    row = 2 * step if share == 1 else max(step, 2 * pairs)
+    data = [np.hstack([values, rng.integers(0, 256, (len(values), width_ - values.shape[1]), np.uint8)])
+            for values, width_ in ((luma, step), (chroma.reshape(rows, -1), row))]
+    return SimpleNamespace(height=height, width=width, encoding=encoding, is_bigendian=0, step=step,
+                           data=b"".join(part.tobytes() for part in data)), luma, chroma
+
+
+@pytest.mark.parametrize("padding", [0, 6, 32])
+@pytest.mark.parametrize("width, height", [(38, 24), (96, 64), (2, 2)])
+@pytest.mark.parametrize("encoding, code", [("nv12", cv2.COLOR_YUV2RGB_NV12),
+                                            ("nv21", cv2.COLOR_YUV2RGB_NV21)])
+def test_yuv_420_in_two_planes(encoding, code, width, height, padding):
+    image, luma, chroma = planes_message(encoding, width, height, padding=padding)
+    rgb = image_to_rgb(image)
+    stacked = np.vstack([luma, chroma.reshape(height // 2, width)])
+    np.testing.assert_array_equal(rgb, cv2.cvtColor(stacked, code))
+    assert rgb.flags.c_contiguous
+
+
+@pytest.mark.parametrize("rounded, padding", [("up", 0), ("up", 1), ("up", 7), ("down", 0)])
+@pytest.mark.parametrize("width, height", [(37, 24), (38, 23), (37, 23), (3, 3)])
+@pytest.mark.parametrize("encoding", ["nv12", "nv21"])
+def test_yuv_420_of_odd_sizes(encoding, width, height, rounded, padding):
+    image, luma, chroma = planes_message(encoding, width, height, padding=padding, rounded=rounded)
+    rows, columns = (np.minimum(np.arange(size) // 2, sent - 1)
+                     for size, sent in zip((height, width), chroma.shape))
+    packed = np.stack([luma, chroma[rows][:, columns][..., int(encoding == "nv21")],
+                       luma, chroma[rows][:, columns][..., int(encoding == "nv12")]], -1)
+    expected = cv2.cvtColor(packed.reshape(height, -1, 2), cv2.COLOR_YUV2RGB_YUY2)[:, ::2]
+    np.testing.assert_array_equal(image_to_rgb(image), expected)
+
+
+@pytest.mark.parametrize("padding", [0, 5])
+@pytest.mark.parametrize("width, height", [(38, 24), (37, 23), (1, 1)])
+def test_yuv_444_in_two_planes(width, height, padding):
+    """As nv12 of a picture twice as large, in which four pixels share what belongs to one here."""
+    image, luma, chroma = planes_message("nv24", width, height, padding=padding)
+    large = cv2.cvtColorTwoPlane(luma.repeat(2, 0).repeat(2, 1), chroma, cv2.COLOR_YUV2RGB_NV12)
+    np.testing.assert_array_equal(image_to_rgb(image), large[::2, ::2])
+
+
+@pytest.mark.parametrize("encoding", ["nv12", "nv21", "nv24"])
+def test_planes_that_are_cut_off_are_named(encoding):
+    image, *_ = planes_message(encoding, 38, 24)
+    image.data = image.data[:-1]
+    with pytest.raises(FrameError, match=f"data: expected {len(image.data) + 1} bytes for 38x24 {encoding}"):
+        image_to_rgb(image)
+    image.step = 37
+    with pytest.raises(FrameError, match="step: expected at least 38"):
+        image_to_rgb(image)
+
+
 def test_every_known_encoding_is_tested_above():
     tested = {case[0] for case in CASES} | {"yuv422", "uyvy", "yuv422_yuy2", "yuyv"}
+    tested |= {"nv12", "nv21", "nv24"}
     tested |= {f"bayer_{p}{b}" for p in ("rggb", "bggr", "gbrg", "grbg") for b in (8, 16)}
     assert tested == set(ENCODINGS)
 

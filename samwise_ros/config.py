@@ -1,7 +1,7 @@
 """Typed configurations: frozen, checked at construction, readable from plain dictionaries.
 
-The published sizes follow SAMWISE's options (opts.py) and sam2's 072824 configurations. `nano` is
-our own small size. Options are data: an ablation is one changed field.
+The defaults follow SAMWISE's options (opts.py); named sizes are in `sizes.py`. Options are data: an
+ablation is one changed field.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
-from samwise_ros.setting_values import fit_value
+from samwise_ros.setting_values import build_config
 from samwise_ros.structures import ConfigError
 
 SwitchMode = Literal["reweight", "all_mask", "avg"]
@@ -339,82 +339,3 @@ class SessionConfig:
                f"context_frames: expected 0..7, got {self.context_frames}")
         _one_of("precision", self.precision, ("fp32", "bf16", "fp16"))
         _check(self.max_targets >= 1, f"max_targets: expected >= 1, got {self.max_targets}")
-
-
-def build_config(cls: type, values: Mapping[str, Any], path: str) -> Any:
-    """Dataclass `cls` from nested mappings, whose dataclass fields are built in the same way.
-
-    Args:
-        path: Names the whole in messages: a file, or "model".
-
-    Raises ConfigError that says where for unknown fields and bad values.
-    """
-    hints = get_type_hints(cls)
-    unknown = sorted(map(str, set(values) - set(hints)))
-    _check(not unknown, f"{path}: unknown setting(s) {', '.join(unknown)}; "
-           f"known are {', '.join(sorted(hints))}")
-    built = {}
-    for name, value in values.items():
-        if dataclasses.is_dataclass(hints[name]) and not isinstance(value, hints[name]):
-            _check(isinstance(value, Mapping), f"{path}: {name}: expected a group of settings")
-            value = build_config(hints[name], value, f"{path}: {name}")
-        else:
-            value = fit_value(value, hints[name], f"{path}: {name}")
-        built[name] = value
-    try:
-        return cls(**built)
-    except (TypeError, IndexError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
-def _large_hiera() -> HieraConfig:
-    return HieraConfig(144, 2, (2, 6, 36, 4), (23, 33, 43), (7, 7), (8, 4, 16, 8))
-
-
-def _nano() -> ModelConfig:
-    return ModelConfig(
-        name="nano", image_size=192, fit="rectangle", hidden_dim=128, motion_lag=2,
-        # Text meets the image at strides 16 and 32 only: what comes before is shared by all
-        # expressions of an image, which makes training and several targets several times cheaper.
-        hiera=HieraConfig(32, 1, (1, 2, 3, 1), (4, 5), (7, 7), (8, 8, 8, 4), "conv"),
-        text=TextConfig(1024, 128, 3, 4, 512, 130, (1, 2)),
-        cmt=CmtConfig(dim=64, num_heads=4, fusion_stages=(2, 3), hsa_patch_sides=(4, 2)),
-        memory=MemoryConfig(attention_layers=2, feedforward=512),
-        decoder=DecoderConfig(feedforward=512, iou_hidden=128),
-    )
-
-
-def _mini() -> ModelConfig:
-    return ModelConfig(
-        name="mini", image_size=256, fit="rectangle", hidden_dim=128, motion_lag=2, trunk="lite0",
-        # All text layers run before the first adapter: they are paid once a command, not per frame.
-        text=TextConfig(30522, 384, 6, 12, 1536, 512, (6, 6, 6), "bert"),
-        cmt=CmtConfig(dim=64, num_heads=4, feedback=False, narrow=(16, 24, 16), dropout=0.1),
-        grounding=GroundingConfig(enabled=True),
-        memory=MemoryConfig(attention_layers=2, feedforward=512),
-        decoder=DecoderConfig(feedforward=512, iou_hidden=128, relative_peak=True),
-    )
-
-
-_PRESETS = {
-    "nano": _nano,
-    "mini": _mini,
-    "tiny": lambda: ModelConfig(name="tiny"),
-    "small": lambda: ModelConfig(name="small", hiera=HieraConfig(
-        96, 1, (1, 2, 11, 2), (7, 10, 13), (7, 7), (8, 4, 14, 7))),
-    "base_plus": lambda: ModelConfig(name="base_plus", hiera=HieraConfig(
-        112, 2, (2, 3, 16, 3), (12, 16, 20), (14, 14), (8, 4, 14, 7))),
-    "large": lambda: ModelConfig(name="large", hiera=_large_hiera()),
-}
-
-SIZES = tuple(_PRESETS)
-
-
-def model_config(name: str, **changes: Any) -> ModelConfig:
-    """The configuration of a named size: nano, mini, tiny, small, base_plus or large.
-
-    Raises ConfigError for an unknown name or a bad change.
-    """
-    if name not in _PRESETS:
-        raise ConfigError(f"unknown model size {name!r}; known are {', '.join(SIZES)}")
-    return _PRESETS[name]().replace(**changes)

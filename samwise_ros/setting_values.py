@@ -1,7 +1,8 @@
-"""Values of settings as people write them, made to fit the types of the fields that they are for."""
+"""Settings as people write them -> typed configurations: values are made to fit their fields."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import types
 import typing
@@ -9,6 +10,35 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from samwise_ros.structures import ConfigError
+
+
+def build_config(cls: type, values: Mapping[str, Any], path: str) -> Any:
+    """Dataclass `cls` from nested mappings, whose dataclass fields are built in the same way.
+
+    Args:
+        path: Names the whole in messages: a file, or "model".
+
+    Raises ConfigError that says where for unknown fields and bad values.
+    """
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(map(str, set(values) - set(hints)))
+    if unknown:
+        raise ConfigError(f"{path}: unknown setting(s) {', '.join(unknown)}; "
+                          f"known are {', '.join(sorted(hints))}")
+    built = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(hints[name]) and not isinstance(value, hints[name]):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{path}: {name}: expected a group of settings")
+            value = build_config(hints[name], value, f"{path}: {name}")
+        else:
+            value = fit_value(value, hints[name], f"{path}: {name}")
+        built[name] = value
+    try:
+        return cls(**built)
+    except (TypeError, IndexError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
 
 
 def fit_value(value: Any, hint: Any, path: str) -> Any:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from samwise_ros.config import SIZES, model_config
 from samwise_ros.model.checkpoint import empty_model
+from samwise_ros.sizes import SIZES, model_config
 from samwise_ros.training.optim import trainable_names
 
 ROOT = Path(__file__).resolve().parents[1]

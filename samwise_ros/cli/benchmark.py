@@ -69,8 +69,8 @@ def benchmark(
 
 def _load(name: str, device: str, changes: dict[str, Any]) -> tuple[SamwiseModel, str]:
     """The model, and what to say about its weights."""
-    from samwise_ros.config import SIZES
     from samwise_ros.model.checkpoint import load_model
+    from samwise_ros.sizes import SIZES
     from samwise_ros.structures import CheckpointError
 
     try:

@@ -91,9 +91,9 @@ def convert(
 
 
 def _from_parts(sam2: Path, roberta: Path, seed: int) -> SamwiseModel:
-    from samwise_ros.config import model_config
     from samwise_ros.model.checkpoint import load_parts
     from samwise_ros.model.checkpoint_parts import sam2_part, size_of_sam2
+    from samwise_ros.sizes import model_config
 
     size = size_of_sam2(sam2_part(sam2), str(sam2))
     return load_parts(model_config(size), sam2, roberta, seed)

@@ -83,8 +83,8 @@ def run_checks(model: str, device: str, seeded: bool, topics: list[str], seconds
 
 def _model_checks(model: str, device: str, seeded: bool) -> Iterator[Check]:
     """Threads, disk, weights and speed. Without weights the speed is taken with random ones."""
-    from samwise_ros.config import SIZES
     from samwise_ros.model.download import cache_dir
+    from samwise_ros.sizes import SIZES
 
     yield check_threads()
     yield check_disk(Path(cache_dir()))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from samwise_ros.config import SIZES, ModelConfig, model_config
+from samwise_ros.config import ModelConfig
 from samwise_ros.evaluation.golden import (
     SAMPLE_CRC,
     SAMPLE_VIDEO,
@@ -35,6 +35,7 @@ from samwise_ros.model.checkpoint_parts import with_token_types
 from samwise_ros.model.key_map import from_official, map_official, to_official
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
+from samwise_ros.sizes import SIZES, model_config
 from samwise_ros.streaming.clip_runner import ClipRunner
 from samwise_ros.structures import DataError
 

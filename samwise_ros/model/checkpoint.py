@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from samwise_ros.config import SIZES, ModelConfig, model_config
+from samwise_ros.config import ModelConfig
 from samwise_ros.model import key_map
 from samwise_ros.model.checkpoint_check import (
     compare,
@@ -52,6 +52,7 @@ from samwise_ros.model.frozen_parts import (
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import PACKAGED_TOKENIZER, ExpressionTokenizer
 from samwise_ros.model.wordpiece import WordPieceTokenizer
+from samwise_ros.sizes import SIZES, model_config
 from samwise_ros.structures import CheckpointError, ConfigError
 
 PACKAGED_NANO = PACKAGED_TOKENIZER.parent / "nano"

@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from samwise_ros.config import SIZES, ModelConfig, model_config
+from samwise_ros.config import ModelConfig
 from samwise_ros.model.key_map import absent_in_ris
+from samwise_ros.sizes import SIZES, model_config
 from samwise_ros.structures import CheckpointError
 
 Shape = tuple[int, ...]

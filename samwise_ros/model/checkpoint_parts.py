@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from samwise_ros.config import SIZES, ModelConfig, TextConfig
+from samwise_ros.config import ModelConfig, TextConfig
 from samwise_ros.model import key_map
 from samwise_ros.model.checkpoint_check import recognise_size, shapes_of
 from samwise_ros.model.checkpoint_files import Kind, read_weights
@@ -22,6 +22,7 @@ from samwise_ros.model.tokenizer import (
     spacy_verb_finder,
 )
 from samwise_ros.model.wordpiece import WordPieceTokenizer
+from samwise_ros.sizes import SIZES
 from samwise_ros.structures import CheckpointError
 
 _log = logging.getLogger(__name__)

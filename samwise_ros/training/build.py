@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from samwise_ros.config import ModelConfig, model_config
+from samwise_ros.config import ModelConfig
 from samwise_ros.model.checkpoint import (
     build_model,
     load_model,
@@ -15,6 +15,7 @@ from samwise_ros.model.checkpoint import (
 )
 from samwise_ros.model.checkpoint_parts import fill_ris
 from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.sizes import model_config
 from samwise_ros.structures import ConfigError
 from samwise_ros.training.auxiliary import AuxiliaryHeads
 from samwise_ros.training.batches import PackedBatches, TrainBatch, Vocabulary

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
-from samwise_ros.config import build_config
+from samwise_ros.setting_values import build_config
 from samwise_ros.structures import ConfigError
 
 Trainable = Literal["adapters", "all", "memory", "follow", "cme"]

@@ -9,10 +9,10 @@ from model_builders import make_model
 from typer.testing import CliRunner
 
 from samwise_ros.cli.main import app
-from samwise_ros.config import model_config
 from samwise_ros.model import key_map
 from samwise_ros.model.checkpoint import load_model
 from samwise_ros.model.tokenizer import ExpressionTokenizer
+from samwise_ros.sizes import model_config
 
 RUNNER = CliRunner(env={"COLUMNS": "300"})
 

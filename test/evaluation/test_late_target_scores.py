@@ -10,7 +10,6 @@ from evaluation_builders import PreparedPredictor
 from typer.testing import CliRunner
 
 from samwise_ros.cli.main import app
-from samwise_ros.config import model_config
 from samwise_ros.data.mevis import MevisSource
 from samwise_ros.evaluation.ablations import evaluate_in_turns, variants
 from samwise_ros.evaluation.expression_scores import ExpressionResult, Scores
@@ -24,6 +23,7 @@ from samwise_ros.evaluation.selection import Selection
 from samwise_ros.evaluation.sim_scenes import evaluate_sim_into
 from samwise_ros.evaluation.store import ResultStore
 from samwise_ros.model.checkpoint import load_model, save_model
+from samwise_ros.sizes import model_config
 from samwise_ros.structures import ConfigError
 
 ENTRY = 4  # frame on which the duck of the built data set enters

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from samwise_ros.config import model_config
 from samwise_ros.model import key_map
 from samwise_ros.model.checkpoint import build_model, empty_model
 from samwise_ros.model.checkpoint_check import compare, recognise_size, shapes_of
+from samwise_ros.sizes import model_config
 from samwise_ros.structures import CheckpointError
 
 

@@ -12,7 +12,7 @@ import torch
 from model_builders import TINY, make_model
 from torch import Tensor
 
-from samwise_ros.config import ModelConfig, model_config
+from samwise_ros.config import ModelConfig
 from samwise_ros.model import key_map
 from samwise_ros.model.checkpoint import (
     build_model,
@@ -23,6 +23,7 @@ from samwise_ros.model.checkpoint import (
 )
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
+from samwise_ros.sizes import model_config
 from samwise_ros.structures import CheckpointError, ConfigError
 
 # A small size that is recognised like a published one stands in for the large ones here.

@@ -6,12 +6,13 @@ import pytest
 import torch
 from model_builders import MICRO, TINY, make_frames, make_model, pixels_of
 
-from samwise_ros.config import SIZES, ModelConfig, model_config
+from samwise_ros.config import ModelConfig
 from samwise_ros.model.features import CausalContext, extend_context
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import Tokens
 from samwise_ros.model.tokenizer import ExpressionTokenizer
+from samwise_ros.sizes import SIZES, model_config
 from samwise_ros.streaming.session import StreamingSession
 from samwise_ros.structures import ConfigError
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from training_builders import recipe, write_packed
 
-from samwise_ros.config import build_config
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.prompts import LOWER_RIGHT, ON_TARGET, UPPER_LEFT, VisualPrompt, embed_prompt
+from samwise_ros.setting_values import build_config
 from samwise_ros.training.follow import follow
 from samwise_ros.training.loop import Trainer
 from samwise_ros.training.recipe import TrainConfig

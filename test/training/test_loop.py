@@ -8,8 +8,8 @@ import torch
 from training_builders import recipe, write_packed, write_recipe
 from typer.testing import CliRunner
 
-from samwise_ros.config import build_config
 from samwise_ros.model.checkpoint import load_model
+from samwise_ros.setting_values import build_config
 from samwise_ros.structures import CheckpointError, ConfigError, SamwiseError
 from samwise_ros.training import blend
 from samwise_ros.training.batches import join_clips

@@ -5,9 +5,9 @@ import torch
 from model_builders import MICRO, make_model, pixels_of
 from torch import nn
 
-from samwise_ros.config import model_config
 from samwise_ros.model.checkpoint import build_model
 from samwise_ros.model.text_encoder import Tokens
+from samwise_ros.sizes import model_config
 from samwise_ros.structures import ConfigError
 from samwise_ros.training.optim import (
     WeightAverage,

@@ -9,10 +9,10 @@ import pytest
 import torch
 from training_builders import write_packed
 
-from samwise_ros.config import model_config
 from samwise_ros.model.checkpoint import build_model, load_model
 from samwise_ros.sim.assets import COLOURS
 from samwise_ros.sim.content import HELD_OUT_PAIRS
+from samwise_ros.sizes import model_config
 from samwise_ros.training.auxiliary import AuxiliaryHeads
 from samwise_ros.training.batches import (
     SURE,

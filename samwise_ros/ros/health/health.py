@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 
 from samwise_ros.ros.health.diagnostics import (
     CameraHealth,
@@ -18,7 +19,7 @@ from samwise_ros.ros.node.camera_group import CameraGroup
 from samwise_ros.ros.node.camera_stream import CameraStream
 from samwise_ros.ros.node.engine import Engine
 from samwise_ros.ros.outputs.conversions import Status
-from samwise_ros.ros.outputs.publishers import LATCHED_QOS
+from samwise_ros.ros.outputs.publishers import LATCHED_QOS, create_publisher
 
 _PERIOD = 1.0  # seconds
 
@@ -40,9 +41,10 @@ class HealthReporter:
         self._snapshot = snapshot
         self._early_refusal = early_refusal
         self._unused = StreamMonitor()
-        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = create_publisher(
+            node, DiagnosticArray, "/diagnostics", QoSProfile(depth=10), steady=True)
         self._status = (None if Status is None else
-                        node.create_publisher(Status, "~/status", LATCHED_QOS))
+                        create_publisher(node, Status, "~/status", LATCHED_QOS, steady=True))
         # Steady, because with use_sim_time and no clock nobody would learn what is missing.
         node.create_timer(_PERIOD, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 

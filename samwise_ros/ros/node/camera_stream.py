@@ -8,6 +8,7 @@ from typing import Any
 
 from rclpy.lifecycle import LifecycleNodeMixin
 from rclpy.time import Time
+from std_msgs.msg import Header
 
 from samwise_ros.ros.health.monitor import StreamMonitor, with_time
 from samwise_ros.ros.inputs.camera_input import CameraInput, InputSettings
@@ -154,7 +155,7 @@ class CameraStream:
         self._reset_wish.set()
 
     def add_listener(self, listener: Listener) -> None:
-        """Have every answer handed over after it was published, in the worker's thread."""
+        """Have every answer handed over after it was published, in the thread that did so."""
         self._listeners.append(listener)
 
     def remove_listener(self, listener: Listener) -> None:
@@ -190,7 +191,9 @@ class CameraStream:
         result = self._guard.step(self.session, rgb, header)
         if mailbox.closed:
             return
-        self.outputs.publish(result, header, rgb)
+        self.outputs.publish(result, header, rgb, lambda: self._published(result, header))
+
+    def _published(self, result: FrameResult, header: Header) -> None:
         clock = self._node.get_clock()
         age = clock.now() - Time.from_msg(header.stamp, clock_type=clock.clock_type)
         self.monitor.frame_answered(age.nanoseconds * 1e-9)

@@ -128,6 +128,7 @@ class NodeParameters:
         return OutputSettings(
             target_frame=self.target_frame, rectified=self.rectified, depth_slop=self.depth_slop,
             predict=self.predict, overlay_rate=self.overlay_rate, empty_masks=self.empty_masks,
+            keep_all=self.process_all,
             # A recording may be answered faster than a subscriber takes the answers.
             history=self.queue_size if self.process_all else OutputSettings.history,
             threshold=self.enter_score)

@@ -18,6 +18,7 @@ class OutputSettings:
         predict: Whether ~/predicted_pose is published.
         overlay_rate: Overlays per second at most; 0: none.
         empty_masks: Whether ~/mask is published for frames without the primary target, too.
+        keep_all: Whether every message is published, as for a recording, and not only the newest.
         history: Messages of each topic that are kept until every subscriber has them.
         threshold: Score from which a target counts as there, for ~/label_info.
         localization: How a target's depth is taken.
@@ -29,6 +30,7 @@ class OutputSettings:
     predict: bool = False
     overlay_rate: float = 10.0
     empty_masks: bool = True
+    keep_all: bool = False
     history: int = 5
     threshold: float = TrackSettings.enter_score
     localization: LocalizationSettings = field(default_factory=LocalizationSettings)

@@ -9,7 +9,9 @@
 | overlay, overlay/compressed | a picture for people, rate-limited |
 | target_pose, target_cloud, detections_3d, predicted_pose | see `target_publisher` |
 
-All carry the image's header and size. What nobody listens to is not made.
+All carry the image's header and size. What nobody listens to is not made. Messages are made and
+published in two threads: one for the answers, one for what takes longer (poses, overlays). Of pictures
+and poses only the newest leaves; a recording (`keep_all`) gets all of them.
 """
 
 from collections.abc import Callable
@@ -17,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -39,8 +41,9 @@ from samwise_ros.ros.outputs.label_map import LabelMap, paint_labels
 from samwise_ros.ros.outputs.output_settings import OutputSettings
 from samwise_ros.ros.outputs.overlay import RateLimit, draw_overlay, encode_jpeg
 from samwise_ros.ros.outputs.publishers import LATCHED_QOS, create_publisher, destroy_publisher
+from samwise_ros.ros.outputs.sender import Sender
 from samwise_ros.ros.outputs.target_publisher import TargetPublisher
-from samwise_ros.structures import FrameResult, SamwiseError
+from samwise_ros.structures import FrameResult
 
 _TOPICS = {  # name: message type, None where it is not installed
     "mask": Image,
@@ -50,12 +53,14 @@ _TOPICS = {  # name: message type, None where it is not installed
     "overlay": Image,
     "overlay/compressed": CompressedImage,
 }
+_OVERLAYS = ("overlay", "overlay/compressed")  # for people, who miss no lost one
+_FLUSH = 2.0  # seconds for what waits to be published
 
 
 class ResultPublisher:
     """Publishes the answers of one camera.
 
-    `publish` is called from one thread at a time; the setters from any.
+    `publish` is called from one thread at a time, and waits for nobody; the setters from any.
 
     Args:
         node: Everything is created on it; lifecycle publishers where it is a lifecycle node.
@@ -78,10 +83,14 @@ class ResultPublisher:
         self._labels = LabelMap()
         self._label_key: tuple | None = None  # what the last LabelInfo said
         self._overlay_limit = RateLimit(settings.overlay_rate)
-        self._places = TargetPublisher(node, settings, prefix)
+        self._answers, self._extras = (
+            Sender(name, self._failed, settings.keep_all) for name in ("answers", "extras"))
+        self._places = TargetPublisher(node, settings, self._extras, prefix)
         self._publishers = {
-            name: create_publisher(node, kind, f"{prefix}/{name}",
-                                   QoSProfile(depth=settings.history))
+            name: create_publisher(node, kind, f"{prefix}/{name}", QoSProfile(
+                depth=settings.history, reliability=(
+                    QoSReliabilityPolicy.BEST_EFFORT if name in _OVERLAYS
+                    else QoSReliabilityPolicy.RELIABLE)))
             for name, kind in _TOPICS.items() if kind is not None}
         self._label_info = None if LabelInfo is None else create_publisher(
             node, LabelInfo, f"{prefix}/label_info", LATCHED_QOS)
@@ -97,11 +106,16 @@ class ResultPublisher:
         self._places.start()
 
     def stop(self) -> None:
-        """Unsubscribe; on deactivation."""
+        """Unsubscribe and publish what waits; on deactivation."""
         self._places.stop()
+        for sender in (self._answers, self._extras):
+            sender.flush(_FLUSH)
 
     def destroy(self) -> None:
         """Unsubscribe and remove the publishers."""
+        self._places.stop()
+        for sender in (self._answers, self._extras):
+            sender.close()
         self._places.destroy()
         publishers = [*self._publishers.values(), self._label_info]
         self._publishers, self._label_info = {}, None
@@ -117,24 +131,44 @@ class ResultPublisher:
         """Publish at most this many overlays per second from now on; 0: none."""
         self._overlay_limit.rate = rate
 
-    def publish(self, result: FrameResult, header: Header, rgb: np.ndarray) -> None:
-        """Publish the answer to a frame, the mask first.
+    def publish(self, result: FrameResult, header: Header, rgb: np.ndarray,
+                published: Callable[[], None] = lambda: None) -> None:
+        """Have the answer to a frame published, the mask first.
 
         Args:
             result: The session's answer.
             header: Of the image, taken over unchanged.
             rgb: uint8 [H, W, 3], the image; not written to, may be kept for a few frames.
+            published: Called in the thread of the answers when all but poses and overlays are out.
         """
         labels = self._labels.update([target.target_id for target in result.targets])
-        self.labels = labels
         if self._empty_masks or (result.targets and result.targets[0].area):
-            self._send("mask", lambda: mask_to_msg(primary_mask(result), header))
+            self._put_picture("mask", lambda: mask_to_msg(primary_mask(result), header))
+        self._put_picture("label_mask",
+                          lambda: labels_to_msg(paint_labels(result, labels), header))
+        self._answers.put("frame", lambda: self._publish_frame(result, labels, header, published))
+        self._places.frame_answered(result, header, rgb)
+        if any(map(self._wanted, _OVERLAYS)) and self._overlay_limit.take():
+            self._extras.put("overlay", lambda: self._publish_overlay(rgb, result, labels, header),
+                             newest_only=True)
+
+    def _put_picture(self, name: str, make: Callable[[], Any]) -> None:
+        if self._wanted(name):
+            self._answers.put(name, lambda: self._send(name, make), newest_only=True)
+
+    def _publish_frame(self, result: FrameResult, labels: dict[str, int], header: Header,
+                       published: Callable[[], None]) -> None:
+        """What is small, and so published for every frame."""
+        self.labels = labels
         self._send("targets", lambda: targets_to_msg(result, labels, header))
         self._publish_label_info(result, labels, header)
-        self._send("label_mask", lambda: labels_to_msg(paint_labels(result, labels), header))
         self._send("detections", lambda: detections_to_msg(result, header))
-        self._places.frame_answered(result, header, rgb)
-        self._publish_overlay(rgb, result, labels, header)
+        published()
+
+    def _failed(self, error: Exception) -> None:
+        if self._node.context.ok():  # else told to end
+            self._node.get_logger().error(f"not published: {type(error).__name__}: {error}",
+                                          **ONCE_A_SECOND)
 
     def _send(self, name: str, make: Callable[[], Any]) -> None:
         """Publish a message, made only if someone listens."""
@@ -156,16 +190,6 @@ class ResultPublisher:
 
     def _publish_overlay(self, rgb: np.ndarray, result: FrameResult, labels: dict[str, int],
                          header: Header) -> None:
-        raw, compressed = self._wanted("overlay"), self._wanted("overlay/compressed")
-        if not (raw or compressed) or not self._overlay_limit.take():
-            return
         picture = draw_overlay(rgb, result, labels)
-        if raw:
-            self._publishers["overlay"].publish(rgb_to_msg(picture, header))
-        if compressed:
-            try:
-                data = encode_jpeg(picture)
-            except SamwiseError as error:
-                self._node.get_logger().error(str(error), **ONCE_A_SECOND)
-                return
-            self._publishers["overlay/compressed"].publish(jpeg_to_msg(data, header))
+        self._send("overlay", lambda: rgb_to_msg(picture, header))
+        self._send("overlay/compressed", lambda: jpeg_to_msg(encode_jpeg(picture), header))

@@ -38,6 +38,7 @@ from samwise_ros.ros.outputs.localization_messages import (
 from samwise_ros.ros.outputs.motion_predictor import MotionPredictor
 from samwise_ros.ros.outputs.output_settings import OutputSettings
 from samwise_ros.ros.outputs.publishers import RESULT_QOS, create_publisher, destroy_publisher
+from samwise_ros.ros.outputs.sender import Sender
 from samwise_ros.structures import FrameResult, SamwiseError, TargetResult
 
 _INPUT_QOS = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
@@ -55,12 +56,20 @@ class _WaitingFrame:
     rgb: np.ndarray | None
 
 
+@dataclass
+class _Order:
+    """What holds from one reset to the next: the newest frame that was placed, by its stamp [ns]."""
+
+    newest: int | None = None
+
+
 class TargetPublisher:
     """Places the targets of one camera in space and publishes them.
 
     Args:
         node: Everything is created on it; lifecycle publishers where it is a lifecycle node.
         settings: How.
+        sender: Where frames are placed and published.
         prefix: Of the outputs; "~/front" also makes the inputs front/depth and front/camera_info.
 
     Attributes:
@@ -70,16 +79,18 @@ class TargetPublisher:
         MissingDependencyError: A `target_frame` without tf2_ros.
     """
 
-    def __init__(self, node: Node, settings: OutputSettings, prefix: str = "~") -> None:
+    def __init__(self, node: Node, settings: OutputSettings, sender: Sender, prefix: str = "~"
+                 ) -> None:
         self.error = ""
         self._node = node
+        self._sender = sender
         self._settings = settings
         self._prefix = prefix
         self._sync: DepthSync[_WaitingFrame, Image, CameraInfo] = DepthSync(
             round(settings.depth_slop * 1e9), _WAITING)
+        self._order = _Order()
         self._predictor = MotionPredictor() if settings.predict else None
-        # Pairs are completed by the worker as well as by the callbacks.
-        self._predictor_lock = threading.Lock()
+        self._predictor_lock = threading.Lock()  # the sender adds, the worker resets
         self._lookup = (TransformLookup(node, settings.target_frame, camera=prefix.lstrip("~/"))
                         if settings.target_frame else None)
         self._has_depth = self._has_info = False
@@ -118,6 +129,7 @@ class TargetPublisher:
 
     def reset(self) -> None:
         """Forget what waits, as after a jump of the clock or another size of image."""
+        self._order = _Order()
         self._sync.reset()
         self._has_depth = self._has_info = False
         self._unmatched = self._sync.unmatched
@@ -184,13 +196,22 @@ class TargetPublisher:
         self._publish(self._sync.add_info(nanoseconds(info.header.stamp), info))
 
     def _publish(self, pair: DepthPair[_WaitingFrame, Image, CameraInfo] | None) -> None:
+        """Have everything about a frame published, unless a newer one overtakes it."""
+        if pair is not None:
+            self._unmatched = self._sync.unmatched
+            order = self._order
+            self._sender.put("places", lambda: self._send(pair, order), newest_only=True)
+
+    def _send(self, pair: DepthPair[_WaitingFrame, Image, CameraInfo], order: _Order) -> None:
         """Publish everything about a frame; a failure is named and leaves the frame out."""
-        if pair is None:
+        stamp = nanoseconds(pair.answer.header.stamp)
+        # Depth may come late: a pose that is older than the last one would take its place.
+        if order is not self._order or (order.newest is not None and stamp < order.newest):
             return
-        self._unmatched = self._sync.unmatched
+        order.newest = stamp
         try:
             header, found = self._place(pair)
-        except Exception as error:  # noqa: BLE001  raised in a callback it would end the node
+        except Exception as error:  # noqa: BLE001  named with what it is about
             named = "" if isinstance(error, SamwiseError) else f"{type(error).__name__}: "
             self.error = f"targets not placed: {named}{error}"
             self._node.get_logger().error(self.error, **ONCE_A_SECOND)
@@ -206,7 +227,8 @@ class TargetPublisher:
             self._pose.publish(pose_to_msg(place.position, header))
             if pair.answer.rgb is not None:
                 self._cloud.publish(cloud_to_msg(place, pair.answer.rgb, header))
-        self._predict(header, place)
+        if pair.answer.primary == self._primary:
+            self._predict(header, place)
 
     def _place(self, pair: DepthPair[_WaitingFrame, Image, CameraInfo]
                ) -> tuple[Header, Sequence[tuple[TargetResult, Localization]]]:

@@ -22,6 +22,7 @@ from samwise_ros.ros.inputs import tf_lookup
 from samwise_ros.ros.inputs.tf_lookup import TransformError, TransformLookup, rotation_matrix
 from samwise_ros.ros.outputs import target_publisher
 from samwise_ros.ros.outputs.output_settings import OutputSettings
+from samwise_ros.ros.outputs.sender import Sender
 from samwise_ros.structures import MissingDependencyError
 
 HEADER = Header(stamp=Time(sec=12, nanosec=345), frame_id="eye")
@@ -70,9 +71,12 @@ def test_a_jump_of_the_clock_clears_what_tf2_has_kept(monkeypatch):
     rclpy.init(context=context, domain_id=new_domain())
     node = Node("places", context=context)
     try:
-        places = target_publisher.TargetPublisher(node, OutputSettings(target_frame="base_link"))
+        sender = Sender("places", print)
+        places = target_publisher.TargetPublisher(
+            node, OutputSettings(target_frame="base_link"), sender)
         places.reset()
         assert buffer.cleared == 1
+        sender.close()
         places.destroy()
     finally:
         node.destroy_node()

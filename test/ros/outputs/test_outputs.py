@@ -18,9 +18,10 @@ from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from ros_processes import TIMEOUT, Client, RosProcess, new_domain
 from ros_results_node import coded, scripted_result
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
+from samwise_ros.ros.inputs.depth_sync import nanoseconds
 from samwise_ros.ros.outputs import outputs
 from samwise_ros.ros.outputs.conversions import LabelInfo, TargetArray, rgb_to_msg
 from samwise_ros.ros.outputs.outputs import OutputSettings, ResultPublisher
@@ -122,8 +123,9 @@ def test_reliable_and_best_effort_subscribers_all_get_the_mask_with_the_image_s_
 
 @pytest.mark.parametrize("scripted", [{"overlay_rate": 2.0}], indirect=True)
 def test_the_overlay_is_rate_limited_and_carries_its_image_s_header(scripted):
-    raw, compressed = (scripted.listen(Image, "overlay"),
-                       scripted.listen(CompressedImage, "overlay/compressed"))
+    raw, compressed = (scripted.listen(Image, "overlay", reliability=QoSReliabilityPolicy.BEST_EFFORT),
+                       scripted.listen(CompressedImage, "overlay/compressed",
+                                       reliability=QoSReliabilityPolicy.BEST_EFFORT))
     scripted.meet(raw, compressed)
     began, headers = time.monotonic(), []
 
@@ -208,6 +210,12 @@ class Depth:
             data=values.tobytes()))
         self._client.camera.publish(rgb_to_msg(square(), header))
         return header
+
+    def late(self, header: Header) -> None:
+        """The depth of an image that was shown without any."""
+        self._depth.publish(Image(
+            header=header, height=HEIGHT, width=WIDTH, encoding="32FC1", step=4 * WIDTH,
+            data=np.full((HEIGHT, WIDTH), 2.0, np.float32).tobytes()))
 
     def meet(self, poses: list) -> None:
         """Show the target until poses come."""
@@ -298,6 +306,24 @@ def test_label_info_is_kept_for_late_subscribers_and_renewed_on_a_change(scripte
     assert len(infos) == 2
 
 
+def test_no_pose_or_cloud_of_an_earlier_frame_follows_that_of_a_later_one(scripted):
+    depth = Depth(scripted)
+    poses, clouds = (scripted.listen(PoseStamped, "target_pose"),
+                     scripted.listen(PointCloud2, "target_cloud"))
+    depth.meet(poses)
+    headers = [scripted.show(square(), CUP) for _ in range(2)]
+    scripted.of(headers[1], scripted.masks)
+    scripted.spin(0.3)
+    for header in (headers[1], headers[0]):
+        depth.late(header)
+        scripted.spin(0.3)
+    last = depth.show()
+    scripted.of(last, poses, clouds)
+    for heard in (poses, clouds):
+        stamps = [nanoseconds(message.header.stamp) for message in heard]
+        assert stamps == sorted(stamps) and len(stamps) >= 2
+
+
 @pytest.fixture
 def plain_node() -> Iterator[Node]:
     context = Context()
@@ -309,17 +335,16 @@ def plain_node() -> Iterator[Node]:
 
 
 def test_what_nobody_listens_to_is_not_made(plain_node, monkeypatch):
-    def fail(*arguments: object) -> None:
-        raise AssertionError("made for nobody")
-
+    made = []
     for name in ("mask_to_msg", "targets_to_msg", "paint_labels", "detections_to_msg",
                  "draw_overlay"):
-        monkeypatch.setattr(outputs, name, fail)
+        monkeypatch.setattr(outputs, name, lambda *_, name=name: made.append(name))
     results = ResultPublisher(plain_node, OutputSettings())
     results.start()
     rgb = square()
     results.publish(scripted_result(rgb, [CUP]), Header(), rgb)
-    assert results.labels == {"cup": 1}
+    results.stop()
+    assert results.labels == {"cup": 1} and not made
     results.destroy()
 
 

@@ -27,6 +27,13 @@ class ComposeSplit(str, Enum):
     test_names = "test_names"
 
 
+class ComposeProbe(str, Enum):
+    """Scenes made to test something."""
+
+    late_target = "late_target"
+    occlusion = "occlusion"
+
+
 @app.command()
 def fetch(pictures: Annotated[Path | None, PICTURES] = None) -> None:
     """Download the Debian packages that hold the pictures and prepare them. Needs no root.
@@ -53,6 +60,9 @@ def clips(
     frames: Annotated[int, typer.Option(min=1, help="Frames per video; 1 makes stills.")] = 12,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "320x256",
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    probe: Annotated[ComposeProbe | None, typer.Option(
+        help="late_target: a look-alike is in view, what is named enters later; "
+             "occlusion: what is named is hidden or away for a while.")] = None,
     pictures: Annotated[Path | None, PICTURES] = None,
 ) -> None:
     """Make videos of composed scenes. Run it again with the same arguments to go on.
@@ -68,8 +78,26 @@ def clips(
     try:
         settings = SceneSettings(width=width, height=height, frames=frames)
         request = ComposeRequest(split.value, seed, clips, out, settings,
-                                 pictures or default_pictures())
+                                 pictures or default_pictures(),
+                                 probe=probe.value if probe else None)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     made = generate(request, workers)
     say(f"{made} clips made, {clips - made} were there already: {out}")
+
+
+@app.command()
+def sheet(
+    folder: Annotated[Path, typer.Argument(help="A composed or simulated folder.")],
+    out: Annotated[Path, typer.Option(help="Picture to write.")],
+    videos: Annotated[int, typer.Option(min=1, help="Rows.")] = 12,
+) -> None:
+    """Draw a contact sheet: frames, outlines of the masks, objects and sentences."""
+    import cv2
+
+    from samwise_ros.compose.sheet import contact_sheet
+    from samwise_ros.data.mevis import MevisSource
+
+    picture = contact_sheet(MevisSource(folder), videos)
+    if not cv2.imwrite(str(out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+        raise typer.BadParameter(f"cannot write {out}", param_hint="--out")

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from samwise_ros.compose.catalogue import Catalogue
+from samwise_ros.compose.errors import ComposeError
 from samwise_ros.compose.expressions import Sentence, SentenceWriter
 from samwise_ros.compose.facts import ComposedFacts, measure
 from samwise_ros.compose.library import PictureLibrary
+from samwise_ros.compose.probes import PROBES
 from samwise_ros.compose.render import Rendered, render
 from samwise_ros.compose.scene import ScenePlan, SceneSettings, plan_scene
 
-MAX_VARIANTS = 6
+MAX_VARIANTS = 60  # one in two to six does
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,29 @@ def clip_rng(split: str, seed: int, clip: int, variant: int) -> np.random.Genera
 
 
 def compose_clip(split: str, seed: int, clip: int, settings: SceneSettings, catalogue: Catalogue,
-                 library: PictureLibrary) -> ComposedClip:
+                 library: PictureLibrary, probe: str | None = None) -> ComposedClip:
     """Makes clip number `clip`; equal arguments and pictures give an equal clip.
 
-    A clip about which nothing can be asked is planned anew, at most MAX_VARIANTS times.
+    A clip about which nothing can be asked, or that does not show what its probe needs, is planned
+    anew. Raises ComposeError when MAX_VARIANTS plans did not do.
     """
-    pool = catalogue.pool(split)
-    vocabulary = sorted({item.label.name for item in (*pool.targets, *pool.fillers)}
-                        | {item.label.kind for item in pool.targets if item.label.kind})
+    pool, vocabulary = catalogue.pool(split), catalogue.vocabulary(split)
+    test = PROBES[probe] if probe else None
     for variant in range(MAX_VARIANTS):
-        rng = clip_rng(split, seed, clip, variant)
-        plan = plan_scene(split, pool, settings, rng)
+        rng = clip_rng(split if probe is None else f"{probe} {split}", seed, clip, variant)
+        plan = (test.plan if test else plan_scene)(split, pool, settings, rng)
         rendered = render(plan, library, rng)
         facts = measure(plan, rendered)
-        sentences = SentenceWriter(facts, vocabulary, split.startswith("test"), rng).write()
+
+        def writer(part: ComposedFacts, rng: np.random.Generator = rng) -> SentenceWriter:
+            return SentenceWriter(part, vocabulary, split.startswith("test"), rng)
+
+        parts = test.parts(facts) if test else None
+        if test and parts is None:
+            continue
+        sentences = test.sentences(facts, parts, writer) if test and parts else \
+            writer(facts).write()
         if any(sentence.targets for sentence in sentences):
-            break
-    return ComposedClip(plan, rendered, facts, sentences)
+            return ComposedClip(plan, rendered, facts, sentences, parts)
+    raise ComposeError(f"clip {clip} of {split}, seed {seed}: none of {MAX_VARIANTS} scenes did; "
+                       "another seed or more frames may")

@@ -7,7 +7,7 @@ hypernym, colour, colour_name, size, side, relation, between, motion, and absent
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,12 +62,12 @@ class SentenceWriter:
 
     Args:
         facts: what was measured.
-        vocabulary: names that may be asked for where they are absent.
+        vocabulary: nouns that may be asked for where they are absent, with their kinds.
         held_out: also use the wordings that training never sees.
         rng: source of randomness.
     """
 
-    def __init__(self, facts: ComposedFacts, vocabulary: Sequence[str], held_out: bool,
+    def __init__(self, facts: ComposedFacts, vocabulary: Mapping[str, str | None], held_out: bool,
                  rng: np.random.Generator) -> None:
         self._facts = facts
         self._vocabulary = vocabulary
@@ -184,13 +184,12 @@ class SentenceWriter:
 
     def _absent(self) -> Iterable[_Draft]:
         facts = self._facts
-        others = [noun for noun in self._vocabulary if self._is_absent(noun)]
+        others = [noun for noun in sorted(self._vocabulary) if self._is_absent(noun)]
         for index in self._rng.permutation(len(others))[:4]:
             noun = others[index]
-            form = "absent_kind" if any(ch in noun for ch in "*") else "absent_name"
-            yield self._draft(words.NAME, form, (), noun, loose=True)
-        kinds = sorted({label.kind for label in facts.labels if label.kind})
-        near = [noun for noun in others if noun in _relatives(kinds)]
+            yield self._draft(words.NAME, "absent_name", (), noun, loose=True)
+        kinds = {label.kind for label in facts.labels if label.kind}
+        near = [noun for noun in others if self._vocabulary[noun] in kinds]
         for index in self._rng.permutation(len(near))[:2]:
             yield self._draft(words.NAME, "absent_kind", (), near[index], loose=True)
         present = sorted({label.name for label in facts.labels})
@@ -239,19 +238,20 @@ class SentenceWriter:
             template = template.replace("{thing}", word)
         for anchor in anchors:
             template = template.replace("{anchor}", anchor, 1)
-        article = self._article(colour or noun or thing, noun) if loose else "the"
-        phrase = template.format(a=article, noun=word, colour=colour).strip()
+        phrase = template.format(a=self._article(noun) if loose else "the", noun=word,
+                                 colour=colour).strip()
+        phrase = re.sub("^a (?=\x01?[aeiou])", "an ", phrase)
         if "\x01" not in phrase:  # "the red one", "something red": the word that stands for it
             phrase = re.sub(r"\b(one|something)\b", "\x01\\1\x02", phrase)
         return _Draft(phrase, targets, form, noun is not None)
 
-    def _article(self, first: str, noun: str | None) -> str:
+    def _article(self, noun: str | None) -> str:
         draw = self._rng.random()
         if draw < 0.75:
             return "the"
         if draw < 0.87 or noun in words.PLURALS or noun in words.UNCOUNTED:
             return ""
-        return "an" if first[0] in "aeiou" else "a"
+        return "a"
 
     def _sentence(self, draft: _Draft) -> Sentence:
         held_out = self._held_out and self._rng.random() < 0.3
@@ -265,12 +265,6 @@ class SentenceWriter:
 
     def _choose(self, items: Sequence[str]) -> str:
         return items[int(self._rng.integers(len(items)))]
-
-
-def _relatives(kinds: Sequence[str]) -> set[str]:
-    from samwise_ros.compose.catalogue import FAMILIES
-
-    return {name for kind in kinds for name in FAMILIES.get(kind, ())}
 
 
 def _capitalised(marked: str) -> str:

@@ -31,7 +31,7 @@ class ComposedFacts:
         width, height: of the picture [px].
         camera: kind of camera motion.
         contents: nouns of what the background may show.
-        decoys: things without a name are pasted, too.
+        decoys: there are things without a known name, too.
     """
 
     labels: tuple[Label, ...]
@@ -90,23 +90,31 @@ def measure(plan: ScenePlan, rendered: Rendered) -> ComposedFacts:
     """Facts of a painted plan."""
     items = [item for item in plan.placements if item.texture is None]
     height, width = rendered.labels.shape[1:]
-    pixels = np.zeros((len(rendered.labels), len(items)), int)
+    pixels = np.zeros_like(rendered.covered)
     centres = np.full((*pixels.shape, 2), np.nan)
     columns, rows = np.arange(width), np.arange(height)
     for frame, labels in enumerate(rendered.labels):
-        for index in range(len(items)):
+        for index in range(pixels.shape[1]):
             mask = labels == index + 1
             across = mask.sum(0)
             count = int(across.sum())
             pixels[frame, index] = count
             if count:
                 centres[frame, index] = (across @ columns / count, mask.sum(1) @ rows / count)
+    natives = plan.background.natives
     return ComposedFacts(
-        labels=tuple(item.cut_out.label for item in items),
-        asked=tuple(item.asked for item in items), paths=tuple(item.path for item in items),
+        labels=(*(native.label for native in natives), *(item.cut_out.label for item in items)),
+        asked=(*[plan.background.split == plan.split] * len(natives),
+               *(item.asked for item in items)),
+        paths=(*(_rest(place, len(pixels)) for place in rendered.natives),
+               *(item.path for item in items)),
         pixels=pixels, covered=rendered.covered, centres=centres, width=width, height=height,
         camera=plan.camera, contents=plan.background.contents,
-        decoys=len(items) < len(plan.placements))
+        decoys=len(items) < len(plan.placements) or bool(natives and plan.background.contents))
+
+
+def _rest(place: np.ndarray, frames: int) -> Path:
+    return Path("still", np.tile(place, (frames, 1)), np.ones(frames), np.zeros(frames))
 
 
 # -- relations --------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from rich.progress import track
 from samwise_ros.compose.catalogue import ASSETS, SPLITS, Catalogue, load_catalogue
 from samwise_ros.compose.clip import compose_clip
 from samwise_ros.compose.library import PictureLibrary
+from samwise_ros.compose.probes import FEWEST_FRAMES
 from samwise_ros.compose.scene import SceneSettings
 from samwise_ros.compose.writer import video_name, write_clip
 from samwise_ros.sim.writer import claim_split, clip_file, merge_clips
@@ -23,7 +24,8 @@ from samwise_ros.sim.writer import claim_split, clip_file, merge_clips
 class ComposeRequest:
     """What to make: `clips` clips of `split` and `seed` under `out`, from the prepared `pictures`.
 
-    `lists`: folder of cut_outs.json and backgrounds.json.
+    `lists`: folder of cut_outs.json, backgrounds.json and photographs.json. `probe`: a kind of
+    scene made to test something, one of `PROBES`; None makes ordinary scenes.
     """
 
     split: str
@@ -33,16 +35,20 @@ class ComposeRequest:
     settings: SceneSettings
     pictures: Path
     lists: Path = ASSETS
+    probe: str | None = None
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise ValueError(f"expected a split of {', '.join(SPLITS)}, got {self.split!r}")
         if self.clips < 1:
             raise ValueError(f"expected at least one clip, got {self.clips}")
+        if self.probe is not None and self.settings.frames < FEWEST_FRAMES:
+            raise ValueError(f"{self.probe}: expected at least {FEWEST_FRAMES} frames, got "
+                             f"{self.settings.frames}")
 
     def video(self, index: int) -> str:
         """Name of clip number `index`."""
-        return video_name(self.split, self.seed, index)
+        return video_name(self.split, self.seed, index, self.probe)
 
 
 def generate(request: ComposeRequest, workers: int = 1, show_progress: bool = True) -> int:
@@ -66,7 +72,8 @@ def make_one(job: tuple[ComposeRequest, int]) -> int:
     """Makes and writes one clip; a module function, so that workers can be spawned."""
     request, index = job
     catalogue, library = _sources(request.lists, request.pictures)
-    clip = compose_clip(request.split, request.seed, index, request.settings, catalogue, library)
+    clip = compose_clip(request.split, request.seed, index, request.settings, catalogue, library,
+                        request.probe)
     write_clip(request.out, request.video(index), index, clip)
     return index
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from samwise_ros.compose.catalogue import Catalogue
+from samwise_ros.compose.catalogue import Background, Catalogue, native_labels
 from samwise_ros.compose.errors import ComposeError
 from samwise_ros.compose.rcc import read_member
 from samwise_ros.streaming.pictures import write_encoded
@@ -29,6 +29,7 @@ PACKAGES = ("tuxpaint-stamps-default", "gcompris-qt-data", "gnome-backgrounds", 
 STAMPS = "usr/share/tuxpaint/stamps"
 CUT_OUT_SIDE = 448
 BACKGROUND_SIDE = 1280
+OUTLINE_SIDE = 640  # the outlines of photographs were drawn at this size
 OPAQUE = 128  # of 255: from here on a pixel belongs to the object
 REMEDY = "run `samwise compose fetch` (Debian or Ubuntu; no root needed)"
 
@@ -51,11 +52,15 @@ def fetch(pictures: Path, catalogue: Catalogue, report: Callable[[str], None]) -
             report(f"downloading {package}")
             _unpack(package, debian)
     report("preparing pictures")
+    sources = {item.path: item for item in catalogue.photographs}
     for item in catalogue.cut_outs:
         target = cut_out_file(pictures, item.path)
         if not target.is_file():
-            _write(target, _cropped(_read(debian, f"{STAMPS}/{item.path}")))
-    for background in catalogue.backgrounds:
+            path, _, number = item.path.partition("#")
+            picture = (_cut(_read(debian, path), sources[path], int(number)) if number
+                       else _read(debian, f"{STAMPS}/{path}"))
+            _write(target, _cropped(picture))
+    for background in (*catalogue.backgrounds, *catalogue.photographs):
         target = background_file(pictures, background.path)
         if not target.is_file():
             picture = _read(debian, background.path)
@@ -104,11 +109,9 @@ class PictureLibrary:
         self.background = lru_cache(maxsize=40)(self._background)
 
     def _cut_out(self, path: str) -> np.ndarray:
-        """float32 [h, w, 4]: RGB of 0..255 and alpha of 0..1."""
+        """uint8 [h, w, 4] RGBA."""
         picture = _load(cut_out_file(self._pictures, path))
-        result = cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA).astype(np.float32)
-        result[..., 3] /= 255
-        return result
+        return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA)
 
     def _background(self, path: str) -> np.ndarray:
         """uint8 [h, w, 3] RGB."""
@@ -140,6 +143,14 @@ def _read(root: Path, path: str) -> np.ndarray:
     if picture is None:
         raise ComposeError(f"OpenCV cannot decode {path}")
     return picture
+
+
+def _cut(picture: np.ndarray, source: Background, number: int) -> np.ndarray:
+    """BGRA: one native of a photograph, with a soft edge."""
+    picture = _shrunk(_opaque(picture), OUTLINE_SIDE)
+    mask = (native_labels(source, picture.shape[:2]) == number).astype(np.float32)
+    alpha = np.clip(cv2.GaussianBlur(mask, (0, 0), 1.2) * 2 - 1, 0, 1)  # within the outline
+    return np.dstack([picture, np.round(alpha * 255).astype(np.uint8)])
 
 
 def _cropped(picture: np.ndarray) -> np.ndarray:

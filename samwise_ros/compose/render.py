@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from samwise_ros.compose.catalogue import native_labels
 from samwise_ros.compose.library import PictureLibrary
 from samwise_ros.compose.scene import Finish, Placement, ScenePlan
 from samwise_ros.compose.sprites import Sprite, make_sprite
@@ -16,17 +17,19 @@ HALF = 0.5  # a pixel belongs to what covers at least this share of it
 
 @dataclass(frozen=True)
 class Rendered:
-    """A painted clip with O objects, those placements that are no decoys, in painting order.
+    """A painted clip with O objects: the background's own, then placements that are no decoys.
 
     Args:
         frames: uint8 [T, H, W, 3] RGB.
         labels: uint8 [T, H, W], object number + 1 of what is seen, 0 elsewhere.
         covered: [T, O] int, pixels of the object if nothing stood before it.
+        natives: [N, 2] float, middles of the background's own objects in the world [px].
     """
 
     frames: np.ndarray
     labels: np.ndarray
     covered: np.ndarray
+    natives: np.ndarray
 
 
 def render(plan: ScenePlan, library: PictureLibrary, rng: np.random.Generator) -> Rendered:
@@ -34,17 +37,25 @@ def render(plan: ScenePlan, library: PictureLibrary, rng: np.random.Generator) -
     size = (plan.settings.frames, plan.settings.height, plan.settings.width)
     numbers = _object_numbers(plan)
     backdrop, base = _backdrop(plan, library)
+    own = _own_labels(plan, backdrop.shape[:2])
     zoom = float(np.abs(np.linalg.det(plan.views[:, :, :2])).max()) ** 0.5
     sprites = [make_sprite(item, library, zoom) for item in plan.placements]
     gains = [_match_gain(item, sprite, backdrop, base)
              for item, sprite in zip(plan.placements, sprites)]
     frames = np.zeros((*size, 3), np.uint8)
     labels = np.zeros(size, np.uint8)
-    covered = np.zeros((size[0], max(numbers, default=0)), int)
+    known = len(plan.background.natives)
+    covered = np.zeros((size[0], max([known, *numbers])), int)
     for index, view in enumerate(plan.views):
         picture = cv2.warpAffine(backdrop, _compose(view, base), size[:0:-1],
                                  flags=cv2.INTER_LINEAR,
                                  borderMode=cv2.BORDER_REFLECT_101).astype(np.float32)
+        if known:
+            labels[index] = cv2.warpAffine(own, _compose(view, base), size[:0:-1],
+                                           flags=cv2.INTER_NEAREST,
+                                           borderMode=cv2.BORDER_REFLECT_101)
+            covered[index, :known] = np.bincount(labels[index].ravel(),
+                                                 minlength=known + 1)[1:known + 1]
         for item, sprite, gain, number in zip(plan.placements, sprites, gains, numbers):
             matrix = _compose(view, placed(item, sprite, index))
             if item.look.shadow:
@@ -53,7 +64,7 @@ def render(plan: ScenePlan, library: PictureLibrary, rng: np.random.Generator) -
             if number:
                 covered[index, number - 1] = pixels
         frames[index] = finished(picture, plan.finish, rng)
-    return Rendered(frames, labels, covered)
+    return Rendered(frames, labels, covered, _middles(own, known) @ base[:, :2] + base[:, 2])
 
 
 def placed(item: Placement, sprite: Sprite, frame: int) -> np.ndarray:
@@ -79,8 +90,8 @@ def finished(picture: np.ndarray, finish: Finish, rng: np.random.Generator) -> n
 
 
 def _object_numbers(plan: ScenePlan) -> list[int]:
-    """Number of each placement among the objects, from 1; 0 for decoys."""
-    numbers, last = [], 0
+    """Number of each placement among the objects, after the background's own; 0 for decoys."""
+    numbers, last = [], len(plan.background.natives)
     for item in plan.placements:
         last += item.texture is None
         numbers.append(0 if item.texture is not None else last)
@@ -103,6 +114,18 @@ def _backdrop(plan: ScenePlan, library: PictureLibrary) -> tuple[np.ndarray, np.
     spare = max(1 - across, 1e-6)
     shift = -room * [x / spare, y / spare]
     return picture, np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+
+
+def _own_labels(plan: ScenePlan, size: tuple[int, int]) -> np.ndarray:
+    labels = native_labels(plan.background, size)
+    return np.ascontiguousarray(labels[:, ::-1]) if plan.mirrored else labels
+
+
+def _middles(labels: np.ndarray, count: int) -> np.ndarray:
+    """[count, 2]: mean column and row of each number in a label map."""
+    places = [np.argwhere(labels == number)[:, ::-1] for number in range(1, count + 1)]
+    return np.array([place.mean(0) if len(place) else np.zeros(2) for place in places]
+                    ).reshape(-1, 2)
 
 
 def _match_gain(item: Placement, sprite: Sprite, backdrop: np.ndarray,

@@ -13,6 +13,9 @@ from samwise_ros.compose.catalogue import Background, CutOut, Pool
 from samwise_ros.compose.paths import SCRIPTS, Path, Stage
 
 T = TypeVar("T")
+NATIVE_SHARE = 0.3  # of scenes over a photograph that brings objects of its own
+COUNTS = ([1, 2, 3, 4, 5, 6], None, True, [0.08, 0.2, 0.27, 0.23, 0.14, 0.08])
+NATIVE_COUNTS = ([0, 1, 2, 3], None, True, [0.3, 0.35, 0.25, 0.1])
 MOVING_SCRIPTS = tuple(name for name in SCRIPTS if name != "still")
 
 
@@ -120,17 +123,25 @@ def plan_scene(split: str, pool: Pool, settings: SceneSettings,
     """Draws a scene."""
     photographs = [item for item in pool.backgrounds if item.photograph]
     drawn = [item for item in pool.backgrounds if not item.photograph]
-    background = _pick(drawn if drawn and rng.random() < 0.15 else photographs, rng)
+    if pool.photographs and rng.random() < NATIVE_SHARE:
+        background = pick(pool.photographs, rng)
+    else:
+        background = pick(drawn if drawn and rng.random() < 0.15 else photographs, rng)
     camera, views = camera_path(settings.frames, settings.width, settings.height, rng)
-    return ScenePlan(split, settings, background, _crop(rng), bool(rng.random() < 0.5), camera,
-                     views, _placements(split, pool, settings, rng), _finish(rng))
+    native = bool(background.natives)
+    count = int(rng.choice(*(NATIVE_COUNTS if native else COUNTS)))
+    decoys = int(rng.choice([0, 1, 2, 3], p=[0.45, 0.3, 0.17, 0.08]))
+    placements = _placements(split, pool, settings, count, min(decoys, 1) if native else decoys,
+                             rng)
+    return ScenePlan(split, settings, background, draw_crop(0.75 if native else 0.4, rng),
+                     bool(rng.random() < 0.5), camera, views, placements, draw_finish(rng))
 
 
 def choose_cut_outs(pool: Pool, count: int, rng: np.random.Generator) -> list[CutOut]:
     """A target and others that share its name, kind or colour, or nothing with it."""
-    chosen = [_pick(pool.targets, rng)]
+    chosen = [pick(pool.targets, rng)]
     while len(chosen) < count:
-        like = chosen[0] if rng.random() < 0.6 else _pick(chosen, rng)
+        like = chosen[0] if rng.random() < 0.6 else pick(chosen, rng)
         own = rng.random() < 0.5 or not pool.fillers
         source = pool.targets if own else pool.fillers
         draw = rng.random()
@@ -142,23 +153,21 @@ def choose_cut_outs(pool: Pool, count: int, rng: np.random.Generator) -> list[Cu
             group = [item for item in source if item.label.colour == like.label.colour]
         else:
             group = list(source)
-        chosen.append(_pick(group or source, rng))
+        chosen.append(pick(group or source, rng))
     return chosen
 
 
-def _placements(split: str, pool: Pool, settings: SceneSettings,
+def _placements(split: str, pool: Pool, settings: SceneSettings, count: int, decoys: int,
                 rng: np.random.Generator) -> tuple[Placement, ...]:
-    count = int(rng.choice([1, 2, 3, 4, 5, 6], p=[0.08, 0.2, 0.27, 0.23, 0.14, 0.08]))
-    cut_outs = choose_cut_outs(pool, count, rng)
-    decoys = int(rng.choice([0, 1, 2, 3], p=[0.35, 0.35, 0.2, 0.1]))
+    cut_outs = choose_cut_outs(pool, count, rng) if count else []
     extents = _extents(count, settings, rng)
     moving = settings.frames > 1
     made: list[Placement] = []
     places: list[np.ndarray] = []
     for number in range(count + decoys):
         decoy = number >= count
-        cut_out = _pick((*pool.fillers, *pool.targets), rng) if decoy else cut_outs[number]
-        texture = _pick(pool.backgrounds, rng) if decoy else None
+        cut_out = pick((*pool.fillers, *pool.targets), rng) if decoy else cut_outs[number]
+        texture = pick(pool.backgrounds, rng) if decoy else None
         extent = extents[number] if not decoy else rng.uniform(0.1, 0.4) * settings.height
         place = _place(extent, made, places, settings, rng)
         script = _script(rng) if moving and rng.random() < (0.3 if decoy else 0.6) else "still"
@@ -168,7 +177,7 @@ def _placements(split: str, pool: Pool, settings: SceneSettings,
             place = places[int(rng.integers(len(places)))]
         stage = Stage(settings.width, settings.height, settings.frames, extent)
         path = SCRIPTS[script](stage, place, rng)
-        made.append(Placement(cut_out, texture, extent, path, _look(rng),
+        made.append(Placement(cut_out, texture, extent, path, draw_look(rng),
                               not decoy and cut_out.split == split))
         places.append(place)
     return tuple(_painted(made, rng))
@@ -184,7 +193,7 @@ def _extents(count: int, settings: SceneSettings, rng: np.random.Generator) -> l
     short = min(settings.width, settings.height)
     upper = {1: 1.0, 2: 0.8, 3: 0.65}.get(count, 0.55)
     extents = list(np.exp(rng.uniform(np.log(0.15), np.log(upper), count)) * short)
-    if rng.random() < 0.15:
+    if count and rng.random() < 0.15:
         extents[0] = rng.uniform(0.8, 1.6) * short  # fills the picture, cut by its border
     return extents
 
@@ -208,7 +217,8 @@ def _script(rng: np.random.Generator) -> str:
     return str(rng.choice(MOVING_SCRIPTS))
 
 
-def _look(rng: np.random.Generator) -> Look:
+def draw_look(rng: np.random.Generator) -> Look:
+    """Tilt, exposure, edge and shadow of one cut-out."""
     turn = np.deg2rad(rng.normal(0, 12) if rng.random() < 0.85 else rng.uniform(-180, 180))
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     squeeze = np.diag(np.exp(rng.normal(0, 0.08, 2)))
@@ -223,12 +233,14 @@ def _look(rng: np.random.Generator) -> Look:
         shadow_shift=rng.normal(0, 0.05, 2) + [0, 0.04])
 
 
-def _crop(rng: np.random.Generator) -> tuple[float, float, float, float]:
-    size = float(rng.uniform(0.4, 1.0))
+def draw_crop(least: float, rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """Which part of a background is seen, at least `least` of its width and height."""
+    size = float(rng.uniform(least, 1.0))
     return float(rng.uniform(0, 1 - size)), float(rng.uniform(0, 1 - size)), size, size
 
 
-def _finish(rng: np.random.Generator) -> Finish:
+def draw_finish(rng: np.random.Generator) -> Finish:
+    """Exposure, blur, noise and JPEG quality of a clip."""
     return Finish(
         blur=float(rng.uniform(0.3, 1.2)) if rng.random() < 0.45 else 0.0,
         noise=float(rng.exponential(3.0)) if rng.random() < 0.7 else 0.0,
@@ -236,5 +248,6 @@ def _finish(rng: np.random.Generator) -> Finish:
         gamma=float(np.exp(rng.normal(0, 0.15))), quality=int(rng.integers(55, 96)))
 
 
-def _pick(items: Sequence[T], rng: np.random.Generator) -> T:
+def pick(items: Sequence[T], rng: np.random.Generator) -> T:
+    """One of the items, all equally likely."""
     return items[int(rng.integers(len(items)))]

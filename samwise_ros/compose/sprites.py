@@ -71,7 +71,9 @@ def make_sprite(item: Placement, library: PictureLibrary, zoom: float) -> Sprite
     source = source[:, ::-1] if item.look.flip else source
     if item.texture is not None:
         source = _textured(source, library.background(item.texture.path))
-    pixels = np.concatenate([source[..., :3] * source[..., 3:], source[..., 3:]], axis=2)
+    pixels: np.ndarray = source.astype(np.float32)
+    pixels[..., 3] /= 255
+    pixels[..., :3] *= pixels[..., 3:]
     wanted = item.extent * float(item.path.scale.max()) * zoom
     shrink = min(1.0, wanted / max(pixels.shape[:2]))
     if shrink < 1:
@@ -112,5 +114,5 @@ def _textured(source: np.ndarray, picture: np.ndarray) -> np.ndarray:
     scale = max(height / picture.shape[0], width / picture.shape[1])
     filling = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) \
         if scale > 0.5 else picture
-    filling = filling[-height:, -width:].astype(np.float32)
+    filling = filling[-height:, -width:]
     return np.concatenate([filling, source[..., 3:]], axis=2)

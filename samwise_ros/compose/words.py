@@ -37,6 +37,11 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "slice of orange": ("orange slice",), "slice of lime": ("lime slice",),
     "chocolate easter egg": ("easter egg", "egg"), "thermometer": ("clinical thermometer",),
     "bandage": ("sticking plaster",), "wild boar": ("boar",), "key": ("door key",),
+    "monkey": ("ape",), "hawk": ("bird of prey",), "leopard": ("jaguar",), "kitten": ("cat",),
+    "spray bottle": ("sprayer",), "blackboard": ("chalkboard", "slate"), "pan": ("frying pan",),
+    "scale": ("weighing scale",), "nail clippers": ("clippers",), "lizard": ("reptile",),
+    "wind turbine": ("windmill",), "gosling": ("chick",), "calf": ("young cow",),
+    "multimeter": ("measuring device",), "pillow": ("cushion",), "bucket": ("pail",),
     "coin": ("piece of money",), "tricycle": ("trike",), "wheel": ("tractor tyre",),
 }
 PLURALS = frozenset({

@@ -112,7 +112,7 @@ class FollowController:
         self.reason = self._why_not(now, target)
         elapsed = 0.0 if self._last_update is None else now - self._last_update
         self._last_update = now
-        if self.reason or elapsed < 0:  # the clock was set back
+        if target is None or self.reason or elapsed < 0:  # the clock was set back
             self.velocity = STANDSTILL
         else:
             wanted = self._wanted(target)

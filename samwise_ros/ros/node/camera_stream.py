@@ -116,8 +116,9 @@ class CameraStream:
         """
         self.monitor = self._new_monitor()
         self._resets = resets = ResetPolicy(self._settings.reset_after_gap)
-        self._mailbox = mailbox = (Backlog(self._settings.backlog, changed)
-                                   if self._settings.backlog else Mailbox(changed))
+        mailbox: Mailbox[Received] = (Backlog(self._settings.backlog, changed)
+                                      if self._settings.backlog else Mailbox(changed))
+        self._mailbox = mailbox
         self.outputs.start()
         self.input.start()
         # A frame of the last activation may still be in work: its answer is not for this one.

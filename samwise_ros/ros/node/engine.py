@@ -1,12 +1,12 @@
 """From the node's parameters to a loaded model that hands out sessions. No ROS import."""
 
 import gc
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
 from samwise_ros.allocator import give_back_freed_memory
-from samwise_ros.config import SessionConfig
+from samwise_ros.config import Precision, SessionConfig
 from samwise_ros.ros.node.parameters import NodeParameters
 from samwise_ros.streaming.commands import parse_command
 from samwise_ros.streaming.target_tracker import TrackSettings
@@ -91,7 +91,7 @@ class ModelEngine:
             compile_parts(model)
         self._model: SamwiseModel | None = model
         self._session_config = SessionConfig(
-            precision=parameters.precision, fast_resize=parameters.fast_resize,
+            precision=cast(Precision, parameters.precision), fast_resize=parameters.fast_resize,
             max_targets=parameters.max_targets)
         seeded = " with seeded (untrained) weights" if parameters.seeded else ""
         self.description = (f"{model.config.name} at {model.config.image_size} on "

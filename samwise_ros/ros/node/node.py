@@ -112,6 +112,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the cameras and answer."""
+        assert self._group is not None  # the node is configured
         if self._group.guard.final:
             self.get_logger().error(f"activate: {self._group.guard.fault}")
             return TransitionCallbackReturn.FAILURE
@@ -125,6 +126,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe; model, targets and commands stay."""
+        assert self._group is not None and self._engine is not None  # the node was active
         self._active = False
         self._group.stop()
         self._attempt("deactivate", self._engine.free_memory)
@@ -197,7 +199,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         elif error := future.exception():
             self._log_failure(what, error)
 
-    def _log_failure(self, what: str, error: Exception) -> None:
+    def _log_failure(self, what: str, error: BaseException) -> None:
         if isinstance(error, (SamwiseError, ValueError, InterruptedError)):
             self.get_logger().error(f"{what}: {error}")
         else:

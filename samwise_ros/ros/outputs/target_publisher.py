@@ -252,7 +252,7 @@ class TargetPublisher:
 
     def _predict(self, header: Header, place: Localization | None) -> None:
         """Publish where the primary target should be now, stamped now."""
-        if self._predictor is None:
+        if self._predictor is None or self._predicted is None:
             return
         now = self._node.get_clock().now()
         with self._predictor_lock:

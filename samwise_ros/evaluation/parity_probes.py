@@ -54,7 +54,8 @@ class LadderRecorder:
     def attached(self) -> Iterator[None]:
         """Record what the model computes inside this context."""
         model, sam = self._model, self._model.sam
-        trunk, layers = sam.image_encoder.trunk, model.text_encoder.roberta.encoder.layer
+        trunk = sam.image_encoder.trunk
+        roberta: Any = model.text_encoder.roberta
         with ExitStack() as stack:
             def watch(owner: object, method: str, see: Callable[..., None]) -> None:
                 stack.enter_context(_watched(owner, method, see))
@@ -72,8 +73,8 @@ class LadderRecorder:
             hook(trunk.patch_embed, self._see_patches)
             for stage in range(self._num_early, len(trunk.stage_ends)):
                 hook(trunk.blocks[int(trunk.stage_ends[stage])], partial(self._see_stage, stage))
-            hook(model.text_encoder.roberta.embeddings, self._see_embedding)
-            for index, layer in enumerate(layers):
+            hook(roberta.embeddings, self._see_embedding)
+            for index, layer in enumerate(roberta.encoder.layer):
                 hook(layer, partial(self._see_layer, f"text/layer{index + 1}_before_adapter"))
             for index, adapter in enumerate(model.cmt_adapters):
                 if adapter.use_hsa:

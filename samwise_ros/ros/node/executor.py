@@ -16,6 +16,10 @@ class PatientExecutor(MultiThreadedExecutor):
     that thread needs the interpreter, which the loop holds: a hundred rounds pass, and the thread
     that runs the model has to ask for the interpreter after each of its operations. On two cores
     single frames took 100 to 300 ms instead of 40.
+
+    `rclpy.experimental.EventsExecutor` would need no loop, but is no alternative: Humble does not
+    have it; it has one thread, so a configuration that loads a model for a minute would hold
+    commands and parameters; and that of rclpy 9.1.2 from PyPI called no timer and no service at all.
     """
 
     _handed_out: Any = None

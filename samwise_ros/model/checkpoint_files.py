@@ -26,6 +26,7 @@ from samwise_ros.config import ModelConfig
 from samwise_ros.model.key_map import FAIRSEQ, TEXT, strip_module
 from samwise_ros.model.tokenizer import TOKENIZER_FILES
 from samwise_ros.structures import CheckpointError
+from samwise_ros.user_files import load_json
 
 FORMAT = "samwise_ros/1"
 WEIGHTS_FILE = "model.safetensors"
@@ -169,7 +170,7 @@ def read_folder(path: Path | str) -> Folder:
     if not config.is_file():
         raise CheckpointError(f"{path} is not a samwise_ros model folder: no {CONFIG_FILE} in it")
     try:
-        about = json.loads(config.read_text(encoding="utf-8"))
+        about = load_json(config)
     except ValueError as error:
         raise CheckpointError(f"{config} is not JSON: {error}") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
@@ -231,7 +232,7 @@ def _copy_tokenizer(source: Path, target: Path) -> None:
 
 
 def tokenizer_digest(folder: Path) -> str:
-    """sha256 over both tokeniser files: weights only make sense with the ids they learnt."""
+    """Return the sha256 over all that is read of a tokeniser: weights need the ids they learnt."""
     digest = hashlib.sha256()
     for name in TOKENIZER_FILES:
         digest.update((folder / name).read_bytes())

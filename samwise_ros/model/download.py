@@ -56,12 +56,26 @@ def _drive(file_id: str, path: str) -> RemoteFile:
 
 def _sam2(size: str) -> RemoteFile:
     url = f"https://dl.fbaipublicfiles.com/segment_anything_2/072824/sam2_hiera_{size}.pt"
-    return RemoteFile(f"sam2_hiera_{size}.pt", url, url)
+    return RemoteFile(f"sam2_hiera_{size}.pt", url, url, _SHA256[f"sam2_{size}"])
 
 
 def _roberta(name: str) -> RemoteFile:
     page = "https://huggingface.co/FacebookAI/roberta-base"
-    return RemoteFile(f"roberta-base/{name}", f"{page}/resolve/main/{name}", f"{page}/tree/main")
+    return RemoteFile(f"roberta-base/{name}", f"{page}/resolve/main/{name}", f"{page}/tree/main",
+                      _SHA256[f"roberta-base/{name}"])
+
+
+# Of the published files, as several independent projects record them.
+_SHA256 = {
+    "sam2_tiny": "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125",
+    "sam2_small": "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3",
+    "sam2_base_plus": "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071",
+    "sam2_large": "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b",
+    "roberta-base/vocab.json": "9e7f63c2d15d666b52e21d250d2e513b87c9b713cfa6987a82ed89e5e6e50655",
+    "roberta-base/merges.txt": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+    "roberta-base/model.safetensors":
+        "5bde1d28afb363d0103324efeb5afc8b2b397fe5e04beabb9b1ef355255ade81",
+}
 
 
 _FAIRSEQ_URL = "https://dl.fbaipublicfiles.com/fairseq/models/roberta.base.tar.gz"

@@ -42,8 +42,11 @@ def extend_context(old: CausalContext | None, new: CausalContext, limit: int) ->
     def join(past: Tensor | None, present: Tensor | None) -> Tensor | None:
         if limit == 0 or present is None:
             return None
-        joined = present if past is None else torch.cat((past, present), dim=1)
-        return joined[:, -limit:]
+        kept = present[:, -limit:]
+        if past is None:
+            return kept.clone()  # a view would keep the other frames alive
+        room = limit - kept.shape[1]
+        return torch.cat((past[:, max(0, past.shape[1] - room):], kept), dim=1)
 
     if old is None:
         old = CausalContext((None,) * len(new.shared), (None,) * len(new.rows))

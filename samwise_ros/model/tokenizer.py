@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from transformers import RobertaTokenizerFast
 
 from samwise_ros.model.text_encoder import Tokens
 from samwise_ros.structures import CheckpointError, CommandError, MissingDependencyError
+from samwise_ros.user_files import decode_text
 
 TOKENIZER_FILES = ("vocab.json", "merges.txt")
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0..3, as in RoBERTa
@@ -129,8 +131,7 @@ def _load(folder: Path) -> RobertaTokenizerFast:
             f"no tokeniser in {folder}: {' and '.join(missing)} missing; give a folder with "
             "RoBERTa's vocab.json and merges.txt (`samwise checkpoint download roberta`)")
     try:
-        # from_pretrained, because transformers 5 ignores vocab_file= and merges_file= silently.
-        tokenizer = RobertaTokenizerFast.from_pretrained(str(folder), local_files_only=True)
+        tokenizer = _read_only(folder, TOKENIZER_FILES)
     except Exception as error:  # the library raises bare Exception for broken files
         raise CheckpointError(f"cannot read the tokeniser in {folder}: {error}") from error
     ids = tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))
@@ -139,6 +140,18 @@ def _load(folder: Path) -> RobertaTokenizerFast:
             f"the tokeniser in {folder} has ids {ids} for {', '.join(SPECIAL_TOKENS)}; "
             "expected 0, 1, 2, 3 as in RoBERTa")
     return tokenizer
+
+
+def _read_only(folder: Path, names: Sequence[str]) -> RobertaTokenizerFast:
+    """Read these files and no other: `tokenizer.json` beside them would come first, undigested.
+
+    From a folder of copies, for transformers 5 silently ignores vocab_file= and merges_file=.
+    """
+    with TemporaryDirectory() as copies:
+        for name in names:
+            text = decode_text((folder / name).read_bytes())
+            Path(copies, name).write_text(text, encoding="utf-8")
+        return RobertaTokenizerFast.from_pretrained(copies, local_files_only=True)
 
 
 def train_tokenizer(phrases: Iterable[str], folder: Path | str, vocab_size: int = 1024) -> int:

@@ -21,6 +21,7 @@ from samwise_ros.model.checkpoint import (
     resolve_device,
     save_model,
 )
+from samwise_ros.model.checkpoint_files import read_folder
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.sizes import model_config
@@ -284,6 +285,9 @@ def test_our_folder_restores_model_config_and_tokeniser(
         assert tensor.dtype == expected.dtype
         assert (tensor - expected).abs().max() <= bound * (1 + expected.abs().max())
     assert not list((tmp_path / "saved").glob("*.part"))
+    config = tmp_path / "saved" / "config.json"
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes())  # as some editors save it
+    assert read_folder(tmp_path / "saved").config == TINY
     modes = {file.stat().st_mode for file in (tmp_path / "saved").iterdir()}
     assert len(modes) == 1  # whoever may read the configuration may read the weights
 

@@ -227,3 +227,12 @@ def test_a_file_whose_sha256_is_known_is_checked_at_the_first_use(server: FileSe
         fetch(wrong)
     with pytest.raises(CheckpointError, match="expected is 0000"):  # what lies there is no better
         fetch(wrong)
+
+
+def test_known_weights_are_pinned_and_the_tokenizer_is_the_one_we_have(shared_dir: Path) -> None:
+    pinned = [file for name, files in download.DOWNLOADS.items() for file in files
+              if name.startswith("sam2_") or name in ("roberta", "roberta_weights", "mini")]
+    assert len({file.sha256 for file in pinned}) == len(pinned) == 10
+    for file in download.DOWNLOADS["roberta"]:
+        content = (shared_dir / "tokenizer" / file.path).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == file.sha256

@@ -1,11 +1,14 @@
 """Expressions become the ids that the published model was trained with, offline, for any text."""
 
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import RobertaTokenizerFast
 
+from samwise_ros.model.checkpoint_files import tokenizer_digest
 from samwise_ros.model.text_encoder import PAD_ID
 from samwise_ros.model.tokenizer import (
     MASK_TOKEN,
@@ -143,3 +146,24 @@ def test_foreign_special_ids_are_refused(tmp_path: Path) -> None:
     (tmp_path / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
     with pytest.raises(CheckpointError, match="expected 0, 1, 2, 3"):
         ExpressionTokenizer(tmp_path)
+
+
+def test_what_the_digest_does_not_cover_is_not_read(small_folder: Path, tmp_path: Path) -> None:
+    """A `tokenizer.json` would be preferred to the two files, and could hold other ids."""
+    folder, other = tmp_path / "t", tmp_path / "other"
+    shutil.copytree(small_folder, folder)
+    digest, ids = tokenizer_digest(folder), ExpressionTokenizer(folder)(["the red mug"]).ids
+    train_tokenizer(["zzz zzz zzz"], other, 262)
+    RobertaTokenizerFast.from_pretrained(str(other)).save_pretrained(str(tmp_path / "saved"))
+    for path in (tmp_path / "saved").iterdir():
+        if path.name not in TOKENIZER_FILES:
+            shutil.copy(path, folder)
+    assert (folder / "tokenizer.json").is_file() and tokenizer_digest(folder) == digest
+    torch.testing.assert_close(ExpressionTokenizer(folder)(["the red mug"]).ids, ids)
+
+
+def test_a_byte_order_mark_is_read_over(small_folder: Path, tmp_path: Path) -> None:
+    for name in TOKENIZER_FILES:
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (small_folder / name).read_bytes())
+    expected = ExpressionTokenizer(small_folder)(["the red mug"]).ids
+    torch.testing.assert_close(ExpressionTokenizer(tmp_path)(["the red mug"]).ids, expected)

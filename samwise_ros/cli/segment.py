@@ -188,7 +188,8 @@ def _with_progress(answers: Iterator[tuple[Frame, list[SentenceAnswer]]],
         for answer in answers:
             yield answer
             speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
-            progress.update(task, completed=answer[0].index + 1, fps=f"{speed:.1f} frames/s" if speed else "")
+            progress.update(task, completed=answer[0].index + 1,
+                            fps=f"{speed:.1f} frames/s" if speed else "")
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class CameraParameters:
 
 
 class VideoCamera(Node):
-    """Publishes `image_raw` at a steady rate or at the file's own times, stamped with the time of sending.
+    """Publishes `image_raw` at a steady rate or the file's own times, stamped when it is sent.
 
     Raises:
         SamwiseError: A parameter is out of its range, or the video can't be read.

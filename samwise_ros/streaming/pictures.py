@@ -1,7 +1,7 @@
 """Picture files: which of a folder's files are frames, in which order, and their pixels.
 
-The one place that opens pictures. Pillow reads them, by content and not by suffix; `camera_info` knows
-no orientation, so the node's compressed images are decoded elsewhere (`ros/inputs`).
+The one place that opens pictures. Pillow reads them, by content and not by suffix. The node's
+compressed images, whose `camera_info` knows no orientation, are decoded in `ros/inputs`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from PIL import Image, ImageOps, TiffImagePlugin
 from samwise_ros.structures import FrameError
 from samwise_ros.user_files import whole_file
 
-IMAGE_SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".avif", ".gif",
-                  ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2")
+IMAGE_SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".avif",
+                  ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2")
 _MAY_HAVE_PAGES = frozenset({".png", ".apng", ".webp", ".avif", ".gif", ".tif", ".tiff"})
 # Pictures that people have, and that would otherwise be left out without a word.
 _NOT_READ = frozenset({".heic", ".heif", ".jxl", ".exr", ".hdr", ".psd", ".svg", ".dng", ".cr2",

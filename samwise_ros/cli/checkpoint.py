@@ -124,15 +124,20 @@ def _set_tokenizer(model: SamwiseModel, given: Path | None, source: Path | None)
 
 @app.command()
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", show_default=False,
-                                         help="Any weight file, or a folder in our format.")],
+    path: Annotated[Path, typer.Argument(
+        metavar="FILE|FOLDER|SIZE", show_default=False,
+        help="Any weight file, a folder in our format, or a size that is at hand (nano).")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a weight file is: kind, size, parts, numbers, and whether it fits the model.
 
+    Of a model with frozen parts it says where each comes from, by which digest and licence.
+
     Nothing in the file is executed: pickles are read as plain tensors, or refused.
     """
-    facts = _facts(path)
+    from samwise_ros.model.checkpoint import folder_of_size
+
+    facts = _facts(path if path.exists() else folder_of_size(str(path)) or path)
     if as_json:
         typer.echo(json.dumps(facts, indent=1))
         return
@@ -140,7 +145,8 @@ def inspect(
     for name, value in facts.items():
         if isinstance(value, dict):
             value = ", ".join(f"{key} {number:,}" for key, number in value.items())
-        table.add_row(name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        joint = "\n" if name == "frozen" else ", "
+        table.add_row(name, joint.join(map(str, value)) if isinstance(value, list) else str(value))
     Console(soft_wrap=True, highlight=False).print(table)
 
 
@@ -168,9 +174,26 @@ def _facts(path: Path) -> dict[str, Any]:
     facts |= {"entries": len(state), "numbers": sum(parts.values()), "numbers per part": parts,
               "dtypes": sorted({str(t.dtype).removeprefix("torch.") for t in state.values()})}
     facts |= extras
+    if "frozen" in facts:
+        facts["frozen"] = _frozen_lines(facts["frozen"])
     if kind in (Kind.SAMWISE, Kind.OWN):
         facts["fits"] = _fits(path)
     return facts
+
+
+def _frozen_lines(frozen: dict[str, dict[str, str]]) -> list[str]:
+    """One line per part that is joined on loading: which file, whose licence, where it lies here."""
+    from samwise_ros.model.frozen_parts import FROZEN_FILES, locate
+
+    known = {file.sha256: file for file in FROZEN_FILES}
+    lines = []
+    for what, noted in frozen.items():
+        try:
+            place = str(locate(known[noted["sha256"]]))
+        except (CheckpointError, KeyError):
+            place = f"not here: package {noted['package']}"
+        lines.append(f"{what}, {noted['licence']}, sha256 {noted['sha256']}, {place}")
+    return lines
 
 
 def _fits(path: Path) -> str:

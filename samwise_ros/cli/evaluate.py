@@ -25,6 +25,7 @@ class Part(str, Enum):
     cme = "cme"
     memory = "memory"
     motion = "motion"
+    map = "map"
 
 
 DEFAULT_SPLITS = {"mevis": "", "ref-youtube-vos": "valid", "ref-davis17": "valid",

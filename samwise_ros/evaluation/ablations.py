@@ -24,6 +24,7 @@ SWITCHED_OFF: dict[str, dict[str, Any]] = {
     "cme": {"cme": {"enabled": False}},
     "memory": {"memory": {"num_spatial": 0, "num_pointers": 0}},
     "motion": {"motion_lag": 0},
+    "map": {"grounding": {"closed_form": False}},
 }
 CME_ON: dict[str, Any] = {"cme": {"enabled": True}}
 CONTEXT_FRAMES = (0, 1, 3)  # beside the usual seven
@@ -58,6 +59,8 @@ def variants(config: ModelConfig) -> list[Variant]:
     titles = {"cmt": "without CMT text fusion", "hsa": "without HSA", "memory": "without memory"}
     if config.motion_lag > 0:
         titles["motion"] = "without the motion branch"
+    if config.grounding.enabled:
+        titles["map"] = "without the similarity map"
     if config.cme.enabled:
         titles["cme"] = "without CME"
     found = [Variant("unchanged")]

@@ -126,7 +126,7 @@ class LadderRecorder:
             self._put_lateral(stage, output)
 
     def _see_fuse(self, index: int, result: tuple[Tensor, Tensor], _attended: Tensor,
-                  _mean: Tensor, text: Tensor, _mask: Tensor) -> None:
+                  _mean: Tensor, text: Tensor, *_: Any) -> None:
         """Residuals of one adapter: dv [1, T, h, w, C], dt [1, L, Dt]."""
         config = self._model.config
         stage, layer = config.cmt.fusion_stages[index], config.text.fusion_layers[index]

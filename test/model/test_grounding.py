@@ -1,0 +1,125 @@
+"""The similarity map: its closed form, its ablation, and who sees what."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mini_builders import MICRO_MINI, make_mini, published_mini
+from torch import Tensor
+
+from samwise_ros.model.frozen_parts import LITE0, locate
+from samwise_ros.model.grounding import Grounding, fit_answers, kernel, num_matches, on_grids
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def rank_left_out(embeddings: Tensor, rows: Tensor, left_out: Tensor) -> Tensor:
+    """Rank of each left-out name's own row among those left out, from its name alone."""
+    kept = torch.ones(len(rows), dtype=torch.bool)
+    kept[left_out] = False
+    queries = kernel(embeddings[left_out], embeddings[kept]) @ fit_answers(embeddings[kept],
+                                                                          rows[kept])
+    wanted = F.normalize(rows[left_out] - rows[kept].mean(0), dim=1)
+    fits = F.normalize(queries, dim=1) @ wanted.t()
+    return (fits > fits.diagonal()[:, None]).sum(dim=1)
+
+
+def test_names_that_were_left_out_find_their_rows_by_their_neighbours() -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(300, 6, generator=generator)
+    embeddings = F.normalize(hidden @ torch.randn(6, 24, generator=generator), dim=1)
+    rows = hidden @ torch.randn(6, 40, generator=generator)
+    ranks = rank_left_out(embeddings, rows, torch.arange(0, 300, 10))
+    assert (ranks == 0).float().mean() > 0.5
+    shuffled = rank_left_out(embeddings, rows[torch.randperm(300, generator=generator)],
+                             torch.arange(0, 300, 10))
+    assert (shuffled == 0).float().mean() < 0.2
+
+
+def test_a_hundred_classes_left_out_are_found_among_themselves() -> None:
+    """From its name alone, a row is first in half of the cases and among five in two thirds."""
+    embeddings = published_mini().grounding.class_embeddings
+    state = torch.load(locate(LITE0), weights_only=True)
+    left_out = torch.randperm(1000, generator=torch.Generator().manual_seed(0))[:100]
+    ranks = rank_left_out(embeddings, state["_fc.weight"], left_out)
+    assert (ranks == 0).float().mean() >= 0.5
+    assert (ranks < 5).float().mean() >= 0.66
+
+
+@pytest.fixture(scope="module")
+def grounding() -> Grounding:
+    return make_mini().grounding
+
+
+def seen_with(grounding: Grounding, semantic: Tensor, mid: Tensor | None = None) -> object:
+    if mid is None:
+        mid = torch.rand(len(semantic), 2 * semantic.shape[1], 2 * semantic.shape[2], 112,
+                         generator=torch.Generator().manual_seed(5))
+    return grounding.look(semantic, mid)
+
+
+def names_of(rows: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(rows, 2, MICRO_MINI.text.hidden_size, generator=generator),
+                       dim=2)
+
+
+def test_the_cell_that_looks_like_the_noun_stands_out(grounding: Grounding) -> None:
+    names = names_of(1)
+    query = grounding.query(names)[0, 0]
+    semantic = torch.randn(1, 4, 6, query.shape[0], generator=torch.Generator().manual_seed(1))
+    semantic[0, 2, 3] = 30 * query + semantic[0, 2, 3]
+    deep, _ = grounding._matches(seen_with(grounding, semantic), names.flatten(0, 1),
+                                 torch.ones(2))
+    cosine = deep[0, :, :, 0, 0]
+    assert cosine.flatten().argmax() == 2 * 6 + 3
+    assert cosine[2, 3] > 3 * cosine.flatten().sort(descending=True).values[1]
+
+
+def test_rows_and_clips_do_not_mix(grounding: Grounding) -> None:
+    semantic = torch.rand(6, 4, 4, 1280, generator=torch.Generator().manual_seed(2))
+    seen, names = seen_with(grounding, semantic), names_of(3)
+    maps, evidence = grounding(seen, names, torch.tensor([1, 0, 1]), 3)
+    assert maps.shape == (3, 3, 8, 8, 16) and evidence.shape == (3, 3, 2 * num_matches(
+        MICRO_MINI) + 1)
+    for row, clip in enumerate((1, 0, 1)):
+        part = type(seen)(*(tensor[3 * clip : 3 * clip + 3] for tensor in vars(seen).values()))
+        alone, told = grounding(part, names[row : row + 1], torch.tensor([0]), 3)
+        torch.testing.assert_close(maps[row], alone[0], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(evidence[row], told[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_sentence_without_anchor_asks_for_none(grounding: Grounding) -> None:
+    names = names_of(1)
+    names[:, 1] = 0
+    assert torch.equal(grounding.query(names)[0, 1], torch.zeros(1280))
+    seen = seen_with(grounding, torch.rand(1, 4, 4, 1280))
+    deep, mid = grounding._matches(seen, names.flatten(0, 1), torch.zeros(2))
+    assert (deep[..., 1, :] == 0).all() and (mid[..., 1, :] == 0).all()
+    assert (deep[..., 0, :] != 0).any()
+
+
+@pytest.mark.parametrize("switch", ["closed_form", "learned"])
+def test_each_path_can_be_switched_off_and_changes_the_maps(switch: str) -> None:
+    whole, without = (make_mini(config=MICRO_MINI.replace(grounding=changes))
+                      for changes in ({}, {switch: False}))
+    assert whole.state_dict().keys() == without.state_dict().keys(), "the same weights load"
+    seen, names = seen_with(whole.grounding, torch.rand(1, 4, 4, 1280)), names_of(1)
+    for model in (whole, without):  # the noun is far from every name: the learned path is open
+        model.grounding.class_embeddings[:] = -names[0, :1]
+    maps = [model.grounding(seen, names, torch.tensor([0]), 1)[0] for model in (whole, without)]
+    assert not torch.allclose(*maps, atol=1e-4)
+
+
+def test_the_learned_path_is_for_words_without_a_neighbour(grounding: Grounding) -> None:
+    seen, names = seen_with(grounding, torch.rand(1, 4, 4, 1280)), names_of(1).flatten(0, 1)
+    learned = slice(3 + MICRO_MINI.grounding.groups, None)
+    near, _ = grounding._matches(seen, names, torch.tensor([0.9, 0.2]))
+    assert (near[..., 0, learned] == 0).all() and (near[..., 1, learned] != 0).any()
+
+
+def test_maps_come_on_the_grid_of_each_stage() -> None:
+    maps = torch.rand(2, 3, 8, 12, 5)
+    fine, same, coarse = on_grids(maps, (1, 2, 3))
+    assert fine.shape == (2, 3, 16, 24, 5) and coarse.shape == (2, 3, 4, 6, 5)
+    assert torch.equal(same, maps)
+    torch.testing.assert_close(coarse.mean((2, 3)), maps.mean((2, 3)))

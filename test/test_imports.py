@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,15 @@ def test_imports_point_to_lower_layers_only(path: Path) -> None:
 def test_only_the_node_and_the_demos_import_ros(path: Path) -> None:
     if area_of(path) not in ("ros", "demos"):
         assert [name for name in imported(path) if is_ros(name)] == []
+
+
+def test_no_module_imports_one_that_imports_it() -> None:
+    """Not even lazily, or for type checking alone."""
+    name_of = {path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+               for path in modules() if path.name != "__init__.py"}
+    order = TopologicalSorter({name: set(imported(path)) & set(name_of.values())
+                               for path, name in name_of.items()})
+    order.prepare()  # raises CycleError, which names the circle
 
 
 def test_the_rules_would_be_noticed_when_broken(tmp_path: Path) -> None:

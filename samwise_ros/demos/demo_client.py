@@ -39,7 +39,7 @@ _KEPT_STAMPS = 60  # frames of which a part is still to come
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _AnsweredFrame:
     """All that belongs to one answered frame; `latency` in seconds."""
 
     image: Image
@@ -49,7 +49,7 @@ class _Answer:
     command: int
 
 
-_PARTS = frozenset(item.name for item in fields(_Answer))
+_PARTS = frozenset(item.name for item in fields(_AnsweredFrame))
 
 
 class DemoClient(CommandingClient):
@@ -61,7 +61,7 @@ class DemoClient(CommandingClient):
 
     def __init__(self) -> None:
         super().__init__()
-        self.answers: dict[int, list[_Answer]] = {}
+        self.answers: dict[int, list[_AnsweredFrame]] = {}
         self._asked = 0
         self._waiting: OrderedDict[int, dict[str, Any]] = OrderedDict()
         self.create_subscription(Image, f"{TARGET}/mask", self._on_mask, QOS)
@@ -101,7 +101,7 @@ class DemoClient(CommandingClient):
         waiting = self._waiting.setdefault(stamp, {})
         waiting |= parts
         if waiting.keys() == _PARTS:
-            answer = _Answer(**self._waiting.pop(stamp))
+            answer = _AnsweredFrame(**self._waiting.pop(stamp))
             self.answers.setdefault(answer.command, []).append(answer)
         while len(self._waiting) > _KEPT_STAMPS:
             self._waiting.popitem(last=False)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samwise_ros.evaluation.predictors import Answer
+from samwise_ros.evaluation.predictors import PredictedMask
 from samwise_ros.model.cme import may_switch
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import SamwiseModel, Segmentation
@@ -44,7 +44,7 @@ class ClipRowsPredictor:
 
     @torch.inference_mode()
     def run(self, frames: Iterable[np.ndarray],
-            expressions: Sequence[str]) -> Iterator[tuple[Answer, ...]]:
+            expressions: Sequence[str]) -> Iterator[tuple[PredictedMask, ...]]:
         """See `Predictor`. Frames must have one size."""
         model = self._model
         text = model.encode_text(model.tokenizer(list(expressions)).to(model.device))
@@ -81,9 +81,9 @@ class ClipRowsPredictor:
         return _RowsState(state.bank.append(memory, found.pointer, self._model.config.memory,
                                             found.peak), last)
 
-    def _answers(self, segmentation: Segmentation, size: InputSize) -> tuple[Answer, ...]:
+    def _answers(self, segmentation: Segmentation, size: InputSize) -> tuple[PredictedMask, ...]:
         logits = restore_logits(segmentation.high_res, size).cpu()
         masks = (logits > logit_threshold(self._model.config.mask_threshold)).numpy()
         switched = segmentation.switched.tolist()
-        return tuple(Answer(masks[row], switched[row], logits[row].numpy)
+        return tuple(PredictedMask(masks[row], switched[row], logits[row].numpy)
                      for row in range(len(masks)))

@@ -9,8 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from samwise_ros.evaluation.late_target_scores import LateTargetCounts
 from samwise_ros.evaluation.metrics import Scores
+
+
+@dataclass(frozen=True)
+class LateTargetCounts:
+    """One expression on one scene with a look-alike; frames count from the target's first visible one.
+
+    Attributes:
+        locked: On the frame before the target appeared the answer lay on the look-alike.
+        frames: Frames from the target's appearance to the end.
+        distracted: Those of them on which the answer lay on the look-alike.
+        switches: Those of them on which the CME replaced the memory.
+        first_switch: Frames until the first of these; None without one.
+    """
+
+    locked: bool
+    frames: int
+    distracted: int
+    switches: int
+    first_switch: int | None
 
 
 @dataclass(frozen=True)

@@ -8,31 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # records hold the counts made here
-    from samwise_ros.evaluation.expression_scores import ExpressionResult
-
-
-@dataclass(frozen=True)
-class LateTargetCounts:
-    """One expression on one scene; frames count from the target's first visible one.
-
-    Attributes:
-        locked: On the frame before the target appeared the answer lay on the look-alike.
-        frames: Frames from the target's appearance to the end.
-        distracted: Those of them on which the answer lay on the look-alike.
-        switches: Those of them on which the CME replaced the memory.
-        first_switch: Frames until the first of these; None without one.
-    """
-
-    locked: bool
-    frames: int
-    distracted: int
-    switches: int
-    first_switch: int | None
+from samwise_ros.evaluation.expression_scores import ExpressionResult, LateTargetCounts
 
 
 @dataclass(frozen=True)

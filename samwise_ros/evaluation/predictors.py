@@ -20,7 +20,7 @@ from samwise_ros.structures import Command, CommandKind, ConfigError, TargetResu
 
 
 @dataclass(frozen=True)
-class Answer:
+class PredictedMask:
     """What the model said about one expression on one frame.
 
     Attributes:
@@ -38,7 +38,7 @@ class Predictor(Protocol):
     """Runs several expressions over one video."""
 
     def run(self, frames: Iterable[np.ndarray],
-            expressions: Sequence[str]) -> Iterator[tuple[Answer, ...]]:
+            expressions: Sequence[str]) -> Iterator[tuple[PredictedMask, ...]]:
         """Per frame (uint8 [H, W, 3]) one answer per expression. `frames` can be iterated anew."""
         ...
 
@@ -70,7 +70,7 @@ class StreamPredictor:
         self._config = config or SessionConfig()
 
     def run(self, frames: Iterable[np.ndarray],
-            expressions: Sequence[str]) -> Iterator[tuple[Answer, ...]]:
+            expressions: Sequence[str]) -> Iterator[tuple[PredictedMask, ...]]:
         """See `Predictor`."""
         room = max(self._config.max_targets, len(expressions))
         session = StreamingSession(self._model, replace(self._config, max_targets=room))
@@ -79,8 +79,8 @@ class StreamPredictor:
         for frame in frames:
             yield tuple(self._answer(target) for target in session.step(frame).targets)
 
-    def _answer(self, target: TargetResult) -> Answer:
-        return Answer(target.mask, target.switched, lambda: self._camera_logits(target))
+    def _answer(self, target: TargetResult) -> PredictedMask:
+        return PredictedMask(target.mask, target.switched, lambda: self._camera_logits(target))
 
     def _camera_logits(self, target: TargetResult) -> np.ndarray:
         """float32 [H, W] from the low-resolution logits, by the steps that made the mask."""
@@ -97,15 +97,15 @@ class ClipPredictor:
         self._runner = ClipRunner(model)
 
     def run(self, frames: Iterable[np.ndarray],
-            expressions: Sequence[str]) -> Iterator[tuple[Answer, ...]]:
+            expressions: Sequence[str]) -> Iterator[tuple[PredictedMask, ...]]:
         """See `Predictor`. Expressions advance together, so that memory stays small."""
         runs = [self._runner.run(frames, expression) for expression in expressions]
         for results in zip(*runs, strict=True):
             yield tuple(map(_answer, results))
 
 
-def _answer(result: ClipFrame) -> Answer:
-    return Answer(result.mask, result.switched, lambda: result.logits)
+def _answer(result: ClipFrame) -> PredictedMask:
+    return PredictedMask(result.mask, result.switched, lambda: result.logits)
 
 
 def make_predictor(model: SamwiseModel, mode: Mode,

@@ -22,7 +22,7 @@ from samwise_ros.evaluation.davis_protocol import (
     palette,
     score_sequence,
 )
-from samwise_ros.evaluation.predictors import Answer, FrameSequence, Predictor
+from samwise_ros.evaluation.predictors import FrameSequence, PredictedMask, Predictor
 from samwise_ros.evaluation.report import write_csv
 from samwise_ros.structures import DataError
 from samwise_ros.user_files import whole_file
@@ -113,7 +113,7 @@ def _answer(predictor: Predictor, source: RefYoutubeVosSource, video: VideoRecor
     if (folder / video.name / f"{video.frames[-1]}.png").is_file():
         return
     texts = [expression.text for expression in video.expressions[annotator::ANNOTATORS]]
-    answers: tuple[Answer, ...]
+    answers: tuple[PredictedMask, ...]
     for frame, answers in zip(video.frames, predictor.run(FrameSequence(source, video), texts),
                               strict=True):
         merged = merge_objects([answer.logits() for answer in answers])

@@ -20,7 +20,7 @@ from samwise_ros.evaluation.baselines import SceneBaselines
 from samwise_ros.evaluation.expression_scores import ExpressionResult, mean_scores
 from samwise_ros.evaluation.late_target_scores import count_late_target
 from samwise_ros.evaluation.metrics import Scores, mask_scores, region_similarity
-from samwise_ros.evaluation.predictors import Answer, FrameSequence, Predictor
+from samwise_ros.evaluation.predictors import FrameSequence, PredictedMask, Predictor
 from samwise_ros.evaluation.store import ResultStore, mask_path, write_mask
 from samwise_ros.evaluation.stream_statistics import CORRECT_J, first_correct, reacquired
 
@@ -54,7 +54,7 @@ class ExpressionScorer:
         self._look_alike = video.scene.get("probe", {}).get("distractor")
         self._on_look_alike: list[bool] = []
 
-    def add(self, frame: int, answer: Answer) -> None:
+    def add(self, frame: int, answer: PredictedMask) -> None:
         """Take the answer for frame `frame`; frames come in order."""
         self._empty += not answer.mask.any()
         self._switched.append(bool(answer.switched))

@@ -12,9 +12,8 @@ from typer.testing import CliRunner
 from samwise_ros.cli.main import app
 from samwise_ros.data.mevis import MevisSource
 from samwise_ros.evaluation.ablations import evaluate_in_turns, variants
-from samwise_ros.evaluation.expression_scores import ExpressionResult, Scores
+from samwise_ros.evaluation.expression_scores import ExpressionResult, LateTargetCounts, Scores
 from samwise_ros.evaluation.late_target_scores import (
-    LateTargetCounts,
     LateTargetStatistics,
     count_late_target,
     late_target_report,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from samwise_ros.evaluation.predictors import Answer
+from samwise_ros.evaluation.predictors import PredictedMask
 
 MaskMaker = Callable[[str, int, np.ndarray], np.ndarray]
 
@@ -25,7 +25,7 @@ class PreparedPredictor:
         self.calls: list[tuple[str, ...]] = []
 
     def run(self, frames: Iterable[np.ndarray],
-            expressions: Sequence[str]) -> Iterator[tuple[Answer, ...]]:
+            expressions: Sequence[str]) -> Iterator[tuple[PredictedMask, ...]]:
         if self._fail_after is not None and len(self.calls) >= self._fail_after:
             raise KeyboardInterrupt
         self.calls.append(tuple(expressions))
@@ -33,7 +33,7 @@ class PreparedPredictor:
             answers = []
             for expression in expressions:
                 mask = self._make_mask(expression, number, frame)
-                answers.append(Answer(mask, self._switched(number),
+                answers.append(PredictedMask(mask, self._switched(number),
                                       lambda mask=mask: np.where(mask, 5.0, -5.0)))
             yield tuple(answers)
 

@@ -2,12 +2,14 @@
 
 import sys
 import threading
+from unittest.mock import Mock
 
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
 
 from samwise_ros.ros.inputs.command_input import EarlyCommands
+from samwise_ros.ros.node.camera_stream import CameraStream
 from samwise_ros.streaming.commands import TargetPlan, add_command, parse_command
 from samwise_ros.structures import CommandError
 
@@ -69,3 +71,21 @@ def test_the_newest_command_number_never_goes_back():
     finally:
         sys.setswitchinterval(interval)
     assert seen == sorted(seen) and plan.newest == 2000
+
+
+def test_a_reset_that_comes_while_one_is_looked_for_is_done_on_the_next_frame():
+    class Wish(threading.Event):
+        """Somebody asks right after it was looked at."""
+
+        def is_set(self) -> bool:
+            found = super().is_set()
+            if not found:
+                self.set()
+            return found
+
+    session = Mock()
+    stream = Mock(_reset_wish=Wish(), session=session)
+    CameraStream._reset_if_needed(stream, "")
+    assert not session.reset.called
+    CameraStream._reset_if_needed(stream, "")
+    assert session.reset.call_count == 1

@@ -111,8 +111,8 @@ class NodeParameters:
         OutputSettings.target_frame, "Frame of reference of the 3D outputs, by tf2; empty: the "
         "camera's.")
     rectified: bool = parameter(
-        OutputSettings.rectified, "The images are rectified: use the projection matrix P of "
-        "camera_info and no distortion.")
+        OutputSettings.rectified, "The image topic is rectified (image_rect), and depth aligned with "
+        "that: use P of camera_info and ignore D. Otherwise K is used, and the distortion D undone.")
     depth_slop: float = parameter(
         OutputSettings.depth_slop, "Seconds by which the stamps of image and depth may differ; 0: "
         "not at all.", limits=(0.0, 1.0))

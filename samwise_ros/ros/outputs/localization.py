@@ -6,26 +6,22 @@ and -inf / +inf for "too near / too far"; none of these is a measurement.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from samwise_ros.structures import ConfigError, SamwiseError
+from samwise_ros.ros.outputs.camera_model import (
+    CameraInfoError,
+    LocalizationError,
+    Pinhole,
+    pinhole_from_info,  # noqa: F401  offered with the rest
+)
+from samwise_ros.structures import ConfigError
 
 DEPTH_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _METRES = {np.dtype(np.uint16): 1e-3, np.dtype(np.float32): 1.0}  # per unit, REP 118
 _SPREAD = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
-_SHOWN = 14  # distortion coefficients in a message; OpenCV's longest model has as many
 _TRIM = 0.01  # share of points beyond either end of the size in depth
-
-
-class LocalizationError(SamwiseError, ValueError):
-    """A target can't be placed in space."""
-
-
-class CameraInfoError(LocalizationError):
-    """The camera's calibration can't be used."""
 
 
 class DepthError(LocalizationError):
@@ -34,75 +30,6 @@ class DepthError(LocalizationError):
 
 class TooFewPixelsError(LocalizationError):
     """The target has too few pixels with a depth; an everyday event, not a fault."""
-
-
-class CameraInfoLike(Protocol):
-    """The fields of sensor_msgs/CameraInfo that are read here."""
-
-    height: int
-    width: int
-    d: Any
-    k: Any
-    p: Any
-    binning_x: int
-    binning_y: int
-    roi: Any
-
-
-@dataclass(frozen=True)
-class Pinhole:
-    """Pinhole intrinsics in pixels of the image as it is sent.
-
-    Attributes:
-        width, height: Image size.
-        fx, fy: Focal lengths.
-        cx, cy: Principal point; pixel (0, 0) is the middle of the top left pixel.
-    """
-
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-
-    def points(self, rows: np.ndarray, columns: np.ndarray, depths: np.ndarray) -> np.ndarray:
-        """Back-project pixels: rows, columns, depths [m] each [N] -> float32 [N, 3] metres."""
-        x = (columns - self.cx) / self.fx * depths
-        y = (rows - self.cy) / self.fy * depths
-        return np.stack([x, y, depths], axis=1).astype(np.float32)
-
-
-def pinhole_from_info(info: CameraInfoLike, rectified: bool = False) -> Pinhole:
-    """CameraInfo -> intrinsics of the image that it describes, binning and window included.
-
-    Args:
-        info: The message.
-        rectified: Whether the image is rectified (`image_rect`). It then follows P; a raw image
-            follows K and D (sensor_msgs/CameraInfo.msg).
-
-    Raises:
-        CameraInfoError: The camera is not calibrated (zeros), or a raw image is distorted.
-    """
-    distortion = np.asarray(info.d, float)
-    if not rectified and not np.all(np.abs(distortion) <= 1e-9):  # NaN counts as distorted
-        shown = np.round(distortion[:_SHOWN], 4).tolist()
-        raise CameraInfoError(
-            f"the image is distorted (d = {shown}{'...' * (len(distortion) > _SHOWN)}), which a "
-            "pinhole can't describe: feed rectified images (image_proc's image_rect) and say that "
-            "they are")
-    name = "P" if rectified else "K"
-    values = np.asarray(info.p if rectified else info.k, float)
-    matrix = values.reshape(3, -1)
-    fx, fy, cx, cy = (float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    if not np.all(np.isfinite(values)) or fx <= 0 or fy <= 0:
-        raise CameraInfoError(f"{name} of camera_info: expected positive focal lengths, got fx = "
-                              f"{fx:g}, fy = {fy:g}: calibrate the camera")
-    window = info.roi
-    width, height = window.width or info.width, window.height or info.height
-    across, down = max(1, info.binning_x), max(1, info.binning_y)
-    return Pinhole(width // across, height // down, fx / across, fy / down,
-                   (cx - window.x_offset) / across, (cy - window.y_offset) / down)
 
 
 @dataclass(frozen=True)
@@ -200,13 +127,19 @@ def localize(mask: np.ndarray, depth: np.ndarray, camera: Pinhole,
     """
     _check_sizes(mask, depth, camera)
     rows, columns, depths, erosion = _measured(mask, depth, settings)
-    kept = _inliers(depths, settings)
-    rows, columns, depths = rows[kept], columns[kept], depths[kept]
-    points = camera.points(rows, columns, depths)
+    rays = camera.rays(rows, columns)
+    seen = np.isfinite(rays).all(axis=1)
+    if np.count_nonzero(seen) < settings.min_pixels:
+        raise TooFewPixelsError(f"{len(seen) - np.count_nonzero(seen)} of {len(seen)} pixels with a depth "
+                                "are where the distortion of camera_info has no inverse")
+    kept = seen & _inliers(depths, settings)
+    rows, columns, depths, rays = rows[kept], columns[kept], depths[kept], rays[kept]
+    points = np.column_stack([rays * depths[:, None], depths]).astype(np.float32)
     low, high = points.min(axis=0).astype(float), points.max(axis=0).astype(float)
     low[2], high[2] = np.quantile(depths, (_TRIM, 1 - _TRIM))
     # What was eroded on both sides, and the half pixels at either end, belong to the target.
-    border = (2 * erosion + 1) * float(np.median(depths)) / np.array([camera.fx, camera.fy])
+    border = ((2 * erosion + 1) * float(np.median(depths))
+              * camera.pixel_size(float(np.median(rows)), float(np.median(columns))))
     return Localization(
         position=points.mean(axis=0, dtype=float),
         covariance=np.cov(points.T.astype(float)),

@@ -23,11 +23,11 @@ from samwise_ros.ros.inputs.depth_sync import DepthPair, DepthSync, nanoseconds
 from samwise_ros.ros.inputs.image_codec import image_to_depth
 from samwise_ros.ros.inputs.tf_lookup import TransformLookup
 from samwise_ros.ros.log_limits import EVERY_TEN_SECONDS, ONCE_A_SECOND
+from samwise_ros.ros.outputs.camera_model import pinhole_from_info
 from samwise_ros.ros.outputs.localization import (
     Localization,
     TooFewPixelsError,
     localize,
-    pinhole_from_info,
 )
 from samwise_ros.ros.outputs.localization_messages import (
     Detection3DArray,

@@ -5,17 +5,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from distorted_cameras import DISTORTED, project
 
 from samwise_ros.ros.inputs.image_codec import image_to_depth
+from samwise_ros.ros.outputs.camera_model import Pinhole
 from samwise_ros.ros.outputs.localization import (
     CameraInfoError,
     DepthError,
-    LocalizationError,
     LocalizationSettings,
-    Pinhole,
     TooFewPixelsError,
     localize,
-    pinhole_from_info,
 )
 from samwise_ros.structures import ConfigError, FrameError
 
@@ -162,42 +161,6 @@ def test_inputs_are_not_changed():
     np.testing.assert_array_equal(depth, kept[1])
 
 
-def info(**changes: object) -> SimpleNamespace:
-    """The fields of CameraInfo that are read."""
-    window = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0)
-    k = [100.0, 0, 79.5, 0, 110.0, 59.5, 0, 0, 1]
-    p = [90.0, 0, 80.0, 0, 0, 95.0, 60.0, 0, 0, 0, 1, 0]
-    return SimpleNamespace(**{"width": 160, "height": 120, "d": [], "k": k, "p": p, "binning_x": 0,
-                              "binning_y": 0, "roi": window} | changes)
-
-
-def test_a_raw_image_follows_k_and_a_rectified_one_p():
-    assert pinhole_from_info(info()) == CAMERA
-    bent = info(d=[0.1, -0.2, 0, 0, 0])
-    assert pinhole_from_info(bent, rectified=True) == Pinhole(160, 120, 90.0, 95.0, 80.0, 60.0)
-    with pytest.raises(CameraInfoError, match=r"distorted \(d = \[0.1, -0.2"):
-        pinhole_from_info(bent)
-    with pytest.raises(CameraInfoError, match=r"distorted \(d = \[nan"):
-        pinhole_from_info(info(d=[float("nan")] * 5))
-    with pytest.raises(CameraInfoError) as long:
-        pinhole_from_info(info(d=[0.1] * 5000))
-    assert len(str(long.value)) < 400
-
-
-def test_binning_and_windows_shift_the_intrinsics():
-    window = SimpleNamespace(x_offset=40, y_offset=20, width=80, height=60)
-    assert pinhole_from_info(info(roi=window)) == Pinhole(80, 60, 100.0, 110.0, 39.5, 39.5)
-    assert pinhole_from_info(info(binning_x=2, binning_y=2)) == Pinhole(
-        80, 60, 50.0, 55.0, 39.75, 29.75)
-
-
-@pytest.mark.parametrize("k", [[0.0] * 9, [float("nan")] * 9, [-1.0, 0, 0, 0, -1, 0, 0, 0, 1]])
-def test_an_uncalibrated_camera_is_named(k):
-    with pytest.raises(CameraInfoError, match="calibrate the camera"):
-        pinhole_from_info(info(k=k))
-    assert issubclass(CameraInfoError, LocalizationError)
-
-
 def depth_message(encoding: str, values: np.ndarray, padding: int = 0, big: bool = False
                   ) -> SimpleNamespace:
     typed = np.ascontiguousarray(values.astype(values.dtype.newbyteorder(">" if big else "<")))
@@ -238,3 +201,33 @@ def test_another_frame_turns_position_covariance_and_points():
     np.testing.assert_allclose(np.cov(moved.points.T), moved.covariance, rtol=1e-3, atol=1e-7)
     np.testing.assert_allclose(moved.points.mean(axis=0), moved.position, atol=1e-5)
     assert np.all(np.abs(moved.centre - moved.position) < 0.1) and moved.size[1] > 0.3
+
+
+@pytest.mark.parametrize("name", DISTORTED)
+def test_a_board_in_the_corner_of_a_distorted_picture_is_placed_and_measured(name):
+    """20 cm by 12 cm, 1 m away."""
+    camera = DISTORTED[name]
+    rows, columns = np.indices((camera.height, camera.width))
+    x, y = camera.rays(rows.ravel(), columns.ravel()).T.reshape(2, *rows.shape)
+    left, top = x[40, 60], y[40, 60]
+    mask = (left <= x) & (x <= left + 0.2) & (top <= y) & (y <= top + 0.12)
+    place = localize(mask, np.ones(mask.shape, np.float32), camera)
+    pixel = np.abs([x[41, 61] - x[41, 60], y[42, 60] - y[41, 60]])
+    np.testing.assert_allclose(place.centre, [left + 0.1, top + 0.06, 1.0], atol=pixel.max())
+    np.testing.assert_allclose(place.size[:2], [0.2, 0.12], atol=1.5 * pixel.max())
+    missed = project(camera, place.points.astype(float)) - place.pixels[:, ::-1]
+    assert np.abs(missed).max() / camera.fx < 1e-3  # of every point of the cloud, 1 m away
+
+
+def test_pixels_without_a_direction_are_no_measurements():
+    """This polynomial folds back: what lies farther out than it reaches cannot be on the picture."""
+    camera = Pinhole(640, 480, 400.0, 400.0, 320.0, 240.0, "plumb_bob", (-0.4, 0.2, 0, 0, -0.05))
+    depth = np.ones((480, 640), np.float32)
+    everything = np.ones(depth.shape, bool)
+    place = localize(everything, depth, camera)
+    np.testing.assert_allclose(project(camera, place.points.astype(float)), place.pixels[:, ::-1],
+                               atol=0.2)
+    corner = np.zeros_like(everything)
+    corner[:20, :20] = True
+    with pytest.raises(TooFewPixelsError, match="distortion of camera_info has no inverse"):
+        localize(corner, depth, camera)

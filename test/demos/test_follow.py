@@ -109,6 +109,28 @@ def test_poses_in_the_base_frame_and_stamped_velocities(start):
     assert base.velocities[-1].header.frame_id == "base"
 
 
+@pytest.mark.parametrize("parameters, frame", [
+    ([], "odom"), ([], "base_footprint"), ([], ""), ([], "camera_link"),
+    (["optical_frame:=eye"], "eye_optical_frame"), (["base_frame:=chassis"], "base_link")])
+def test_a_pose_in_another_frame_leaves_the_base_standing_and_is_named(start, parameters, frame):
+    process, base = start(*parameters)
+    deadline = time.monotonic() + TIMEOUT
+    while f"poses are in frame '{frame}'" not in process.text:
+        assert time.monotonic() < deadline, process.text
+        base.show(-0.5, 3.0, frame)
+        base.spin(0.05)
+    for _ in range(20):
+        base.show(-0.5, 3.0, frame)
+        base.spin(0.05)
+    assert all(twist.linear.x == twist.angular.z == 0.0 for twist in base.velocities)
+    known = {"optical_frame:=eye": "eye", "base_frame:=chassis": "chassis"}.get(
+        "".join(parameters), "camera_color_optical_frame")
+    while not any(twist.linear.x or twist.angular.z for twist in base.velocities):
+        assert time.monotonic() < deadline, "it does not drive"
+        base.show(3.0 if known == "chassis" else -0.5, 3.0, known)
+        base.spin(0.05)
+
+
 @pytest.mark.parametrize("numbers", [
     [signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 500], ids=["Ctrl-C", "SIGTERM", "many"])
 def test_a_signal_to_end_stops_the_base_first(start, numbers):

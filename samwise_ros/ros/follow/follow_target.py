@@ -30,6 +30,7 @@ from samwise_ros.ros.follow.follow_controller import (
     Velocity,
     sighting_from_optical,
 )
+from samwise_ros.ros.log_limits import EVERY_TEN_SECONDS
 from samwise_ros.ros.node.shutdown import ignore_signals, refuse_start, start_ros
 from samwise_ros.ros.parameters.fields import parameter
 from samwise_ros.ros.parameters.server import declare_parameters
@@ -47,8 +48,12 @@ class FollowParameters(FollowSettings):
     camera_pitch: float = parameter(
         0.0, "By how much the camera looks down [rad].", limits=(-1.5, 1.5))
     base_frame: str = parameter(
-        "base_link", "frame_id of poses that are in the base's own frame (x forward, y left); every "
-        "other frame is taken to be an optical one (x right, z forward).")
+        "base_link", "frame_id of poses that are in the base's own frame (x forward, y left), and of "
+        "stamped velocities.")
+    optical_frame: str = parameter(
+        "", "frame_id of poses that are in a camera's optical frame (x right, z forward). Empty: "
+        "every frame whose name ends in _optical_frame or _optical. Poses in any other frame are "
+        "not followed.")
     rate: float = parameter(20.0, "Velocities per second.", limits=(1.0, 200.0))
     stamped: bool = parameter(
         False, "Publish TwistStamped, as Nav2 does from Kilted on, instead of Twist.")
@@ -62,6 +67,7 @@ class FollowTarget(Node):
         self._settings = declare_parameters(self, FollowParameters, self._changed)
         self._controller = FollowController(self._settings)
         self._target: Sighting | None = None
+        self._wrong_frame = ""  # why the last pose can't be followed
         self._stopped_at: float | None = None
         self._kind = TwistStamped if self._settings.stamped else Twist
         self._publisher = self.create_publisher(self._kind, "cmd_vel", 1)
@@ -80,12 +86,19 @@ class FollowTarget(Node):
 
     def _on_pose(self, message: PoseStamped) -> None:
         stamp = Time.from_msg(message.header.stamp).nanoseconds * 1e-9
-        point = message.pose.position
-        if message.header.frame_id == self._settings.base_frame:
+        point, frame = message.pose.position, message.header.frame_id.lstrip("/")
+        self._wrong_frame = ""
+        if frame == self._settings.base_frame:
             self._target = Sighting(stamp, point.x, point.y)
-        else:
+        elif is_optical(frame, self._settings.optical_frame):
             self._target = sighting_from_optical(stamp, (point.x, point.y, point.z),
                                                  self._settings.camera_pitch)
+        else:  # with axes that nobody knows it would drive somewhere
+            self._target = None
+            self._wrong_frame = (
+                f"poses are in frame {frame!r}, which is neither base_frame "
+                f"{self._settings.base_frame!r} nor an optical one: set target_frame of the "
+                "segmentation node to base_frame, or optical_frame here")
 
     def _drive(self) -> None:
         now = self.get_clock().now().nanoseconds * 1e-9
@@ -94,7 +107,9 @@ class FollowTarget(Node):
             self._stopped_at = None
         elif self._stopped_at is None:
             self._stopped_at = now
-            self.get_logger().info(f"standing still: {self._controller.reason}")
+            self.get_logger().info(f"standing still: {self._wrong_frame or self._controller.reason}")
+        if self._wrong_frame:
+            self.get_logger().error(f"standing still: {self._wrong_frame}", **EVERY_TEN_SECONDS)
         # Silent afterwards, so that a joystick or a planner may take over.
         if self._stopped_at is None or 0 <= now - self._stopped_at < _LAST_WORDS:
             self._publish(velocity)
@@ -108,6 +123,16 @@ class FollowTarget(Node):
             twist = message.twist
         twist.linear.x, twist.angular.z = velocity.linear, velocity.angular
         self._publisher.publish(message)
+
+
+def is_optical(frame: str, optical_frame: str = "") -> bool:
+    """Whether poses in a frame have the axes of a camera (REP 103): x right, y down, z forward.
+
+    Args:
+        frame: Their frame_id.
+        optical_frame: The only one that has; empty: all whose name says so.
+    """
+    return frame == optical_frame if optical_frame else frame.endswith(("_optical_frame", "_optical"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,12 +13,19 @@ isaac_ros_foundationpose.
 
 from pathlib import Path
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import ComposableNodeContainer
 from launch_ros.descriptions import ComposableNode
+
+from samwise_ros.ros.launch_arguments import node_topic
 
 HERE = Path(__file__).resolve().parent
 TOPICS = (
@@ -47,6 +54,9 @@ def generate_launch_description() -> LaunchDescription:
                 for name, default, description in TOPICS]
     declared += [
         DeclareLaunchArgument("expression", default_value="", description="first command"),
+        DeclareLaunchArgument("namespace", default_value="",
+                              description="namespace of the segmentation node"),
+        DeclareLaunchArgument("name", default_value="samwise", description="name of that node"),
         DeclareLaunchArgument("output", default_value="/pose_estimation/output",
                               description="topic of the poses, vision_msgs/Detection3DArray"),
         *(DeclareLaunchArgument(name, default_value="", description=f"FoundationPose's {name}")
@@ -59,10 +69,13 @@ def generate_launch_description() -> LaunchDescription:
         launch_arguments={"image": LaunchConfiguration("image"), "depth": "~/depth",
                           "camera_info": "~/camera_info", "empty_masks": "false",
                           "expression": LaunchConfiguration("expression")}.items())])
-    return LaunchDescription([*declared, segmentation, _foundation_pose()])
+    return LaunchDescription([*declared, segmentation,
+                              OpaqueFunction(function=_foundation_pose)])
 
 
-def _foundation_pose() -> ComposableNodeContainer:
+def _foundation_pose(context: LaunchContext) -> list[ComposableNodeContainer]:
+    mask = node_topic(*(LaunchConfiguration(name).perform(context)
+                        for name in ("namespace", "name")), "mask")
     node = ComposableNode(
         name="foundationpose", package="isaac_ros_foundationpose",
         plugin="nvidia::isaac_ros::foundationpose::FoundationPoseNode",
@@ -71,9 +84,9 @@ def _foundation_pose() -> ComposableNodeContainer:
             ("pose_estimation/image", LaunchConfiguration("image")),
             ("pose_estimation/depth_image", LaunchConfiguration("depth")),
             ("pose_estimation/camera_info", LaunchConfiguration("camera_info")),
-            ("pose_estimation/segmentation", "/samwise/mask"),
+            ("pose_estimation/segmentation", mask),
             ("pose_estimation/output", LaunchConfiguration("output")),
         ])
-    return ComposableNodeContainer(
+    return [ComposableNodeContainer(
         name="foundationpose_container", namespace="", package="rclcpp_components",
-        executable="component_container_mt", composable_node_descriptions=[node], output="screen")
+        executable="component_container_mt", composable_node_descriptions=[node], output="screen")]

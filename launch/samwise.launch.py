@@ -14,7 +14,6 @@ from launch.actions import (
     RegisterEventHandler,
     SetEnvironmentVariable,
 )
-from launch.conditions import IfCondition
 from launch.events import matches_action
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
@@ -22,12 +21,17 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
 
+from samwise_ros.ros.launch_arguments import (
+    profile_variable,
+    read_bool,
+    read_number,
+    refuse_topics_of_one_camera,
+)
+
 # Installed, this file is in share/samwise_ros/launch; in a checkout, in launch/. Either way the
 # configuration is beside it, and no index has to be asked (the wheels from PyPI don't set one up).
 CONFIG = Path(__file__).resolve().parents[1] / "config"
-# Changed its name after Humble; other middleware reads neither.
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-HAS_OWN_PROFILE = any(name in os.environ for name in PROFILE_VARIABLES)
+PROFILE = profile_variable()
 
 # These replace what the parameter file says, but only where they are given.
 OVERRIDES = (
@@ -35,12 +39,18 @@ OVERRIDES = (
     ("seeded", "random weights, to try the plumbing without any (true or false)"),
     ("device", "auto, cpu, cuda or cuda:N"),
     ("precision", "fp32, bf16 or fp16"),
+    ("compile", "torch.compile: slow to configure, faster frames (true or false)"),
+    ("num_threads", "CPU threads of the network; 0: torch's choice"),
+    ("image_transport", "raw or compressed"),
+    ("image_qos", "sensor_data or reliable"),
     ("expression", "first command, e.g. 'the red cup'"),
     ("overlay_rate", "overlays per second at most; 0: none"),
     ("empty_masks", "publish masks without the target, too (true or false)"),
     ("target_frame", "frame of reference of poses, by TF"),
     ("cameras", "names of several cameras that share the model, separated by spaces"),
+    ("use_sim_time", "follow /clock, as of a simulator or a recording (true or false)"),
 )
+BOOLEANS = ("seeded", "compile", "empty_masks", "use_sim_time")
 ARGUMENTS = (
     ("image", "image", "camera topic, sensor_msgs/Image"),
     ("depth", "depth", "depth aligned with it, sensor_msgs/Image; for poses"),
@@ -50,7 +60,7 @@ ARGUMENTS = (
     ("name", "samwise", "name of the node"),
     ("params_file", str(CONFIG / "samwise.yaml"), "parameters of the node"),
     ("autostart", "true", "configure and activate the node (true or false)"),
-    ("large_images", "false" if HAS_OWN_PROFILE else "true",
+    ("large_images", "false" if PROFILE in os.environ else "true",
      "give Fast DDS enough shared memory for large images (not where a profile is set already)"),
     ("log_level", "info", "debug, info, warn or error"),
 )
@@ -64,20 +74,21 @@ def generate_launch_description() -> LaunchDescription:
                 for name, description in OVERRIDES]
     declared += [DeclareLaunchArgument(name, default_value=default, description=description)
                  for name, default, description in ARGUMENTS]
-    return LaunchDescription([*declared, *_large_images(), OpaqueFunction(function=_start)])
+    return LaunchDescription([*declared, OpaqueFunction(function=_start)])
 
 
 def _start(context: LaunchContext) -> list:
-    """The node and its transitions; here the values of the arguments are known."""
-    given = {name: LaunchConfiguration(name).perform(context) for name, _ in OVERRIDES}
-    overrides = {name: value for name, value in given.items() if value}
-    for name in ("seeded", "empty_masks"):
-        if name in overrides:
-            overrides[name] = overrides[name].lower() == "true"
-    if "overlay_rate" in overrides:
-        overrides["overlay_rate"] = float(overrides["overlay_rate"])
-    if "cameras" in overrides:
-        overrides["cameras"] = overrides["cameras"].split()
+    """The middleware's profile, the node and its transitions; here the arguments are known.
+
+    Raises ValueError for an argument that cannot be taken, before anything is started.
+    """
+    def value(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    large_images, autostart = (read_bool(name, value(name)) for name in ("large_images", "autostart"))
+    refuse_topics_of_one_camera(value("cameras"), {
+        name: value(name) for name in ("image", "depth", "camera_info")})
+    overrides = {name: _parameter(name, value(name)) for name, _ in OVERRIDES if value(name)}
     node = LifecycleNode(
         package="samwise_ros",
         executable="samwise_node",
@@ -89,13 +100,17 @@ def _start(context: LaunchContext) -> list:
         remappings=[(topic, LaunchConfiguration(topic)) for topic in TOPICS],
         arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
     )
-    return [node, *_autostart(node)]
+    profile = [SetEnvironmentVariable(PROFILE, str(CONFIG / "fastdds.xml"))] if large_images else []
+    return [*profile, node, *(_autostart(node) if autostart else [])]
 
 
-def _large_images() -> list[SetEnvironmentVariable]:
-    wanted = IfCondition(LaunchConfiguration("large_images"))
-    return [SetEnvironmentVariable(name, str(CONFIG / "fastdds.xml"), condition=wanted)
-            for name in PROFILE_VARIABLES]
+def _parameter(name: str, text: str) -> str | bool | int | float | list[str]:
+    """The value of a parameter that an argument gives."""
+    if name in BOOLEANS:
+        return read_bool(name, text)
+    if name in ("overlay_rate", "num_threads"):
+        return read_number(name, text, float if name == "overlay_rate" else int)
+    return text.split() if name == "cameras" else text
 
 
 def _autostart(node: LifecycleNode) -> list:
@@ -104,7 +119,6 @@ def _autostart(node: LifecycleNode) -> list:
     LifecycleNode's own `autostart` doesn't exist in Humble. `handle_once`, so that a later
     configure by hand does not activate.
     """
-    wanted = IfCondition(LaunchConfiguration("autostart"))
     matches = matches_action(node)
     return [
         RegisterEventHandler(OnStateTransition(
@@ -112,8 +126,8 @@ def _autostart(node: LifecycleNode) -> list:
             handle_once=True,
             entities=[EmitEvent(event=ChangeState(
                 lifecycle_node_matcher=matches,
-                transition_id=Transition.TRANSITION_ACTIVATE))]), condition=wanted),
+                transition_id=Transition.TRANSITION_ACTIVATE))])),
         EmitEvent(event=ChangeState(
             lifecycle_node_matcher=matches,
-            transition_id=Transition.TRANSITION_CONFIGURE), condition=wanted),
+            transition_id=Transition.TRANSITION_CONFIGURE)),
     ]

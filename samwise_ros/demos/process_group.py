@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from samwise_ros.demos.dds_domain import ReservedDomain
+from samwise_ros.ros.launch_arguments import profile_variable
 from samwise_ros.structures import SamwiseError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -37,9 +38,8 @@ class ProcessGroup:
             "PYTHONUNBUFFERED": "1",
         }
         profile = _share_file("config/fastdds.xml")
-        for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-            if profile is not None:
-                self._environment.setdefault(name, str(profile))
+        if profile is not None:
+            self._environment.setdefault(profile_variable(), str(profile))
 
     def start(self, name: str, module: str, *arguments: str) -> None:
         """Start `python -m module` in a session of its own."""

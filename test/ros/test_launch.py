@@ -56,21 +56,7 @@ def test_the_launch_arguments_that_replace_parameters_are_parameters():
     (names,) = [ast.literal_eval(node.value) for node in ast.walk(ast.parse(
         (ROOT / "launch" / "samwise.launch.py").read_text())) if isinstance(node, ast.Assign)
         and ast.unparse(node.targets[0]) == "OVERRIDES"]
-    assert {name for name, _ in names} <= FIELDS.keys()
-
-
-def test_the_cameras_argument_is_read_and_bad_entries_are_named():
-    """parse_cameras alone: the rest of its file needs launch."""
-    (function,) = [node for node in ast.parse(
-        (ROOT / "launch" / "multi_camera.launch.py").read_text()).body
-        if isinstance(node, ast.FunctionDef) and node.name == "parse_cameras"]
-    names: dict = {}
-    exec(compile(ast.unparse(function), "multi_camera.launch.py", "exec"), names)  # noqa: S102
-    parse = names["parse_cameras"]
-    assert parse(" front:=/a/image  wrist:=b ") == {"front": "/a/image", "wrist": "b"}
-    for bad in ("", "front", "front:=", ":=/a", "a:=/x a:=/y"):
-        with pytest.raises(ValueError, match="cameras: expected"):
-            parse(bad)
+    assert {name for name, _ in names} <= FIELDS.keys() | {"use_sim_time"}  # of every node
 
 
 def launch(folder: Path, domain: int, file: str, *arguments: str) -> RosProcess:
@@ -159,6 +145,51 @@ def test_the_node_comes_up_active_with_its_arguments_and_goes_down_cleanly(tmp_p
         process.kill()
 
 
+@pytest.mark.parametrize("file, arguments, reason", [
+    ("samwise.launch.py", ["autostart:=maybe"], "autostart: expected true or false"),
+    ("samwise.launch.py", ["seeded:=y"], "seeded: expected true or false"),
+    ("samwise.launch.py", ["empty_masks:=2"], "empty_masks: expected true or false"),
+    ("samwise.launch.py", ["use_sim_time:=sim"], "use_sim_time: expected true or false"),
+    ("samwise.launch.py", ["large_images:=big"], "large_images: expected true or false"),
+    ("samwise.launch.py", ["num_threads:=two"], "num_threads: expected a whole number"),
+    ("samwise.launch.py", ["overlay_rate:=abc"], "overlay_rate: expected a number"),
+    ("samwise.launch.py", ["cameras:=front wrist", "image:=/eye/image"], "image: not beside cameras"),
+    ("samwise.launch.py", ["cameras:=front", "depth:=/eye/depth"], "depth: not beside cameras"),
+    ("multi_camera.launch.py", ["image:=/eye/image"], "image: not beside cameras"),
+    ("multi_camera.launch.py", ["cameras:=front"], "cameras: expected different NAME:=TOPIC"),
+    ("multi_camera.launch.py", ["cameras:=a:=/a", "depth:=b:=/b"], "depth: b is none of the cameras"),
+    ("demo.launch.py", ["video:=none.mp4", "loop:=maybe"], "loop: expected true or false"),
+    ("nav2_follow.launch.py", ["follower:=nav"], "follower: expected one of nav2, simple"),
+    ("nav2_follow.launch.py", ["follower:=simple", "distance:=near"], "distance: expected a number"),
+    ("nav2_follow.launch.py", [], "needs the package opennav_following, which is not installed"),
+])
+def test_what_cannot_be_taken_is_named_before_anything_starts(tmp_path, file, arguments, reason):
+    process = launch(tmp_path, new_domain(), file, *arguments)
+    try:
+        assert process.wait() == 1
+        assert reason in process.text and "process started" not in process.text, process.text
+    finally:
+        process.kill()
+
+
+def test_arguments_reach_the_node_in_their_usual_spellings(tmp_path):
+    domain = new_domain()
+    process = launch(tmp_path, domain, "samwise.launch.py", "autostart:=no", "use_sim_time:=yes",
+                     "compile:=1", "num_threads:=2", "image_transport:=compressed",
+                     "image_qos:=reliable", "empty_masks:=0", "seeded:=on", "overlay_rate:=5")
+    client = Client(domain)
+    try:
+        values = {"use_sim_time": True, "compile": True, "num_threads": 2, "seeded": True,
+                  "image_transport": "compressed", "image_qos": "reliable", "empty_masks": False,
+                  "overlay_rate": 5.0}
+        assert {name: client.parameter(name) for name in values} == values
+        assert client.lifecycle.state() == "unconfigured"
+        assert "deprecated" not in process.text
+    finally:
+        client.close()
+        process.kill()
+
+
 def test_without_autostart_the_node_waits(tmp_path):
     domain = new_domain()
     process = launch(tmp_path, domain, "samwise.launch.py", "autostart:=false")
@@ -190,12 +221,15 @@ def test_the_demo_launch_file_plays_a_video_into_the_node(tmp_path):
 def test_the_multi_camera_launch_file_gives_each_camera_its_topics(tmp_path):
     domain = new_domain()
     process = launch(tmp_path, domain, "multi_camera.launch.py", "seeded:=true",
-                     "cameras:=front:=/robot/front wrist:=/robot/wrist")
+                     "cameras:=front:=/robot/front wrist:=/robot/wrist",
+                     "depth:=wrist:=/robot/wrist_depth", "camera_info:=wrist:=/robot/wrist_info")
     client = Client(domain)
     try:
         wait_until_active(client)
         client.wait(lambda: client.node.count_subscribers("/robot/front") == 1, "front's images")
         client.wait(lambda: client.node.count_subscribers("/robot/wrist") == 1, "wrist's images")
+        client.wait(lambda: all(client.node.count_subscribers(topic) == 1 for topic in (
+            "/robot/wrist_depth", "/robot/wrist_info", "/front/depth")), "depth and calibration")
         masks: list[Image] = []
         client.node.create_subscription(Image, "/samwise/wrist/mask", masks.append, 5)
         camera = client.node.create_publisher(Image, "/robot/wrist", 5)
@@ -219,7 +253,7 @@ def test_nav2_follow_brings_depth_to_the_node_and_the_settings_to_nav2(tmp_path)
     domain = new_domain()
     process = launch(tmp_path, domain, "nav2_follow.launch.py", "seeded:=true", "image:=/image",
                      "depth:=/eye/depth", "camera_info:=/eye/info", "distance:=1.5",
-                     "cmd_vel:=/base/cmd_vel")
+                     "cmd_vel:=/base/cmd_vel", "use_sim_time:=false")
     client = Client(domain)
     try:
         wait_until_active(client)
@@ -232,6 +266,7 @@ def test_nav2_follow_brings_depth_to_the_node_and_the_settings_to_nav2(tmp_path)
         settings = parameters_of(server)
         assert settings["desired_distance"] == 1.5 and settings["detection_timeout"] == 2.0
         assert settings["fixed_frame"] == "odom" and settings["skip_orientation"] is True
+        assert settings["search_by_rotating"] is False  # nothing looks out for obstacles then
         assert list(parameters_of(manager)["node_names"]) == ["following_server"]
         assert process.interrupt() == 0, process.text
     finally:
@@ -242,12 +277,13 @@ def test_nav2_follow_brings_depth_to_the_node_and_the_settings_to_nav2(tmp_path)
 def test_the_simple_follower_listens_to_the_pose_and_drives_the_base(tmp_path):
     domain = new_domain()
     process = launch(tmp_path, domain, "nav2_follow.launch.py", "seeded:=true", "follower:=simple",
-                     "image:=/image", "cmd_vel:=/base/cmd_vel", "distance:=2.0")
-    client = Client(domain)
+                     "image:=/image", "cmd_vel:=/base/cmd_vel", "distance:=2.0",
+                     "namespace:=robot1", "name:=eyes")
+    client = Client(domain, "/robot1/eyes")
     try:
         wait_until_active(client)
         client.ask(np.zeros((48, 64, 3), np.uint8))
-        client.wait(lambda: client.node.count_subscribers("/samwise/target_pose") == 1
+        client.wait(lambda: client.node.count_subscribers("/robot1/eyes/target_pose") == 1
                     and client.node.count_publishers("/base/cmd_vel") == 1, "the follower is there")
         assert process.interrupt() == 0, process.text
     finally:

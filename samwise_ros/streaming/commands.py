@@ -15,9 +15,10 @@ from samwise_ros.structures import Command, CommandError, CommandKind
 
 DEFAULT_ID = "target"
 RELEASE_WORDS = (
-    "stop", "clear", "cancel", "halt", "abort", "stop all", "clear all", "cancel all", "stop it",
-    "stop now", "stop moving", "stop tracking", "stop following", "stop please", "please stop",
-    "emergency stop")
+    "stop", "clear", "cancel", "halt", "abort", "quit", "stop all", "clear all", "cancel all",
+    "stop everything", "stop it", "stop now", "stop moving", "stop tracking", "stop following",
+    "stop searching", "stop looking", "stop the robot", "cancel tracking", "stop please",
+    "please stop", "emergency stop")
 LONGEST_COMMAND = 4096  # characters; no model takes more than 512 tokens
 _LONGEST_ID = 100  # characters; every answer repeats the ids
 _COLON = re.compile("[:：]")

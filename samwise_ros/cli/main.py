@@ -62,6 +62,8 @@ COMMANDS = {
                                 _LEARN, "train", "convert_data"),
     "train": LazyCommand("Train or fine-tune a model.", _LEARN, "train", "train"),
     "evaluate": LazyCommand("Score a model on a benchmark.", _LEARN, "train", "evaluate"),
+    "evaluate photos": LazyCommand("Score a model on annotated real photos.", _LEARN, None,
+                                   "evaluate_photos"),
 }
 
 
@@ -82,7 +84,7 @@ def load_command(name: str) -> Any:
     program = getattr(module, "app", None)
     if program is None:
         program = typer.Typer(add_completion=False, rich_markup_mode="rich")
-        program.command(name)(getattr(module, name.replace("-", "_")))
+        program.command(name)(getattr(module, name.translate(str.maketrans("- ", "__"))))
     return typer.main.get_command(program)
 
 
@@ -108,6 +110,9 @@ class _LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Replace the stand-in of the command that is called by the command."""
         name, command, rest = super().resolve_command(ctx, args)
+        two_words = f"{name} {rest[0]}" if rest else ""
+        if two_words in COMMANDS:
+            name, rest = two_words, rest[1:]
         return name, load_command(name) if name and command else None, rest
 
     def invoke(self, ctx: Any) -> Any:

@@ -1,8 +1,8 @@
 """Annotated photos: reading them, baselines, and the command from items to report."""
 
 import json
-import zlib
 import zipfile
+import zlib
 from pathlib import Path
 
 import cv2

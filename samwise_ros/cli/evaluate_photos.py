@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from samwise_ros.evaluation.photos import Photo, PhotoReport
 
 BASELINE = "nano"
 
@@ -35,47 +38,50 @@ def evaluate_photos(
     """
     import cv2
 
-    from samwise_ros.evaluation.photos import (
-        PhotoReport,
-        evaluate_photos,
-        load_photos,
-        photo_sheet,
-        random_outlines,
-    )
+    from samwise_ros.evaluation import photos as scoring
     from samwise_ros.evaluation.report import write_json
     from samwise_ros.model.checkpoint import load_model
     from samwise_ros.user_files import keep_foreign
 
     keep_foreign(out / "report.json", '"photos":')
     console = Console(soft_wrap=True, highlight=False)
-    photos = load_photos(items, masks, cache or _cache(), local, console.print)
-    reports = {name: evaluate_photos(load_model(name), photos, frames)
+    photos = scoring.load_photos(items, masks, cache or _cache(), local, console.print)
+    answers = {name: scoring.evaluate_photos(load_model(name), photos, frames)
                for name in dict.fromkeys((model, BASELINE))}
-    chance = PhotoReport(random_outlines(photos), (), ())
-    columns = {**reports, "random outline": chance}
+    reports = {**answers,
+               "random outline": scoring.PhotoReport(scoring.random_outlines(photos), (), ())}
+    console.print(_table(photos, reports))
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "report.json", _summary(model, photos, reports))
+    cv2.imwrite(str(out / "sheet.png"), scoring.photo_sheet(photos, answers[model])[..., ::-1])
+    console.print(f"report and sheet: {out}")
+
+
+def _table(photos: list[Photo], reports: dict[str, PhotoReport]) -> Table:
     table = Table(title=f"J on {len(photos)} targets in real photos")
-    for head in ("photo", "expression", *columns):
+    for head in ("photo", "expression", *reports):
         table.add_column(head, justify="left" if head in ("photo", "expression") else "right")
     for row, photo in enumerate(photos):
         table.add_row(photo.name, photo.expression,
-                      *(f"{report.overlaps[row]:.2f}" for report in columns.values()))
+                      *(f"{report.overlaps[row]:.2f}" for report in reports.values()))
     table.add_section()
-    table.add_row("", "mean", *(f"{report.mean:.3f}" for report in columns.values()))
-    table.add_row("", "above .5", *(f"{report.above_half:.0%}" for report in columns.values()))
+    table.add_row("", "mean", *(f"{report.mean:.3f}" for report in reports.values()))
+    table.add_row("", "above .5", *(f"{report.above_half:.0%}" for report in reports.values()))
     table.add_row("", "absent things called absent", *(
         "" if report.absent_accuracy is None else f"{report.absent_accuracy:.0%}"
-        for report in columns.values()))
-    console.print(table)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "report.json", {"model": model, "photos": [
-        {"photo": photo.name, "expression": photo.expression,
-         **{name: report.overlaps[row] for name, report in columns.items()}}
-        for row, photo in enumerate(photos)], "means": {
-            name: {"j": report.mean, "above_half": report.above_half,
-                   "absent_accuracy": report.absent_accuracy}
-            for name, report in columns.items()}})
-    cv2.imwrite(str(out / "sheet.png"), photo_sheet(photos, reports[model])[..., ::-1])
-    console.print(f"report and sheet: {out}")
+        for report in reports.values()))
+    return table
+
+
+def _summary(model: str, photos: list[Photo], reports: dict[str, PhotoReport]) -> dict[str, Any]:
+    return {
+        "model": model,
+        "photos": [{"photo": photo.name, "expression": photo.expression,
+                    **{name: report.overlaps[row] for name, report in reports.items()}}
+                   for row, photo in enumerate(photos)],
+        "means": {name: {"j": report.mean, "above_half": report.above_half,
+                         "absent_accuracy": report.absent_accuracy}
+                  for name, report in reports.items()}}
 
 
 def _cache() -> Path:

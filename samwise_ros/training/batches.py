@@ -24,6 +24,7 @@ from samwise_ros.training.draws import (
     draw_reminders,
     swap_sides,
 )
+from samwise_ros.training.noun_spans import Nouns, nouns_of, rewrite
 from samwise_ros.training.recipe import DataSetup
 from samwise_ros.training.recolour import (
     PALETTE,
@@ -106,6 +107,7 @@ class TrainBatch:
         given: What some rows remember of earlier frames instead of their own answers (`rollout`);
             None: no row does.
         prompt: What the rows are shown on the first frame, in place of sentences; None: nothing.
+        nouns: Where each sentence names its target, None where that is not known.
     """
 
     pixels: Tensor
@@ -117,6 +119,7 @@ class TrainBatch:
     valid: tuple[int, int] | None = None
     given: GivenMemory | None = None
     prompt: VisualPrompt | None = None
+    nouns: tuple[Nouns | None, ...] = ()
 
     @property
     def area(self) -> Tensor:
@@ -139,8 +142,9 @@ class TrainBatch:
         if given is not None:
             given = GivenMemory(given.rows.to(device), given.masks.to(device))
         prompt = None if self.prompt is None else self.prompt.to(device)
-        return TrainBatch(self.pixels.to(device), self.expressions, self.clip_of_row.to(device),
-                          self.masks.to(device), labels, self.kinds, self.valid, given, prompt)
+        return replace(self, pixels=self.pixels.to(device), labels=labels, given=given,
+                       clip_of_row=self.clip_of_row.to(device), masks=self.masks.to(device),
+                       prompt=prompt)
 
 
 class PackedBatches:
@@ -165,7 +169,7 @@ class PackedBatches:
         facts = [entry for pack in self.packs for clip in range(pack.num_clips)
                  for entry in pack.objects(clip)]
         self.classes = sorted({entry["class"] for entry in facts if "class" in entry})
-        colours = {entry["colour"] for entry in facts if "colour" in entry}
+        colours = {entry["colour"] for entry in facts if entry.get("colour")}
         self.colours = sorted(colours | set(PALETTE) if setup.recolour > 0 else colours)
         self.held_out = tuple(sorted(
             (self.classes.index(name) + 1, self.colours.index(colour) + 1)
@@ -224,17 +228,20 @@ class PackedBatches:
         chosen = draw_expressions(sentences, self.setup.expressions,
                                   self.setup.kind_weights, rng)
         frames, numbers = seen.frames, seen.numbers
-        texts = [normalise_caption(text) for text, _, _ in chosen]
+        told = _with_nouns(pack, clip, [text for text, _, _ in chosen])
         flipped = False
         if self.setup.flip and rng.random() < 0.5:
             frames, numbers = frames[:, :, ::-1].copy(), numbers[:, :, ::-1].copy()
-            texts = [swap_sides(text) for text in texts]
+            told = [rewrite(*sentence, swap_sides) for sentence in told]
             flipped = True
         masks = np.stack([np.isin(numbers, answer) for _, _, answer in chosen])
-        texts, given = self._given(texts, [str(kind) for _, kind, _ in chosen], masks, numbers, rng)
-        return TrainBatch(clip_pixels(frames), tuple(texts), torch.zeros(len(texts), dtype=torch.long),
-                          torch.from_numpy(masks), self._labels(seen.objects, numbers, flipped),
-                          tuple(str(kind) for _, kind, _ in chosen), None, given)
+        kinds = tuple(str(kind) for _, kind, _ in chosen)
+        texts, given = self._given([text for text, _ in told], kinds, masks, numbers, rng)
+        return TrainBatch(clip_pixels(frames), tuple(texts),
+                          torch.zeros(len(texts), dtype=torch.long), torch.from_numpy(masks),
+                          self._labels(seen.objects, numbers, flipped), kinds, given=given,
+                          nouns=tuple(nouns if now == text else None
+                                      for now, (text, nouns) in zip(texts, told, strict=True)))
 
     def _given(self, texts: list[str], kinds: Sequence[str], masks: np.ndarray,
                numbers: np.ndarray, rng: np.random.Generator,
@@ -274,6 +281,19 @@ class PackedBatches:
                            torch.tensor([colours]), tags)
 
 
+def _with_nouns(pack: PackedClips, clip: int, texts: Sequence[str],
+                ) -> list[tuple[str, Nouns | None]]:
+    """Normalised sentences of a clip, and where they name their targets if the data tells."""
+    known = dict(zip((text for text, _, _ in pack.expressions(clip)), pack.phrases(clip),
+                     strict=True))
+    told = []
+    for text in texts:
+        phrases = known.get(text)
+        told.append(rewrite(text, nouns_of(phrases), str.lower) if phrases is not None
+                    else (normalise_caption(text), None))
+    return told
+
+
 def join_clips(clips: Sequence[TrainBatch]) -> TrainBatch:
     """Batches of one clip each -> one batch."""
     rows = torch.cat([torch.full((len(clip.masks),), index, dtype=torch.long)
@@ -292,7 +312,8 @@ def join_clips(clips: Sequence[TrainBatch]) -> TrainBatch:
                       tuple(text for clip in clips for text in clip.expressions), rows,
                       torch.cat([clip.masks for clip in clips]), labels,
                       tuple(kind for clip in clips for kind in clip.kinds), None, given,
-                      _joined([clip.prompt for clip in clips]))
+                      _joined([clip.prompt for clip in clips]),
+                      tuple(nouns for clip in clips for nouns in clip.nouns))
 
 
 def _joined(prompts: Sequence[VisualPrompt | None]) -> VisualPrompt | None:

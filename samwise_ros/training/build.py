@@ -11,6 +11,7 @@ from samwise_ros.model.checkpoint import (
     load_model,
     load_parts,
     load_strict,
+    start_model,
     tokenizer_for,
 )
 from samwise_ros.model.checkpoint_parts import fill_ris
@@ -57,7 +58,7 @@ def make_model(config: TrainConfig) -> SamwiseModel:
     elif setup.sam2 is not None and setup.roberta is not None:
         model = load_parts(target, setup.sam2, setup.roberta, config.seed)
     elif setup.trainable in ("all", "follow"):
-        model = build_model(target, config.seed)
+        model = start_model(target, config.seed)
     else:
         raise ConfigError(
             "model: adapters are trained on pre-trained parts: give model.sam2 (a SAM 2.0 file) "

@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from samwise_ros.model.checkpoint import own_state
+from samwise_ros.model.frozen_parts import frozen_prefixes
+from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.structures import CheckpointError
 from samwise_ros.training.optim import WeightAverage
 from samwise_ros.training.recipe import TrainConfig
@@ -57,13 +60,13 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def save_state(path: Path, config: TrainConfig, model: nn.Module, heads: nn.Module | None,
+def save_state(path: Path, config: TrainConfig, model: SamwiseModel, heads: nn.Module | None,
                optimizer: torch.optim.Optimizer, average: WeightAverage | None,
                progress: Progress) -> None:
     """Write a checkpoint; an interrupted write leaves the old one."""
     state = {
         "format": FORMAT, "config": dataclasses.asdict(config),
-        "model_config": model.config.to_dict(), "model": model.state_dict(),
+        "model_config": model.config.to_dict(), "model": own_state(model),
         "heads": None if heads is None else heads.state_dict(),
         "optimizer": optimizer.state_dict(),
         "average": None if average is None else {"state": average.state,
@@ -105,16 +108,29 @@ def is_training_checkpoint(path: Path) -> bool:
     return path.suffix == SUFFIX and path.is_file() and has_tree(path)
 
 
-def restore_state(state: dict[str, Any], model: nn.Module, heads: nn.Module | None,
+def put_own_state(model: SamwiseModel, state: dict[str, Tensor]) -> None:
+    """Give a model the weights that `own_state` tells; its frozen parts stay.
+
+    Raises CheckpointError for missing and unknown names.
+    """
+    missing, unknown = model.load_state_dict(state, strict=False)
+    missing = [name for name in missing if not name.startswith(frozen_prefixes(model.config))]
+    if missing or unknown:
+        raise CheckpointError(f"state of another network: missing {missing}, unknown {unknown}")
+
+
+def restore_state(state: dict[str, Any], model: SamwiseModel, heads: nn.Module | None,
                   optimizer: torch.optim.Optimizer, average: WeightAverage | None) -> Progress:
     """Put a checkpoint's content into the objects of a run; returns where the run stood."""
-    model.load_state_dict(state["model"])
+    put_own_state(model, state["model"])
     if heads is not None and state["heads"] is not None:
         heads.load_state_dict(state["heads"])
     optimizer.load_state_dict(state["optimizer"])
     if average is not None and state["average"] is not None:
         average.state = state["average"]["state"]
         average.updates = state["average"]["updates"]
+    elif average is not None:  # a slim checkpoint holds the averaged weights alone
+        average.restart(model)
     set_random_state(state["random"])
     return Progress(**state["progress"])
 

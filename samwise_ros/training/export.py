@@ -12,7 +12,8 @@ from torch import Tensor
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.checkpoint import build_model, load_strict, save_model, tokenizer_for
 from samwise_ros.model.samwise import SamwiseModel
-from samwise_ros.training.checkpointing import best_weights, read_state, save_start
+from samwise_ros.training.checkpointing import best_weights, read_state
+from samwise_ros.training.state_file import write_tree
 
 
 def export_checkpoint(checkpoint: Path | str, folder: Path | str, *, dtype: str = "fp16",
@@ -63,19 +64,32 @@ def shift_score(model: SamwiseModel, shift: float) -> None:
             model.sam.sam_mask_decoder.pred_obj_score_head.layers[-1].bias += shift
 
 
-def slim_checkpoint(checkpoint: Path | str, out: Path | str) -> Path:
+def slim_checkpoint(checkpoint: Path | str, out: Path | str, *, resumable: bool = False) -> Path:
     """What a further stage starts from, small enough for a repository.
 
-    Keeps the averaged weights and the auxiliary heads in fp16; drops the optimiser. The result
-    serves as `model.init` of a recipe, not for `--resume`.
+    Keeps the averaged weights and the auxiliary heads in fp16. The result serves as `model.init` of
+    a recipe and, if asked for, for `--resume`.
+
+    Args:
+        checkpoint: Written by `samwise train`.
+        out: File to write.
+        resumable: Keep the optimiser's moments in bf16 and the state of the random generators. The
+            run goes on from its averaged weights, not with the same numbers as an unbroken one.
     """
     state = read_state(Path(checkpoint))
     heads = state["heads"]
-    save_start(Path(out), state, _halved(best_weights(state)),
-               None if heads is None else _halved(heads))
+    slim = {**state, "model": _shortened(best_weights(state), torch.float16), "average": None,
+            "heads": None if heads is None else _shortened(heads, torch.float16),
+            "optimizer": None, "random": None}
+    if resumable:
+        moments = {index: {name: value if name == "step" else value.bfloat16()
+                           for name, value in entry.items()}
+                   for index, entry in state["optimizer"]["state"].items()}
+        slim |= {"optimizer": {**state["optimizer"], "state": moments}, "random": state["random"]}
+    write_tree(Path(out), slim)
     return Path(out)
 
 
-def _halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.half() if value.is_floating_point() else value
+def _shortened(state: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    return {name: value.to(dtype) if value.is_floating_point() else value
             for name, value in state.items()}

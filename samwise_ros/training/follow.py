@@ -29,7 +29,8 @@ def follow(model: SamwiseModel, pixels: Tensor, prompt: VisualPrompt,
                                   prompt=prompt if t == 0 else nothing)
         if t + 1 < pixels.shape[1]:
             memory = model.encode_memory(features.vision, out.memorised)
-            bank = bank.append(memory, out.prediction.pointer, model.config.memory)
+            bank = bank.append(memory, out.prediction.pointer, model.config.memory,
+                               out.prediction.peak)
         low_res.append(out.prediction.low_res)
         scores.append(out.prediction.object_score)
     return ClipOutput(torch.stack(low_res, 1), torch.stack(scores, 1), (), encoded.vision)

@@ -36,8 +36,8 @@ class FollowValidation:
     def score(self, model: SamwiseModel) -> dict[str, KindScore]:
         """Mean J per folder and prompt, per folder on the last frame, and of "gone" frames.
 
-        "gone": share of frames on which a target that is out of sight is called absent. Model in eval
-        mode.
+        "gone": share of frames on which a target that is out of sight is called absent. Model in
+        eval mode.
         """
         values: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for folder, batch, numbers in self._batches():

@@ -13,6 +13,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.loggers import TensorBoardLogger
 
 from samwise_ros.data.packed import PackedClips
+from samwise_ros.model.checkpoint import own_state
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.structures import SamwiseError
 from samwise_ros.training.auxiliary import AuxiliaryHeads
@@ -21,6 +22,7 @@ from samwise_ros.training.build import load_heads, make_batches, make_model
 from samwise_ros.training.checkpointing import (
     SUFFIX,
     Progress,
+    put_own_state,
     read_state,
     restore_state,
     save_state,
@@ -36,6 +38,7 @@ from samwise_ros.training.optim import (
 )
 from samwise_ros.training.pictures import write_sheet
 from samwise_ros.training.recipe import TrainConfig
+from samwise_ros.training.seeded_start import start_decoder
 from samwise_ros.training.unit import LossUnit
 from samwise_ros.training.validation import QuickValidation, mean_j
 
@@ -82,6 +85,8 @@ class Trainer:
     def _setup(self) -> None:
         config = self.config
         self.trained = freeze_rest(self.model, config.model.trainable, config.model.frozen)
+        if config.model.trainable == "follow" and config.model.init is None:
+            start_decoder(self.model, self.batches.batch(0).pixels)
         heads = None
         loss = config.loss
         if loss.deep + loss.dense + loss.flow + loss.tags > 0:
@@ -194,7 +199,7 @@ class Trainer:
         chance = {f"val_{kind}_random": score.random_object for kind, score in scores.items()}
         self.fabric.log_dict(measures | chance, self.progress.step)
         self.history.note(self.progress.step, self.progress.seconds, measures | chance)
-        mean = mean_j(scores)
+        mean = mean_j(scores, Path(self.config.data.val_roots[-1]).name)
         if self.progress.best is None or mean > self.progress.best:
             self.progress = replace(self.progress, best=mean)
             self.save(BEST)
@@ -216,10 +221,10 @@ class _Averaged:
         self._model, self._average = model, average
 
     def __enter__(self) -> SamwiseModel:
-        self._kept = {name: value.clone() for name, value in self._model.state_dict().items()}
+        self._kept = {name: value.clone() for name, value in own_state(self._model).items()}
         if self._average is not None:
-            self._model.load_state_dict(self._average.state)
+            put_own_state(self._model, self._average.state)
         return self._model.eval()
 
     def __exit__(self, *error: object) -> None:
-        self._model.load_state_dict(self._kept)
+        put_own_state(self._model, self._kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import sigmoid_focal_loss
 
 ALPHA, GAMMA = 0.25, 2.0  # focal loss, as published
 
@@ -15,12 +16,7 @@ def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
     Args:
         logits: [N, T, H, W]. target: the same shape, 0 or 1.
     """
-    target = target.float()
-    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    p = torch.sigmoid(logits)
-    right = p * target + (1 - p) * (1 - target)
-    alpha = ALPHA * target + (1 - ALPHA) * (1 - target)
-    return (alpha * (1 - right) ** GAMMA * entropy).flatten(1).mean(1).mean()
+    return sigmoid_focal_loss(logits, target.float(), ALPHA, GAMMA).flatten(1).mean(1).mean()
 
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from samwise_ros.model.checkpoint import own_state
+from samwise_ros.model.frozen_parts import frozen_prefixes
+from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.structures import ConfigError
 from samwise_ros.training.recipe import OptimSetup, Trainable
 
@@ -32,7 +35,7 @@ def trainable_names(model: nn.Module, trainable: Trainable) -> list[str]:
             if any(part in name for part in _SETS[trainable])]
 
 
-def freeze_rest(model: nn.Module, trainable: Trainable, frozen: Sequence[str] = ()) -> int:
+def freeze_rest(model: SamwiseModel, trainable: Trainable, frozen: Sequence[str] = ()) -> int:
     """Let gradients into the trained parameters only; returns how many numbers those hold.
 
     Args:
@@ -41,7 +44,8 @@ def freeze_rest(model: nn.Module, trainable: Trainable, frozen: Sequence[str] = 
         frozen: Parts of names that are taken out of the set.
     """
     names = {name for name in trainable_names(model, trainable)
-             if not any(part in name for part in frozen)}
+             if not (any(part in name for part in frozen)
+                     or name.startswith(frozen_prefixes(model.config)))}
     if not names:
         raise ConfigError(f"nothing to train: no parameter matches {trainable!r}")
     for name, parameter in model.named_parameters():
@@ -68,7 +72,10 @@ def _switch_dropout_off(module: nn.Module) -> None:
 
 
 def learning_rate(setup: OptimSetup, step: int, steps: int) -> float:
-    """Rate of one optimiser step (0-based) out of `steps`."""
+    """Rate of one optimiser step (0-based) out of `steps`.
+
+    A function of the step alone: torch's schedulers would be a state to keep and restore.
+    """
     if step < setup.warmup:
         return setup.lr * (step + 1) / setup.warmup
     if setup.schedule == "multistep":
@@ -95,7 +102,9 @@ def make_optimizer(module: nn.Module, setup: OptimSetup) -> torch.optim.AdamW:
 
 
 class WeightAverage:
-    """Exponential moving average of a model's floating-point state.
+    """Exponential moving average of a model's floating-point state, frozen parts left out.
+
+    torch's AveragedModel would copy the frozen parts, too, and knows no decay that grows.
 
     The decay grows as (1 + n) / (10 + n) up to `decay`, so that the start does not linger.
 
@@ -104,19 +113,23 @@ class WeightAverage:
         decay: Limit of the decay.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: SamwiseModel, decay: float) -> None:
         self.decay = decay
+        self.restart(model)
+
+    def restart(self, model: SamwiseModel) -> None:
+        """Begin anew from the present weights."""
         self.updates = 0
         self.state: dict[str, Tensor] = {name: value.detach().clone()
-                                         for name, value in model.state_dict().items()}
+                                         for name, value in own_state(model).items()}
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def update(self, model: SamwiseModel) -> None:
         """Mix the present weights in."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         averaged, present = [], []
-        for name, value in model.state_dict().items():
+        for name, value in own_state(model).items():
             if value.is_floating_point():
                 averaged.append(self.state[name])
                 present.append(value)

@@ -67,7 +67,8 @@ class DataSetup:
         kind: "packed" (simulated clips packed to the input size), "mevis", "ref_youtube_vos" or
             "refcoco".
         roots: Folders; RefCOCO: one per set.
-        val_roots: Packed folders for the scores during training (packed only).
+        val_roots: Packed folders for the scores during training; the last one's decide which
+            checkpoint is best, held-out names for instance (packed only).
         frames: T, frames per clip.
         clips: B, clips per batch.
         expressions: K, expressions per clip that share one encoding (packed only).
@@ -144,6 +145,8 @@ class LossSetup:
         dense: Per-pixel class and colour on the maps before fusion (auxiliary heads).
         flow: Per-pixel object displacement on the motion branch (auxiliary head).
         tags: What each object does, per pixel, from HSA's output (auxiliary head).
+        nouns: Which words name the target and which the object it is told by, where the data tells
+            (models with a noun finder).
     """
 
     focal: float = 1.0
@@ -157,6 +160,7 @@ class LossSetup:
     dense: float = 0.0
     flow: float = 0.0
     tags: float = 0.0
+    nouns: float = 0.0
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
@@ -250,7 +254,8 @@ class TrainConfig:
                f"{self.graded_frames}")
         _check(self.data.remind + self.data.hold + self.data.mislead == 0
                or self.graded_frames > 0,
-               "data.remind, data.hold, data.mislead: need graded_frames, so that there is a past to remember")
+               "data.remind, data.hold, data.mislead: need graded_frames, so that there is a past "
+               "to remember")
         for name in ("epochs", "devices", "log_every", "save_every", "val_expressions"):
             value = getattr(self, name)
             _check(value >= 1, f"{name}: expected >= 1, got {value}")

@@ -12,11 +12,11 @@ from torch import Tensor
 from samwise_ros.model.features import CausalContext, extend_context
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import ClipOutput, SamwiseModel
-from samwise_ros.model.text_encoder import Tokens
+from samwise_ros.model.text_encoder import TextState
 from samwise_ros.training.batches import GivenMemory
 
 
-def rollout(model: SamwiseModel, pixels: Tensor, tokens: Tokens, clip_of_row: Tensor,
+def rollout(model: SamwiseModel, pixels: Tensor, text: TextState, clip_of_row: Tensor,
             graded: int, given: GivenMemory | None = None, run_cme: bool = False) -> ClipOutput:
     """Outputs of the last `graded` frames, computed as stream mode does.
 
@@ -25,14 +25,14 @@ def rollout(model: SamwiseModel, pixels: Tensor, tokens: Tokens, clip_of_row: Te
 
     Args:
         model: In training mode.
-        pixels: [B, T, 3, S_h, S_w]. tokens: N expressions. clip_of_row: int64 [N].
+        pixels: [B, T, 3, S_h, S_w]. text: Of N expressions. clip_of_row: int64 [N].
         graded: 1..T.
         given: What some rows remember instead.
         run_cme: Evaluate the CME on those of the last frames that would be eligible.
     """
     frames = pixels.shape[1]
     remembers = model.config.memory.num_spatial > 0
-    text, encoder = model.encode_text(tokens), model.encoder
+    encoder = model.encoder
     bank, records, low_res, scores, vision = MemoryBank(), [], [], [], []
     run_cme = run_cme and model.config.cme.enabled
     context = CausalContext.empty(model.config.cmt)
@@ -48,7 +48,7 @@ def rollout(model: SamwiseModel, pixels: Tensor, tokens: Tokens, clip_of_row: Te
             features = encoded.frame(0)
             eligible = None
             if run_cme and learnt and t > model.config.cme.decision_window:
-                eligible = torch.zeros(len(tokens.ids), dtype=torch.bool, device=pixels.device)
+                eligible = torch.zeros(len(clip_of_row), dtype=torch.bool, device=pixels.device)
             out = model.segment_frame(features, bank, eligible, hide_absent=False)
             if out.free is not None:
                 records.append(model.cme_record(t, out))

@@ -32,8 +32,8 @@ TRIES = 4  # at finding frames of a clip of which the first shows something
 class ShownBatches(PackedBatches):
     """Draws clips and, of each, objects that its first frame shows.
 
-    The recipe's `data.prompts` says how often each way of showing is drawn; `data.expressions` is the
-    number of objects of a clip.
+    The recipe's `data.prompts` says how often each way of showing is drawn; `data.expressions` is
+    the number of objects of a clip.
     """
 
     def _clip(self, pack: PackedClips, clip: int, frames: int, rng: np.random.Generator

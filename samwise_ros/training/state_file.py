@@ -28,8 +28,8 @@ def write_tree(path: Path, tree: Mapping[str, Any]) -> None:
 
     Args:
         path: Its folder is made if absent.
-        tree: Nested dictionaries (text or whole numbers as keys) and lists of tensors, texts, numbers
-            and None.
+        tree: Nested dictionaries (text or whole numbers as keys) and lists of tensors, texts,
+            numbers and None.
     """
     tensors: dict[str, Tensor] = {}
     header = json.dumps(_take_tensors(tree, "", tensors))

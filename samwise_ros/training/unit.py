@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samwise_ros.model.features import CausalContext, extend_context
@@ -14,6 +15,7 @@ from samwise_ros.training.batches import TrainBatch
 from samwise_ros.training.cme_labels import cme_loss
 from samwise_ros.training.draws import MIN_VISIBLE
 from samwise_ros.training.follow import follow
+from samwise_ros.training.frozen_texts import FrozenTexts
 from samwise_ros.training.losses import (
     dice_loss,
     fit_logits,
@@ -41,6 +43,8 @@ class LossUnit(nn.Module):
         self.heads = heads
         self.config = config
         self.setup = config.loss
+        # Not a module: the model is registered once.
+        self.texts = FrozenTexts(model) if model.noun_finder is not None else None
 
     def forward(self, batch: TrainBatch, tokens: Tokens | None) -> dict[str, Tensor]:
         """Weighted terms under their names, their sum as "total", measures with other names.
@@ -60,6 +64,8 @@ class LossUnit(nn.Module):
             found = cme_loss(output.cme, self.model.config.image_size)
             if found is not None:
                 terms["cme"] = found
+        if self.setup.nouns > 0 and any(batch.nouns):
+            terms["nouns"] = self._noun_term(batch)
         if self.heads is not None:
             terms |= self.heads(output, batch, self.setup)
         return self._weighted(terms)
@@ -68,7 +74,9 @@ class LossUnit(nn.Module):
         if batch.prompt is not None:
             return follow(self.model, batch.pixels, batch.prompt, batch.clip_of_row)
         if self.config.graded_frames > 0:
-            return rollout(self.model, batch.pixels, tokens, batch.clip_of_row,
+            text = self.model.encode_text(tokens) if self.texts is None else \
+                self.texts(batch.expressions, batch.nouns)
+            return rollout(self.model, batch.pixels, text, batch.clip_of_row,
                            self.config.graded_frames, batch.given, self.setup.cme > 0)
         return self.model(batch.pixels, tokens, batch.clip_of_row, causal=self.config.causal,
                           run_cme=self.setup.cme > 0)
@@ -90,6 +98,14 @@ class LossUnit(nn.Module):
         measures = {name: value for name, value in terms.items() if name not in weighted}
         nothing = self.model.sam.no_mem_embed.new_zeros(())  # a batch may give no CME label
         return {"total": sum(weighted.values(), nothing), **weighted, **measures}
+
+    def _noun_term(self, batch: TrainBatch) -> Tensor:
+        """Cross-entropy of what each word names, in sentences of which that is known."""
+        told = {text: nouns for text, nouns in zip(batch.expressions, batch.nouns, strict=True)
+                    if nouns is not None}
+        tokens = self.model.tokenizer(list(told), list(told.values())).to(self.model.device)
+        logits = self.model.noun_finder(self.model.text_encoder, tokens)
+        return F.cross_entropy(logits[tokens.mask], tokens.nouns[tokens.mask])
 
     def _mask_terms(self, output: ClipOutput, batch: TrainBatch) -> dict[str, Tensor]:
         setup, area = self.setup, batch.area

@@ -80,15 +80,15 @@ class QuickValidation:
     """Scores a model on the first clips of packed folders.
 
     Args:
-        packs: Validation data.
+        packs: Validation data. With several, scores are named by their folders, too.
         frames: Frames from the start of each clip.
-        expressions: Stop after about this many.
+        expressions: Stop after about this many of each.
     """
 
     def __init__(self, packs: list[PackedClips], frames: int, expressions: int) -> None:
-        self._items = []
-        count = 0
+        self._items, self._packs = [], packs
         for pack in packs:
+            count = 0
             for clip in range(pack.num_clips):
                 if count >= expressions:
                     break
@@ -99,16 +99,17 @@ class QuickValidation:
     def score(self, model: SamwiseModel) -> dict[str, KindScore]:
         """Mean J per kind; "absent" counts frames called absent in place of J. Model in eval."""
         values: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        for batch, numbers in self.batches():
+        for (pack, _), (batch, numbers) in zip(self._items, self.batches(), strict=True):
+            folder = f"{pack.root.name}_" if len(self._packs) > 1 else ""
             masks, scores = stream_clip(model, batch.pixels, model.tokenizer(batch.expressions),
                                         batch.clip_of_row)
             j = region_similarity(masks, batch.masks).mean(1)
             for row, kind in enumerate(batch.kinds):
                 if kind == "absent":
-                    values[kind].append((float((scores[row] <= 0).float().mean()), 0.0))
+                    values[folder + kind].append((float((scores[row] <= 0).float().mean()), 0.0))
                 else:
                     chance = random_object_j(numbers, batch.masks[row].numpy())
-                    values[kind].append((float(j[row]), chance))
+                    values[folder + kind].append((float(j[row]), chance))
         return {kind: KindScore(*np.mean(pairs, axis=0).tolist(), len(pairs))
                 for kind, pairs in sorted(values.items())}
 
@@ -148,6 +149,11 @@ def _iou(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.logical_and(first, second).sum() / union) if union else 1.0
 
 
-def mean_j(scores: dict[str, KindScore]) -> float:
-    """One figure to compare checkpoints by: the mean over kinds, absent included."""
-    return float(np.mean([score.j for score in scores.values()]))
+def mean_j(scores: dict[str, KindScore], folder: str = "") -> float:
+    """One figure to compare checkpoints by: the mean over kinds, absent included.
+
+    Args:
+        scores: By name. folder: Only of scores whose names begin so, if there are any.
+    """
+    chosen = [score.j for name, score in scores.items() if name.startswith(folder)]
+    return float(np.mean(chosen or [score.j for score in scores.values()]))

@@ -29,6 +29,7 @@ class CameraHealth:
         dropped: Images that were not answered because newer ones came or too many waited.
         waiting: Images that wait for their turn.
         output_error: What could not be published of the last frame.
+        notice: Why the last frame's targets have no pose, though nothing failed.
         refusal: Why a command was not taken, and when; empty once a later one was.
     """
 
@@ -41,6 +42,7 @@ class CameraHealth:
     dropped: int = 0
     waiting: int = 0
     output_error: str = ""
+    notice: str = ""
     refusal: str = ""
 
     @property
@@ -95,7 +97,9 @@ class NodeHealth:
             return f"no image on {camera.topic} for {camera.stream.idle:.1f} s"
         if not camera.enabled:
             return "disabled: frames are not answered"
-        return "answering frames" if camera.targets else "answering frames; no target asked for"
+        if not camera.targets:
+            return "answering frames; no target asked for"
+        return f"answering frames; {camera.notice}" if camera.notice else "answering frames"
 
 
 def health_to_status(health: NodeHealth, stamp: Time) -> Any:
@@ -137,14 +141,16 @@ def _camera_to_msg(health: NodeHealth, camera: CameraHealth) -> DiagnosticStatus
         "rate [1/s]": f"{stream.rate:.2f}",
         "latency p50 [ms]": f"{1e3 * stream.latency_p50:.1f}",
         "latency p95 [ms]": f"{1e3 * stream.latency_p95:.1f}",
-        "refused command": camera.refusal,
+        "refused command": camera.refusal, "no pose": camera.notice,
         "memory resets": stream.resets, "last memory reset": stream.last_reset,
         "out-of-memory retries": health.retries, "memory [MB]": _megabytes(health.memory),
         "GPU memory [MB]": _megabytes(health.device_memory),
     }
+    level = health.level(camera)
     part = f"segmentation of {camera.name}" if camera.name else "segmentation"
     return DiagnosticStatus(
-        level=_LEVELS[health.level(camera)], name=f"{health.name}: {part}",
+        level=DiagnosticStatus.WARN if level == _OK and camera.notice else _LEVELS[level],
+        name=f"{health.name}: {part}",
         message=health.message(camera), hardware_id="",
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
 

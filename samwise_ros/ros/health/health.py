@@ -82,5 +82,6 @@ class HealthReporter:
                 topic=stream.input.topic, stream=stream.monitor.report(), name=name,
                 command=stream.command, targets=tuple(t[0] for t in stream.session.targets),
                 enabled=stream.enabled, dropped=stream.dropped, waiting=stream.waiting,
-                output_error=stream.outputs.error, refusal=stream.refusal)
+                output_error=stream.outputs.error, notice=stream.outputs.notice,
+                refusal=stream.refusal)
             for name, stream in streams.items())

@@ -97,6 +97,11 @@ class DepthSync(Generic[Answer, Depth, Info]):
     Args:
         slop: Largest difference of stamps [ns]; 0 demands equal ones.
         size: Answers and depth images that are kept waiting.
+
+    Attributes:
+        unmatched: Answers given up without depth.
+        offset: Nanoseconds from the stamp of the last answer to the nearest depth that had come; None
+            before any.
     """
 
     def __init__(self, slop: int = 0, size: int = 20) -> None:
@@ -107,12 +112,15 @@ class DepthSync(Generic[Answer, Depth, Info]):
         self._answers: StampedBuffer[Answer] = StampedBuffer(size)
         self._depths: StampedBuffer[Depth] = StampedBuffer(size)
         self._infos: StampedBuffer[Info] = StampedBuffer(size)
-        self.unmatched = 0  # answers given up without depth
+        self.unmatched = 0
+        self.offset: int | None = None
 
     def add_answer(self, stamp: int, answer: Answer) -> DepthPair[Answer, Depth, Info] | None:
         """Take in the answer to the image with this stamp [ns]; its pair if that is complete."""
         with self._lock:
             self.unmatched += self._answers.put(stamp, answer)
+            near = self._depths.nearest(stamp)
+            self.offset = None if near is None else near - stamp
             return self._pair(stamp, self._depths.nearest(stamp, self._slop))
 
     def add_depth(self, stamp: int, depth: Depth) -> DepthPair[Answer, Depth, Info] | None:

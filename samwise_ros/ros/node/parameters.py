@@ -115,7 +115,8 @@ class NodeParameters:
         "that: use P of camera_info and ignore D. Otherwise K is used, and the distortion D undone.")
     depth_slop: float = parameter(
         OutputSettings.depth_slop, "Seconds by which the stamps of image and depth may differ; 0: "
-        "not at all.", limits=(0.0, 1.0))
+        "not at all. Just below half a frame's period is right for cameras that are not synchronised.",
+        limits=(0.0, 1.0))
     predict: bool = parameter(
         OutputSettings.predict, "Publish ~/predicted_pose, where the target should be now.")
 

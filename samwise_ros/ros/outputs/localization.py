@@ -181,8 +181,32 @@ def _measured(mask: np.ndarray, depth: np.ndarray, settings: LocalizationSetting
             flat = _thinned(np.flatnonzero(chosen), settings.max_points)
             rows, columns = np.divmod(flat, chosen.shape[1])
             return rows + inside[0].start, columns + inside[1].start, metres.ravel()[flat], erosion
-    raise TooFewPixelsError(f"expected at least {settings.min_pixels} pixels with a depth, got "
-                            f"{np.count_nonzero(valid)} of the mask's {np.count_nonzero(mask)}")
+    unit = 1e3 if depth.dtype == np.uint16 else 1.0
+    raise TooFewPixelsError(
+        f"expected at least {settings.min_pixels} pixels with a depth, got {np.count_nonzero(valid)} of "
+        f"the mask's {np.count_nonzero(mask)}{_census(metres[mask], unit, settings)}")
+
+
+def _census(metres: np.ndarray, unit: float, settings: LocalizationSettings) -> str:
+    """What is wrong with the depths [N] of a mask; `unit` of the message per metre."""
+    if not len(metres):
+        return ""
+    near, far = settings.min_depth, settings.max_depth
+    values = metres[np.isfinite(metres) & (metres > 0)]
+    counts = (np.count_nonzero(np.isnan(metres) | ((metres <= 0) & np.isfinite(metres))),
+              np.count_nonzero((metres < near) & ((metres > 0) | np.isneginf(metres))),
+              np.count_nonzero(metres > far))
+    text = (f": {counts[0]} without a value (0, NaN), {counts[1]} nearer than {near:g} m, {counts[2]} "
+            f"farther than {far:g} m")
+    if not len(values):
+        return f"{text}; not one value: is the sensor covered, or the target too near?"
+    median = float(np.median(values))
+    text += f"; median of the values {median:g} m"
+    if unit == 1 and median > far and near <= median / 1e3 <= far:
+        return f"{text}: millimetres in a 32FC1 image? It holds metres (REP 118)"
+    if unit > 1 and median < near <= median * unit <= far:
+        return f"{text}: metres in a 16UC1 image? It holds millimetres (REP 118)"
+    return text
 
 
 def _window(mask: np.ndarray, margin: int) -> tuple[slice, slice]:

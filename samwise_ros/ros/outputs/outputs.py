@@ -100,6 +100,11 @@ class ResultPublisher:
         """Why the last frame with depth could not be placed in space; empty when it could."""
         return self._places.error
 
+    @property
+    def notice(self) -> str:
+        """Why targets have masks but no pose, though nothing failed; empty when they have one."""
+        return self._places.notice
+
     def start(self) -> None:
         """Subscribe to depth and camera_info; on activation."""
         self._label_key = None

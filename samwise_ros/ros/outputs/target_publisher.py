@@ -24,11 +24,7 @@ from samwise_ros.ros.inputs.image_codec import image_to_depth
 from samwise_ros.ros.inputs.tf_lookup import TransformLookup
 from samwise_ros.ros.log_limits import EVERY_TEN_SECONDS, ONCE_A_SECOND
 from samwise_ros.ros.outputs.camera_model import pinhole_from_info
-from samwise_ros.ros.outputs.localization import (
-    Localization,
-    TooFewPixelsError,
-    localize,
-)
+from samwise_ros.ros.outputs.localization import Localization, TooFewPixelsError, localize
 from samwise_ros.ros.outputs.localization_messages import (
     Detection3DArray,
     cloud_to_msg,
@@ -44,6 +40,7 @@ from samwise_ros.structures import FrameResult, SamwiseError, TargetResult
 _INPUT_QOS = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 _POSE_QOS = QoSProfile(depth=1)  # reliable: Nav2 asks for that, and only the newest pose counts
 _WAITING = 10  # answers and depth images kept for one another
+_NAMED = 2  # targets that one line names
 
 
 @dataclass(frozen=True)
@@ -95,6 +92,7 @@ class TargetPublisher:
                         if settings.target_frame else None)
         self._has_depth = self._has_info = False
         self._unmatched = 0  # of the sync, when the last pair came
+        self._unpaired = self._unplaced = ""  # why there is no pose
         self._primary: tuple[str, int] | None = None  # id and command
         self._subscriptions: list[Any] = []
         self._group = MutuallyExclusiveCallbackGroup()
@@ -104,6 +102,11 @@ class TargetPublisher:
                             self._create(Detection3DArray, "detections_3d", RESULT_QOS))
         self._predicted = (None if self._predictor is None else
                            self._create(PoseStamped, "predicted_pose", _POSE_QOS))
+
+    @property
+    def notice(self) -> str:
+        """Why there are masks and depth but no pose, though nothing failed; empty when there is one."""
+        return self._unpaired or self._unplaced
 
     def start(self) -> None:
         """Forget what was and subscribe to depth and camera_info."""
@@ -133,7 +136,7 @@ class TargetPublisher:
         self._sync.reset()
         self._has_depth = self._has_info = False
         self._unmatched = self._sync.unmatched
-        self.error = ""
+        self.error = self._unpaired = self._unplaced = ""
         self._forget_motion()
         if self._lookup is not None:
             self._lookup.reset()
@@ -156,20 +159,28 @@ class TargetPublisher:
             kept = rgb if self._cloud.get_subscription_count() else None
             self._publish(self._sync.add_answer(nanoseconds(header.stamp), _WaitingFrame(
                 header, found, primary, kept)))
-            self._warn_without_pairs()
+            self._unpaired = self._warned("depth comes, but ", self._separation())
+        else:
+            self._unpaired = self._unplaced = ""
 
-    def _warn_without_pairs(self) -> None:
-        """Name what keeps masks and depth apart."""
+    def _separation(self) -> str:
+        """What keeps masks and depth apart; empty when nothing does."""
         if not self._has_info:
             topic = self._node.resolve_topic_name(self._input("camera_info"))
-            problem = f"no camera_info on {topic}: check the name and the remapping"
-        elif self._sync.unmatched > self._unmatched + _WAITING:
-            problem = ("none with the stamp of an image: set depth_slop above the cameras' offset, "
-                       "and check that both have stamps of one clock")
-        else:
-            return
-        self._node.get_logger().warning(f"depth comes, but {problem}",
-                                        **EVERY_TEN_SECONDS)
+            return f"no camera_info on {topic}: check the name and the remapping"
+        if self._sync.unmatched <= self._unmatched + _WAITING:
+            return ""
+        offset = self._sync.offset
+        nearest = "" if offset is None else f" (the nearest is {offset * 1e-6:+.1f} ms away)"
+        return (f"none within {self._settings.depth_slop:g} s of an image{nearest}: set depth_slop above "
+                "the cameras' offset, and check that both have stamps of one clock")
+
+    def _warned(self, beginning: str, problem: str) -> str:
+        """The whole line, logged now and then; empty without a problem."""
+        if problem:
+            self._node.get_logger().warning(beginning + problem, **EVERY_TEN_SECONDS)
+            return beginning + problem
+        return ""
 
     def _forget_motion(self) -> None:
         if self._predictor is not None:
@@ -236,13 +247,15 @@ class TargetPublisher:
         header = pair.answer.header
         camera = pinhole_from_info(pair.info, self._settings.rectified)
         depth = image_to_depth(pair.depth)
-        found = []
+        found, unplaced = [], []
         for target in pair.answer.targets:
             try:
                 found.append((target, localize(target.mask, depth, camera,
                                                self._settings.localization)))
             except TooFewPixelsError as error:
-                self._node.get_logger().debug(f"{target.target_id}: {error}")
+                unplaced.append(f"{target.target_id}: {error}")
+        more = f"; and {len(unplaced) - _NAMED} more" if len(unplaced) > _NAMED else ""
+        self._unplaced = self._warned("no pose of ", "; ".join(unplaced[:_NAMED]) + more)
         if self._lookup is None or not found:
             return header, found
         transform = self._lookup.at(header)

@@ -57,6 +57,7 @@ def test_health_is_told_the_same_way_in_status_and_diagnostics():
     good = health(camera(monitor), memory=123_000_000)
     disabled = health(camera(monitor, enabled=False))
     placeless = health(camera(monitor, output_error="targets not placed: no focal length"))
+    unplaced = health(camera(monitor, notice="no pose of cup: too far"))
     faulty = health(camera(monitor), fault="the GPU does not answer")
     monitor.frame_failed("frame not answered: too dark")
     bad = health(camera(monitor))
@@ -68,6 +69,7 @@ def test_health_is_told_the_same_way_in_status_and_diagnostics():
             (good, Status.OK, DiagnosticStatus.OK, "answering"),
             (disabled, Status.OK, DiagnosticStatus.OK, "disabled"),
             (placeless, Status.ERROR, DiagnosticStatus.ERROR, "no focal length"),
+            (unplaced, Status.OK, DiagnosticStatus.WARN, "frames; no pose of cup: too far"),
             (faulty, Status.ERROR, DiagnosticStatus.ERROR, "GPU does not answer"),
             (bad, Status.ERROR, DiagnosticStatus.ERROR, "too dark"),
             (idle, Status.IDLE, DiagnosticStatus.WARN, "no image on /image for 3.0 s"),

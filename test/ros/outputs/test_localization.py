@@ -135,6 +135,24 @@ def test_too_few_pixels_are_named_with_their_number():
         localize(np.zeros_like(mask), depth, CAMERA)
 
 
+@pytest.mark.parametrize("depth, says", [
+    (np.float32(1500), "got 0 of the mask's 2000: 0 without a value (0, NaN), 0 nearer than 0.05 m, 2000"),
+    (np.float32(1500), "farther than 20 m; median of the values 1500 m: millimetres in a 32FC1 image?"),
+    (np.uint16(2), "2000 nearer than 0.05 m, 0 farther than 20 m; median of the values 0.002 m: metres in"),
+    (np.float32(25), "2000 farther than 20 m; median of the values 25 m"),
+    (np.float32(np.nan), "2000 without a value (0, NaN), 0 nearer than 0.05 m, 0 farther than 20 m; not"),
+    (np.uint16(0), "2000 without a value (0, NaN), 0 nearer than 0.05 m, 0 farther than 20 m; not one"),
+    (np.float32(-np.inf), "0 without a value (0, NaN), 2000 nearer than 0.05 m"),
+    (np.float32(np.inf), "2000 farther than 20 m; not one value"),
+])
+def test_depths_that_cannot_be_used_are_counted_by_kind(depth, says):
+    mask, wall = scene()
+    with pytest.raises(TooFewPixelsError) as raised:
+        localize(mask, np.full(wall.shape, depth), CAMERA)
+    assert says in str(raised.value)
+    assert ("image?" in str(raised.value)) == (depth in (1500, 2))
+
+
 def test_a_large_target_is_thinned_out_evenly():
     mask, depth = scene()
     settings = LocalizationSettings(max_points=200)

@@ -1,11 +1,13 @@
 """Picture files: which of a folder's files are frames, in which order, and their pixels.
 
 The one place that opens pictures. Pillow reads them, by content and not by suffix. The node's
-compressed images, whose `camera_info` knows no orientation, are decoded in `ros/inputs`.
+compressed images, whose `camera_info` knows no orientation, are decoded in `ros/inputs`; how large a
+picture may be is judged here for both, by its header: few bytes can claim to be many gigabytes.
 """
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ _NOT_READ = frozenset({".heic", ".heif", ".jxl", ".exr", ".hdr", ".psd", ".svg",
                        ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"})
 _FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "AVIF", "GIF", "TIFF", "PPM", "JPEG2000")
 _BITS, _POLARITY, _SUBFILE = 258, 262, 254  # TIFF tags
+# The largest cameras have 100 million; this many take 400 MB as 8-bit RGB.
+MAX_PIXELS = 2**27
 _REMEDY = "Convert it to an 8-bit PNG or JPEG."
 
 
@@ -39,6 +43,22 @@ class Page:
 
     rgb: np.ndarray
     duration: float | None
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise FrameError for a picture of more than MAX_PIXELS."""
+    if width * height > MAX_PIXELS:
+        raise FrameError(f"{width}x{height} pixels are more than {MAX_PIXELS / 1e6:.0f} million, the most "
+                         "that is decoded")
+
+
+def header_size(data: bytes) -> tuple[int, int]:
+    """(width, height) that the header of a picture file says. Raises DamagedPictureError.
+
+    JPEG 2000 counts as damaged: its size stands in two places, which may differ.
+    """
+    image = _open(io.BytesIO(data), "compressed image", omit="JPEG2000")
+    return image.width, image.height
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -63,7 +83,7 @@ def list_pictures(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> l
 def is_picture(path: Path) -> bool:
     """Whether a file is a picture, complete or not, whatever its name says."""
     try:
-        with _open(path):
+        with _open(path, path):
             return True
     except DamagedPictureError:
         return False
@@ -71,7 +91,7 @@ def is_picture(path: Path) -> bool:
 
 def count_pages(path: Path) -> int:
     """Number of pictures in a file, previews not counted. Raises DamagedPictureError."""
-    with _open(path) as image:
+    with _open(path, path) as image:
         return len(_pages(image, path))
 
 
@@ -98,7 +118,7 @@ def read_picture(path: Path, upright: bool = True) -> np.ndarray:
     16-bit values are scaled to 8; transparency is ignored, as in a camera's rgba8. Raises
     DamagedPictureError; FrameError for several pictures or for values that have no fixed white.
     """
-    with _open(path) as image:
+    with _open(path, path) as image:
         pages = _pages(image, path)
         if len(pages) > 1:
             raise FrameError(f"{path}: holds {len(pages)} pictures. Give this file alone, as a video, "
@@ -111,7 +131,7 @@ def read_pages(path: Path, upright: bool = True) -> Iterator[Page | DamagedPictu
 
     Arguments and errors as for `read_picture`.
     """
-    with _open(path) as image:
+    with _open(path, path) as image:
         for number in _pages(image, path):
             try:
                 rgb = _load(image, number, path, upright)
@@ -122,17 +142,21 @@ def read_pages(path: Path, upright: bool = True) -> Iterator[Page | DamagedPictu
             yield Page(rgb, milliseconds / 1000 if milliseconds else None)
 
 
-def _open(path: Path) -> Image.Image:
+def _open(file: Path | io.BytesIO, name: object, omit: str = "") -> Image.Image:
+    """Read a header. Raises DamagedPictureError, and FrameError where Pillow finds it too large."""
     Image.init()
-    formats = [name for name in _FORMATS if name in Image.OPEN]  # AVIF needs a newer Pillow
+    # AVIF needs a newer Pillow
+    formats = [kind for kind in _FORMATS if kind in Image.OPEN and kind != omit]
     try:
-        return Image.open(path, formats=formats)
+        return Image.open(file, formats=formats)
+    except Image.DecompressionBombError as error:
+        raise FrameError(f"{name}: {error}") from error
     except Exception as error:  # Pillow's readers raise many types for damaged files
-        raise _damaged(path, error) from error
+        raise _damaged(name, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> DamagedPictureError:
-    return DamagedPictureError(f"{path}: not a readable image ({error})")
+def _damaged(name: object, error: Exception) -> DamagedPictureError:
+    return DamagedPictureError(f"{name}: not a readable image ({error})")
 
 
 def _pages(image: Image.Image, path: Path) -> list[int]:
@@ -156,7 +180,10 @@ def _is_preview(image: TiffImagePlugin.TiffImageFile, number: int) -> bool:
 def _load(image: Image.Image, page: int, path: Path, upright: bool) -> np.ndarray:
     try:
         image.seek(page)
+        check_size(*image.size)
         image.load()
+    except FrameError as error:
+        raise FrameError(f"{path}: {error}") from error
     except Exception as error:  # as in `_open`
         raise _damaged(path, error) from error
     try:

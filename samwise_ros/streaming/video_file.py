@@ -20,6 +20,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.stream import Disposition
 
+from samwise_ros.streaming.pictures import check_size
 from samwise_ros.structures import FrameError
 
 FALLBACK_RATE = 25.0  # frames per second, for folders and for containers that don't say
@@ -92,6 +93,10 @@ class VideoFile:
             raise FrameError(f"{self.path}: holds no video")
         if streams[0].codec_context is None:
             raise FrameError(f"{self.path}: this FFmpeg does not know its codec. {_REMEDY}")
+        try:
+            check_size(streams[0].width, streams[0].height)
+        except FrameError as error:
+            raise FrameError(f"{self.path}: {error}") from error
         return streams[0]
 
 

@@ -1,6 +1,7 @@
 """Picture files as people have them: names, order, bit depths, pages, orientation, damage."""
 
 import os
+import zlib
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 from model_builders import make_frames
 from PIL import Image
 
+from samwise_ros.streaming import pictures
 from samwise_ros.streaming.pictures import list_pictures, read_pages, read_picture, write_png
 from samwise_ros.streaming.video_io import FrameSource
 from samwise_ros.structures import FrameError
@@ -167,3 +169,26 @@ def test_any_name_is_read_and_written(tmp_path: Path, name: bytes) -> None:
     (frame,) = FrameSource(path)
     np.testing.assert_array_equal(frame.rgb, RGB)
     assert os.fsencode(frame.name) == name and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("width, height", [(30_000, 30_000), (20_000, 8_000)])
+def test_a_header_that_claims_gigabytes_is_refused_by_name(tmp_path: Path, width: int, height: int
+                                                           ) -> None:
+    touch(tmp_path, "0.png")
+    data = bytearray((tmp_path / "0.png").read_bytes())
+    data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    (tmp_path / "0.png").write_bytes(data)
+    with pytest.raises(FrameError, match=r"0.png: .*(pixels are more than 134 million|exceeds limit)"):
+        read_picture(tmp_path / "0.png")
+
+
+def test_later_pages_are_not_larger_than_the_limit_either(tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 20 * 30)
+    first, second = Image.fromarray(RGB), Image.fromarray(np.zeros((40, 50, 3), np.uint8))
+    first.save(tmp_path / "0.tiff", save_all=True, append_images=[second])
+    pages = read_pages(tmp_path / "0.tiff")
+    assert next(pages).rgb.shape == (20, 30, 3)
+    with pytest.raises(FrameError, match="0.tiff: 50x40 pixels are more than"):
+        next(pages)

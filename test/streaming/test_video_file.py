@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from samwise_ros.streaming import video_file
+from samwise_ros.streaming import pictures, video_file
 from samwise_ros.streaming.video_file import VideoWriter
 from samwise_ros.streaming.video_io import FrameSource
 from samwise_ros.structures import FrameError
@@ -127,6 +127,14 @@ def test_a_video_of_which_nothing_can_be_decoded_is_an_error(tmp_path: Path) -> 
     path = make_video(tmp_path / "v.avi", "mjpeg", "yuvj420p")
     blank(path, *range(FRAMES))
     with pytest.raises(FrameError, match="no frame of this mjpeg video"):
+        FrameSource(path)
+
+
+def test_a_video_of_pictures_that_are_too_large_is_refused_by_name(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_video(tmp_path / "clip.mkv", "ffv1")
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 1000)
+    with pytest.raises(FrameError, match=r"clip.mkv: \d+x\d+ pixels are more than"):
         FrameSource(path)
 
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from samwise_ros.ros.inputs.image_codec import image_to_rgb
+from samwise_ros.streaming.pictures import DamagedPictureError, check_size, header_size
 from samwise_ros.structures import FrameError
 
 _CHANNELS = {1: "mono", 3: "bgr", 4: "bgra"}  # as OpenCV decodes them
@@ -20,7 +21,7 @@ class CompressedImageLike(Protocol):
 
 
 def compressed_to_rgb(message: CompressedImageLike) -> np.ndarray:
-    """Decode a JPEG or PNG message, or whatever else OpenCV reads.
+    """Decode a JPEG or PNG message, or what else both Pillow and OpenCV read (TIFF, WebP, BMP ...).
 
     The format says what was compressed: "jpeg", "png", or as image_transport writes it "ENCODING;
     jpeg compressed ORDER" with the encoding of the camera and the order of the colours in the file.
@@ -31,7 +32,8 @@ def compressed_to_rgb(message: CompressedImageLike) -> np.ndarray:
         uint8 [H, W, 3] RGB.
 
     Raises:
-        FrameError: for depth images, and for data that cannot be decoded.
+        FrameError: for depth images, for data that cannot be decoded, and for a size in the header that
+            no camera has; nothing is decoded then.
     """
     camera_encoding, _, rest = message.format.lower().partition(";")
     if "compresseddepth" in rest:
@@ -53,12 +55,16 @@ def compressed_to_rgb(message: CompressedImageLike) -> np.ndarray:
 def _decode(message: CompressedImageLike) -> np.ndarray:
     """uint8 or uint16 [H, W] or [H, W, 3 or 4], C-contiguous."""
     data = np.frombuffer(message.data, np.uint8)
+    named = f"compressed image of {data.size} bytes, format {message.format[:60]!r}"
     try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        check_size(*header_size(data.tobytes()))
+        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except DamagedPictureError:
+        pixels = None
+    except FrameError as error:
+        raise FrameError(f"{named}: {error}") from None
     except cv2.error as error:
-        raise FrameError(f"compressed image of {data.size} bytes, format {message.format[:60]!r}: "
-                         f"{error.err}") from None
+        raise FrameError(f"{named}: {error.err}") from None
     if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
-        raise FrameError(f"compressed image of {data.size} bytes, format {message.format[:60]!r}, "
-                         "cannot be decoded: expected a whole JPEG or PNG file")
+        raise FrameError(f"{named}, cannot be decoded: expected a whole JPEG or PNG file")
     return np.ascontiguousarray(pixels)

@@ -1,5 +1,6 @@
 """Compressed messages against OpenCV's own decoding."""
 
+import zlib
 from types import SimpleNamespace
 
 import cv2
@@ -76,6 +77,39 @@ def test_what_cannot_be_decoded_is_named(data):
         data = message(pixels(), ".png", "png").data[:40]
     with pytest.raises(FrameError, match=f"{len(data)} bytes, format 'png'.*whole JPEG or PNG"):
         compressed_to_rgb(SimpleNamespace(format="png", data=data))
+
+
+def claiming(extension: str, width: int, height: int) -> bytes:
+    """A small file whose header says another size."""
+    data = bytearray(message(pixels(), extension, "").data)
+    if extension == ".png":
+        data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+        data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    elif extension == ".bmp":
+        data[18:26] = width.to_bytes(4, "little") + height.to_bytes(4, "little")
+    else:
+        at = data.index((46).to_bytes(2, "big") + (75).to_bytes(2, "big"))
+        data[at:at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("extension, size", [
+    (".png", (30_000, 30_000)), (".png", (20_000, 8_000)), (".png", (2**31 - 1, 2**31 - 1)),
+    (".jpg", (65_000, 65_000)), (".bmp", (30_000, 30_000))])
+def test_a_size_that_no_camera_has_is_refused_before_anything_is_decoded(monkeypatch, extension, size):
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    data = claiming(extension, *size)
+    with pytest.raises(FrameError, match=f"of {len(data)} bytes, format 'x': .*(pixels are more than 134 "
+                                         "million|exceeds limit)"):
+        compressed_to_rgb(SimpleNamespace(format="x", data=data))
+
+
+def test_webp_tiff_and_bmp_are_decoded_too():
+    rgb = pixels()
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    for extension in (".tiff", ".bmp"):
+        np.testing.assert_array_equal(compressed_to_rgb(message(bgr, extension, "tiff")), rgb)
+    assert np.abs(compressed_to_rgb(message(bgr, ".webp", "webp")).astype(int) - rgb).mean() < 3
 
 
 def test_depth_images_are_refused_by_name():

@@ -107,7 +107,7 @@ class _NoRandomInit(TorchFunctionMode):
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (),
                            kwargs: dict[str, Any] | None = None) -> Any:
         if func.__name__ in _RANDOM_INIT:  # Tensor methods, and functions of torch.nn.init
-            return args[0] if args else kwargs["tensor"]
+            return args[0] if args else (kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))
 
 
@@ -311,7 +311,7 @@ def _weights_tokenizer(config: ModelConfig, weights: Weights | None,
     # Random weights make no sense of any ids, so any tokeniser that fits will do.
     tokenizer = tokenizer_for(config, given, weights.folder if weights else PACKAGED_TOKENIZER)
     noted = weights.tokenizer_sha256 if weights else None
-    if noted is not None and tokenizer_digest(tokenizer.folder) != noted:
+    if weights and noted is not None and tokenizer_digest(tokenizer.folder) != noted:
         raise CheckpointError(f"{weights.what} was trained with another tokeniser than the one in "
                               f"{tokenizer.folder}")
     return tokenizer

@@ -96,7 +96,7 @@ def _weight_file(path: Path, state: dict[str, Tensor], extras: tuple[str, ...]) 
 
 def _read_pickle(path: Path) -> Any:
     try:
-        with torch.serialization.safe_globals(_ALLOWED):
+        with torch.serialization.safe_globals([*_ALLOWED]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for broken or refused files
         raise CheckpointError(
@@ -186,7 +186,7 @@ def read_folder(path: Path | str) -> Folder:
 def write_folder(path: Path | str, config: ModelConfig, state: Mapping[str, Tensor], *,
                  dtype: str = "fp32", tokenizer_dir: Path | None = None,
                  source: str | None = None,
-                 frozen: Mapping[str, Mapping[str, str]] | None = None) -> Path:
+                 frozen: Mapping[str, Mapping[str, str | None]] | None = None) -> Path:
     """Write our folder format; an interrupted call leaves no half-written weights behind.
 
     Args:

@@ -8,6 +8,7 @@ fused, and pad tokens are masked so that rows of one batch do not see each other
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,10 +32,10 @@ def fused_attention(mha: nn.MultiheadAttention, query: Tensor, key: Tensor, valu
     """
     weights = mha.in_proj_weight.chunk(3)
     biases = mha.in_proj_bias.chunk(3)
-    heads = [F.linear(x, w, b).unflatten(-1, (mha.num_heads, -1)).transpose(1, 2)
-             for x, w, b in zip((query, key, value), weights, biases, strict=True)]
+    q, k, v = (F.linear(x, w, b).unflatten(-1, (mha.num_heads, -1)).transpose(1, 2)
+               for x, w, b in zip((query, key, value), weights, biases, strict=True))
     mask = None if key_mask is None else key_mask[:, None, None, :]
-    out = F.scaled_dot_product_attention(*heads, attn_mask=mask, dropout_p=dropout)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
     return mha.out_proj(out.transpose(1, 2).flatten(2))
 
 
@@ -62,10 +63,10 @@ class _HsaBlock(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Projected queries [M, Lq, D], keys and values [M, Lk, D] -> [M, Lq, D]."""
-        heads = [x.unflatten(-1, (self.self_attn.num_heads, -1)).transpose(1, 2)
-                 for x in (query, key, value)]
+        q, k, v = (x.unflatten(-1, (self.self_attn.num_heads, -1)).transpose(1, 2)
+                   for x in (query, key, value))
         dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(*heads, dropout_p=dropout)
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
         return self.linear(self.self_attn.out_proj(out.transpose(1, 2).flatten(2)))
 
 
@@ -86,6 +87,7 @@ def time_code(frames: int, dim: int, device: torch.device | str = "cpu") -> Tens
 
 def _fold(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Matrix [out, in] and bias of a bias-free 1x1 convolution followed by eval BatchNorm."""
+    assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     return weight * scale[:, None], norm.bias - norm.running_mean * scale
 
@@ -104,15 +106,15 @@ class CmtAdapter(nn.Module):
     def __init__(self, config: CmtConfig, channels: int, text_dim: int, patch_side: int,
                  narrow: int = 0, matches: int = 0) -> None:
         super().__init__()
-        dim = config.dim
+        self.dim = dim = config.dim
         self.patch_side = patch_side
         self.use_hsa = config.hsa
         self.narrow = nn.Sequential(nn.Linear(channels, narrow), nn.Dropout(config.dropout)
                                     ) if narrow else None
         self.proj_match = nn.Linear(matches, dim) if matches else None
-        self.proj_vis_down = nn.Sequential(
+        self.proj_vis_down: Any = nn.Sequential(
             nn.Conv2d(narrow or channels, dim, 1, bias=False), nn.BatchNorm2d(dim), nn.ReLU())
-        self.proj_vis_up = nn.Sequential(
+        self.proj_vis_up: Any = nn.Sequential(
             nn.ConvTranspose2d(dim, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
         self.proj_text_down = nn.Sequential(nn.Linear(text_dim, dim, bias=False))
         self.proj_text_up = nn.Sequential(nn.Linear(dim, text_dim, bias=False))
@@ -150,7 +152,7 @@ class CmtAdapter(nn.Module):
 
     def attend(self, projected: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
         """HSA's result [M, T, h, w, D] and the mean [M, h, w, D] over all frames in sight."""
-        dim = self.proj_vis_down[0].out_channels
+        dim = self.dim
         return self.attend_time(projected, past), _mean_in_sight(projected, past, dim)
 
     def project_down(self, v: Tensor) -> Tensor:
@@ -256,7 +258,7 @@ class CmtAdapter(nn.Module):
         Returns:
             dv [N, T, h, w, C] and dt [N, L, Dt], both to be added by the caller.
         """
-        if matches is not None:
+        if matches is not None and self.proj_match is not None:
             a = a + self.proj_match(matches)
         words = self.proj_text_down(text)
         flat = a.flatten(1, 3)  # the text keys are the same for all frames of a row

@@ -26,7 +26,7 @@ class Residual(nn.Module):
         self.first = conv_norm(channels, channels)
         self.second = conv_norm(channels, channels)
         # Starts as the identity: deep stems learn from the first step on.
-        nn.init.zeros_(self.second[1].weight)
+        nn.init.zeros_(self.second[1].get_parameter("weight"))
 
     def forward(self, x: Tensor) -> Tensor:
         """[M, C, h, w] -> the same shape."""

@@ -264,7 +264,10 @@ def _unpack(archive: Path, member: str, target: Path) -> None:
     if target.is_file():
         return
     try:
-        with tarfile.open(archive) as tar, tar.extractfile(member) as source:
+        with tarfile.open(archive) as tar:
+            source = tar.extractfile(member)
+            if source is None:
+                raise tarfile.TarError("it is not a file there")
             partial = target.with_name(target.name + ".part")
             with partial.open("wb") as stream:
                 while block := source.read(_BLOCK):

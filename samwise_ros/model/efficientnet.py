@@ -99,9 +99,11 @@ class Lite0Trunk(nn.Module):
         if self.dense:
             first, last = _STAGES[-1]
             for index in range(first, last):
-                self.blocks[index].densify(1 if index == first else 2)
+                blocks[index].densify(1 if index == first else 2)
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         # From our normalisation to the published one, (x - 127) / 128 of 0..255.
+        self.scale: Tensor
+        self.shift: Tensor
         self.register_buffer("scale", (255 * std / 128).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", ((255 * mean - 127) / 128).view(1, 3, 1, 1),
                              persistent=False)

@@ -134,7 +134,7 @@ def join_frozen(model: SamwiseModel, *, start: bool = False) -> SamwiseModel:
         model.text_encoder.network.load_state_dict(weights)
     if model.config.trunk == "lite0":
         state = torch.load(locate(LITE0), map_location="cpu", weights_only=True)
-        model.encoder.trunk.load_state_dict(fold_published(state))
+        model.sam.image_encoder.trunk.load_state_dict(fold_published(state))
         if model.grounding is not None:
             if start:
                 model.grounding.class_embeddings.copy_(embed_names(model))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -64,9 +65,9 @@ class FusedEncoder(nn.Module):
         return self._parts[1]
 
     @property
-    def adapters(self) -> nn.ModuleList:
+    def adapters(self) -> Sequence[CmtAdapter]:
         """One CMT adapter per fusion stage."""
-        return self._parts[2]
+        return cast("Sequence[CmtAdapter]", self._parts[2])
 
     @property
     def motion_branch(self) -> MotionBranch | None:
@@ -90,11 +91,12 @@ class FusedEncoder(nn.Module):
             padding: From `padded_stages` for inputs of this size, or None.
             maps: What `trunk_maps` gave for the frames; None: it is run.
         """
-        shape = pixels.shape[:2]
+        shape = (pixels.shape[0], pixels.shape[1])
         maps = list(self.trunk_maps(pixels, padding) if maps is None else maps)
         seen = None
         if self.grounding is not None and self.fusion_stages:
-            seen = self.grounding.look(self.trunk.semantic(maps[3]), maps[2])
+            lite0: Any = self.trunk  # the trunk that grounding goes with
+            seen = self.grounding.look(lite0.semantic(maps[3]), maps[2])
         maps[3:] = [self.trunk.thin(last) for last in maps[3:]]
         read = list(maps)  # what adapters read
         if self.motion_branch is not None and self.fusion_stages:
@@ -109,6 +111,7 @@ class FusedEncoder(nn.Module):
 
     def _motion(self, pixels: Tensor) -> Tensor:
         """Frames or pairs [B, T, 3 or 6, H, W] -> motion map [B*T, H/16, W/16, C]."""
+        assert self.motion_branch is not None
         if pixels.shape[2] == 3:
             pixels, _ = pair_frames(pixels, None, self.config.motion_lag)
         return self.motion_branch(pixels.flatten(0, 1))
@@ -141,7 +144,7 @@ class FusedEncoder(nn.Module):
             stages: How many; None: those before the first adapter acts on the trunk.
         """
         pixels = pixels[:, :, :3].flatten(0, 1)
-        whole = tuple(pixels.shape[-2:])
+        whole = (pixels.shape[-2], pixels.shape[-1])
         v = self.trunk.embed(pixels if padding is None else padding.crop(pixels), whole)
         maps = []
         for stage in range(stages or self._num_early):
@@ -157,7 +160,7 @@ class FusedEncoder(nn.Module):
         """
         maps = list(self.trunk_maps(pixels, stages=4) if maps is None else maps)
         maps[3:] = [self.trunk.thin(last) for last in maps[3:]]
-        return self._pyramid(maps, pixels.shape[:2], None, pixels.shape[0])
+        return self._pyramid(maps, (pixels.shape[0], pixels.shape[1]), None, pixels.shape[0])
 
     def encode_rows(self, shared: SharedFeatures, text: TextState,
                     past: tuple[Tensor | None, ...], clip_of_row: Tensor | None = None,
@@ -180,7 +183,7 @@ class FusedEncoder(nn.Module):
         maps, projected = list(shared.maps), []
         matches, evidence = self._match(shared, text, clip_of_row)
         for index, stage in enumerate(self.fusion_stages):
-            adapter: CmtAdapter = self.adapters[index]
+            adapter = self.adapters[index]
             text = self.text_encoder.run_layers(text, layers[max(0, index - 1)], layers[index])
             if index < len(shared.looks):
                 v, attended, mean = (_to_rows(x, clip_of_row, rows) for x in (
@@ -204,7 +207,7 @@ class FusedEncoder(nn.Module):
     def _match(self, shared: SharedFeatures, text: TextState, clip_of_row: Tensor | None,
                ) -> tuple[Sequence[Tensor | None], Tensor | None]:
         """Similarity maps on the grid of each adapter, and their summary for the decoder."""
-        if shared.seen is None:
+        if shared.seen is None or self.grounding is None:
             return (None,) * len(self.fusion_stages), None
         rows, (clips, frames) = text.hidden.shape[0], shared.shape
         if clip_of_row is None:

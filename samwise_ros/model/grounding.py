@@ -179,13 +179,13 @@ class Grounding(nn.Module):
         metric = (self._fit(seen.deep, self.metric_deep(query)),
                   self._fit(seen.mid, self.query_mid(query)))
         far = ((_NEAR - near) / (_NEAR - _FAR)).clamp(0, 1) * (names.norm(dim=1) > 0)
-        learned = tuple(self._fit(maps, project(names)) * far[:, None]
-                        for maps, project in ((seen.deep, self.name_deep),
-                                              (seen.mid, self.name_mid)))
+        learned = (self._fit(seen.deep, self.name_deep(names)) * far[:, None],
+                   self._fit(seen.mid, self.name_mid(names)) * far[:, None])
         if not self.options.closed_form:
-            closed, metric = torch.zeros_like(closed), tuple(map(torch.zeros_like, metric))
+            closed = torch.zeros_like(closed)
+            metric = (torch.zeros_like(metric[0]), torch.zeros_like(metric[1]))
         if not self.options.learned:
-            learned = tuple(map(torch.zeros_like, learned))
+            learned = (torch.zeros_like(learned[0]), torch.zeros_like(learned[1]))
         return (torch.cat((closed, metric[0], learned[0]), dim=-1),
                 torch.cat((metric[1], learned[1]), dim=-1))
 

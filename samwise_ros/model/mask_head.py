@@ -7,7 +7,7 @@ are returned (the CME needs them), and only mask token 0 is decoded, the one SAM
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from sam2.modeling.sam.mask_decoder import MaskDecoder
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from samwise_ros.model.features import FrameFeatures
 from samwise_ros.model.prompts import VisualPrompt, embed_prompt
+
+if TYPE_CHECKING:  # it is made of what is here
+    from samwise_ros.model.sam2_parts import Sam2
 
 PEAK_GAIN = 3.0  # start value of the logit at the peak
 PEAK_RATE = 0.1  # how fast a running peak follows a weaker one, per frame
@@ -83,6 +86,7 @@ class TargetMaskDecoder(MaskDecoder):
         Args:
             raw: What `predict_masks` found. past: [N] running peak of the frames before, or None.
         """
+        assert self.peak_gain is not None  # the decoder was made with `relative_peak`
         flat = raw.low_res.flatten(1)
         top = flat.topk(max(1, flat.shape[1] // 100), dim=1).values.mean(dim=1)
         past = torch.full_like(top, NO_OBJECT_LOGIT) if past is None else past
@@ -103,10 +107,10 @@ class TargetMaskDecoder(MaskDecoder):
         Returns:
             low-res logits [N, 4h, 4w], IoU [N], object score [N], mask token [N, C], early [N, C].
         """
-        tokens = [self.iou_token.weight, self.mask_tokens.weight]
+        parts = [self.iou_token.weight, self.mask_tokens.weight]
         if self.pred_obj_scores:
-            tokens.insert(0, self.obj_score_token.weight)
-        tokens = torch.cat(tokens).expand(prompts.shape[0], -1, -1)
+            parts.insert(0, self.obj_score_token.weight)
+        tokens = torch.cat(parts).expand(prompts.shape[0], -1, -1)
         first = int(self.pred_obj_scores)
         out, keys, early = self.transformer(
             vision + dense, position, torch.cat((tokens, prompts), dim=1))
@@ -126,7 +130,7 @@ class TargetMaskDecoder(MaskDecoder):
         return act2(up2(x) + high0)
 
 
-def predict_masks(sam: torch.nn.Module, features: FrameFeatures, vision: Tensor,
+def predict_masks(sam: Sam2, features: FrameFeatures, vision: Tensor,
                   prompt: VisualPrompt | None = None) -> MaskPrediction:
     """Prompt the decoder with the text embedding, or with what is shown.
 
@@ -137,9 +141,10 @@ def predict_masks(sam: torch.nn.Module, features: FrameFeatures, vision: Tensor,
             may be stacked along the batch, whole pass after whole pass.
         prompt: Of the N rows, in place of the text.
     """
-    encoder, grid = sam.sam_prompt_encoder, tuple(vision.shape[-2:])
+    encoder, grid = sam.sam_prompt_encoder, (vision.shape[-2], vision.shape[-1])
     if prompt is None:
-        prompts = _text_prompt(encoder, features)
+        assert features.cls is not None  # a text was read
+        prompts = _text_prompt(encoder, features, features.cls)
         dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
     else:
         prompts, dense = embed_prompt(encoder, prompt, grid)
@@ -158,10 +163,10 @@ def predict_masks(sam: torch.nn.Module, features: FrameFeatures, vision: Tensor,
     return MaskPrediction(low_res, score, iou, pointer, early)
 
 
-def _text_prompt(encoder: PromptEncoder, features: FrameFeatures) -> Tensor:
+def _text_prompt(encoder: PromptEncoder, features: FrameFeatures, cls: Tensor) -> Tensor:
     """Two absent points, the sentence, and its verbs where the features have them: [N, P, C]."""
-    absent_point = encoder.not_a_point_embed.weight.expand(features.cls.shape[0], 2, -1)
-    prompts = [absent_point, encoder.project_text(features.cls).unsqueeze(1)]
+    absent_point = encoder.not_a_point_embed.weight.expand(cls.shape[0], 2, -1)
+    prompts = [absent_point, encoder.project_text(cls).unsqueeze(1)]
     if features.motion is not None:
         prompts.append(encoder.project_motion_prompts(features.motion).unsqueeze(1))
     if features.evidence is not None:

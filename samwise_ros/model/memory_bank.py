@@ -43,7 +43,7 @@ class MemoryBank:
         if config.num_spatial == 0:
             return MemoryBank(age=self.age + 1, peak=peak)
         spatial, pointer = spatial.unsqueeze(1), pointer.unsqueeze(1)
-        if self.spatial is not None:
+        if self.spatial is not None and self.pointers is not None:
             kept = self.spatial[:, max(0, self.spatial.shape[1] + 1 - config.num_spatial) :]
             spatial = torch.cat((kept, spatial), dim=1)
             pointer = torch.cat((pointer, self.pointers[:, : config.num_pointers - 1]), dim=1)

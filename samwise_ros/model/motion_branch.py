@@ -113,7 +113,7 @@ class MotionBranch(nn.Module):
         self.to_16 = conv_norm(2 * FEATURES, FEATURES, stride=2)
         self.out = nn.Conv2d(FEATURES, channels, 1)
         nn.init.normal_(self.out.weight, std=0.01)  # joins what is trained already
-        nn.init.zeros_(self.out.bias)
+        nn.init.zeros_(self.out.get_parameter("bias"))
 
     def forward(self, pairs: Tensor) -> Tensor:
         """[M, 6, H, W] of `pair_frames`, sides divisible by 16 -> [M, H/16, W/16, C]."""

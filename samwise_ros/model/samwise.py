@@ -264,6 +264,7 @@ class SamwiseModel(nn.Module):
 
     def cme_record(self, frame: int, found: Segmentation) -> CmeRecord:
         """What the CME's loss needs of a frame on which both passes ran."""
+        assert found.cme_logits is not None and found.free is not None  # both passes ran
         return CmeRecord(frame, found.cme_logits, found.high_res,
                          self.upsample(found.free.low_res), found.free.object_score)
 
@@ -286,7 +287,8 @@ class SamwiseModel(nn.Module):
     def _predict(self, features: FrameFeatures, vision: Tensor, hide_absent: bool, passes: int,
                  peak: Tensor | None, prompt: VisualPrompt | None) -> list[MaskPrediction]:
         joint = predict_masks(self.sam, features, vision, prompt)
-        low_res, peaks = joint.low_res, (None,) * passes
+        low_res = joint.low_res
+        peaks: tuple[Tensor | None, ...] = (None,) * passes
         if self.config.decoder.relative_peak:
             past = None if peak is None else peak.repeat(passes)
             low_res, running = self.sam.sam_mask_decoder.from_peak(joint, past)
@@ -300,6 +302,7 @@ class SamwiseModel(nn.Module):
 
     def _read_memory(self, vision: Tensor, bank: MemoryBank) -> Tensor:
         """Condition features [N, C, h, w] on the bank (docs/model.md, 2.1)."""
+        assert bank.spatial is not None and bank.pointers is not None  # the bank is not empty
         rows, _, height, width = vision.shape
         count, dim = bank.spatial.shape[1], bank.spatial.shape[3]
         pointers = bank.pointers.reshape(rows, -1, dim)  # each pointer becomes C / Cm tokens

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +37,9 @@ class Tokens:
 
     def to(self, device: torch.device | str) -> Tokens:
         """Copy on another device."""
-        return Tokens(*(None if part is None else part.to(device)
-                        for part in (self.ids, self.mask, self.verbs, self.nouns)))
+        verbs, nouns = (None if part is None else part.to(device)
+                        for part in (self.verbs, self.nouns))
+        return Tokens(self.ids.to(device), self.mask.to(device), verbs, nouns)
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,8 @@ class TextState:
 
     def select(self, rows: Tensor) -> TextState:
         """Rows picked by an index tensor [M]."""
-        return TextState(*(None if part is None else part[rows] for part in self._parts))
-
-    @property
-    def _parts(self) -> tuple[Tensor | None, ...]:
-        return self.hidden, self.mask, self.verbs, self.names
+        verbs, names = (None if part is None else part[rows] for part in (self.verbs, self.names))
+        return TextState(self.hidden[rows], self.mask[rows], verbs, names)
 
 
 def stack_text(states: Sequence[TextState]) -> TextState:
@@ -81,11 +80,12 @@ def stack_text(states: Sequence[TextState]) -> TextState:
         grown[:, : tensor.shape[1]] = tensor
         return grown
 
-    hidden, mask, verbs = (
-        None if parts[0] is None else torch.cat([pad(part) for part in parts])
-        for parts in zip(*((s.hidden, s.mask, s.verbs) for s in states), strict=True))
-    names = None if states[0].names is None else torch.cat([state.names for state in states])
-    return TextState(hidden, mask, verbs, names)
+    verbs = [state.verbs for state in states if state.verbs is not None]
+    names = [state.names for state in states if state.names is not None]
+    return TextState(torch.cat([pad(state.hidden) for state in states]),
+                     torch.cat([pad(state.mask) for state in states]),
+                     torch.cat(list(map(pad, verbs))) if verbs else None,
+                     torch.cat(names) if names else None)
 
 
 class TextEncoder(nn.Module):
@@ -100,7 +100,7 @@ class TextEncoder(nn.Module):
         self.config = config
 
     @property
-    def network(self) -> nn.Module:
+    def network(self) -> Any:
         """The HF network, with `embeddings` and `encoder.layer`."""
         raise NotImplementedError
 
@@ -134,7 +134,7 @@ class RobertaEncoder(TextEncoder):
         super().__init__(config)
         self.roberta = RobertaModel(RobertaConfig(
             **_sizes(config), type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=PAD_ID,
-            bos_token_id=0, eos_token_id=2, attn_implementation="sdpa",
+            bos_token_id=0, eos_token_id=2,
         ), add_pooling_layer=False)
         # fairseq has no token types; HF adds this row to every embedding.
         nn.init.zeros_(self.roberta.embeddings.token_type_embeddings.weight)
@@ -150,8 +150,7 @@ class BertEncoder(TextEncoder):
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__(config)
-        self.bert = BertModel(BertConfig(**_sizes(config), attn_implementation="sdpa"),
-                              add_pooling_layer=False)
+        self.bert = BertModel(BertConfig(**_sizes(config)), add_pooling_layer=False)
         self.requires_grad_(False)
 
     @property
@@ -164,8 +163,8 @@ class BertEncoder(TextEncoder):
         return super().train(False)
 
 
-def _sizes(config: TextConfig) -> dict[str, int]:
-    return {"vocab_size": config.vocab_size, "hidden_size": config.hidden_size,
+def _sizes(config: TextConfig) -> dict[str, Any]:
+    return {"attn_implementation": "sdpa", "vocab_size": config.vocab_size, "hidden_size": config.hidden_size,
             "num_hidden_layers": config.num_layers, "num_attention_heads": config.num_heads,
             "intermediate_size": config.intermediate_size,
             "max_position_embeddings": config.max_positions}

@@ -8,7 +8,7 @@ decoder. Features are read with forward hooks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -60,7 +60,7 @@ class AuxiliaryHeads(nn.Module):
         for index, maps in enumerate(self._maps):
             trunk.blocks[trunk.stage_ends[index]].register_forward_hook(_keep(maps))
         if model.config.cmt.enabled and model.config.cmt.hsa:
-            model.cmt_adapters[0].hsa.register_forward_hook(_keep(self._mixed))
+            model.cmt_adapters[0].get_submodule("hsa").register_forward_hook(_keep(self._mixed))
         self._side = model.config.cmt.hsa_patch_sides[0]
 
     def clear(self) -> None:
@@ -100,7 +100,7 @@ class AuxiliaryHeads(nn.Module):
 
         Also stage 2's class accuracy on object pixels.
         """
-        total, accuracy = 0.0, 0.0
+        total = accuracy = labels.tags.new_zeros(())
         ways = ways_to_middle(labels.numbers.flatten(0, 1))
         for index, maps in enumerate(self._maps):
             v = _in_clip_order(maps, labels.numbers.shape[:2]).permute(0, 3, 1, 2)
@@ -195,7 +195,7 @@ def _keep(maps: list[Tensor]) -> Callable[..., None]:
     return hook
 
 
-def _in_clip_order(maps: list[Tensor], shape: tuple[int, int]) -> Tensor:
+def _in_clip_order(maps: list[Tensor], shape: Sequence[int]) -> Tensor:
     """One map [B*T, ...], or T maps [B, ...] of a causal pass -> [B*T, ...]."""
     if len(maps) == 1:
         return maps[0]

@@ -227,17 +227,17 @@ class PackedBatches:
             sentences = open_sentences(seen.objects, seen.sentences)
         chosen = draw_expressions(sentences, self.setup.expressions,
                                   self.setup.kind_weights, rng)
-        frames, numbers = seen.frames, seen.numbers
+        pictures, numbers = seen.frames, seen.numbers
         told = _with_nouns(pack, clip, [text for text, _, _ in chosen])
         flipped = False
         if self.setup.flip and rng.random() < 0.5:
-            frames, numbers = frames[:, :, ::-1].copy(), numbers[:, :, ::-1].copy()
+            pictures, numbers = pictures[:, :, ::-1].copy(), numbers[:, :, ::-1].copy()
             told = [rewrite(*sentence, swap_sides) for sentence in told]
             flipped = True
         masks = np.stack([np.isin(numbers, answer) for _, _, answer in chosen])
         kinds = tuple(str(kind) for _, kind, _ in chosen)
         texts, given = self._given([text for text, _ in told], kinds, masks, numbers, rng)
-        return TrainBatch(clip_pixels(frames), tuple(texts),
+        return TrainBatch(clip_pixels(pictures), tuple(texts),
                           torch.zeros(len(texts), dtype=torch.long), torch.from_numpy(masks),
                           self._labels(seen.objects, numbers, flipped), kinds, given=given,
                           nouns=tuple(nouns if now == text else None
@@ -298,16 +298,18 @@ def join_clips(clips: Sequence[TrainBatch]) -> TrainBatch:
     """Batches of one clip each -> one batch."""
     rows = torch.cat([torch.full((len(clip.masks),), index, dtype=torch.long)
                       for index, clip in enumerate(clips)])
+    labelled = [clip.labels for clip in clips if clip.labels is not None]
     labels = None
-    if all(clip.labels is not None for clip in clips):
-        labels = SceneLabels(torch.cat([clip.labels.numbers for clip in clips]),
-                             _padded([clip.labels.classes for clip in clips]),
-                             _padded([clip.labels.colours for clip in clips]),
-                             _padded([clip.labels.tags for clip in clips]))
+    if len(labelled) == len(clips):
+        labels = SceneLabels(torch.cat([part.numbers for part in labelled]),
+                             _padded([part.classes for part in labelled]),
+                             _padded([part.colours for part in labelled]),
+                             _padded([part.tags for part in labelled]))
+    memories = [clip.given for clip in clips if clip.given is not None]
     given = None
-    if all(clip.given is not None for clip in clips):
-        given = GivenMemory(torch.cat([clip.given.rows for clip in clips]),
-                            torch.cat([clip.given.masks for clip in clips]))
+    if len(memories) == len(clips):
+        given = GivenMemory(torch.cat([part.rows for part in memories]),
+                            torch.cat([part.masks for part in memories]))
     return TrainBatch(torch.cat([clip.pixels for clip in clips]),
                       tuple(text for clip in clips for text in clip.expressions), rows,
                       torch.cat([clip.masks for clip in clips]), labels,

@@ -15,7 +15,12 @@ from samwise_ros.training.draws import MIN_VISIBLE
 from samwise_ros.training.follow import follow
 from samwise_ros.training.recipe import PROMPTS
 from samwise_ros.training.shown import draw_prompts
-from samwise_ros.training.validation import KindScore, random_object_j, region_similarity
+from samwise_ros.training.validation import (
+    KindScore,
+    kind_scores,
+    random_object_j,
+    region_similarity,
+)
 
 
 class FollowValidation:
@@ -41,6 +46,7 @@ class FollowValidation:
         """
         values: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for folder, batch, numbers in self._batches():
+            assert batch.prompt is not None  # `_batches` shows each target
             output = follow(model, batch.pixels.to(model.device), batch.prompt.to(model.device),
                             batch.clip_of_row.to(model.device))
             low_res, scores = output.low_res.cpu(), output.object_scores.cpu()
@@ -55,8 +61,7 @@ class FollowValidation:
                     values[f"{folder}_last"].append((float(j[row, -1]), chance))
                 for score in scores[row][batch.area[row] == 0]:
                     values["gone"].append((float(score <= 0), 0.0))
-        return {kind: KindScore(*np.mean(pairs, axis=0).tolist(), len(pairs))
-                for kind, pairs in sorted(values.items())}
+        return kind_scores(values)
 
     def _batches(self) -> Iterator[tuple[str, TrainBatch, np.ndarray]]:
         """Name of the folder, one clip with all its objects, and its object numbers."""

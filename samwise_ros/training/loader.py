@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader
 
 from samwise_ros.data.datasets import ClipBatch, ClipDataset, collate_clips
 from samwise_ros.data.mevis import MevisSource
@@ -62,7 +62,7 @@ class LoaderBatches:
     def __init__(self, datasets: Sequence[ClipDataset], clips: int, image_size: int,
                  workers: int = 0, seed: int = 0, rank: int = 0, world: int = 1) -> None:
         self._datasets = datasets
-        self._joined: Dataset = ConcatDataset(datasets)
+        self._joined: ConcatDataset = ConcatDataset(datasets)
         self._clips, self._size, self._workers = clips, image_size, workers
         self._seed, self._rank, self._world = seed, rank, world
         self._next = -1

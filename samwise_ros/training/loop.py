@@ -158,6 +158,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.model)
+        assert norm is not None  # `max_norm` was given
         return {**sums, "gradient": float(norm), "lr": rate}
 
     def _backward(self, number: int, last: bool) -> dict[str, float]:
@@ -190,6 +191,7 @@ class Trainer:
             self.save(LAST)
 
     def _validate(self) -> None:
+        assert self.validation is not None
         with self.averaged_weights() as model:
             scores = self.validation.score(model)
             if isinstance(self.validation, QuickValidation):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def nearest_labels(numbers: Tensor, size: tuple[int, int]) -> Tensor:
+def nearest_labels(numbers: Tensor, size: Sequence[int]) -> Tensor:
     """[M, H, W] -> [M, h, w], the value at the middle of each cell."""
     step_y, step_x = numbers.shape[1] // size[0], numbers.shape[2] // size[1]
     return numbers[:, step_y // 2 :: step_y, step_x // 2 :: step_x]

@@ -55,6 +55,7 @@ class LossUnit(nn.Module):
         if self.heads is not None:
             self.heads.clear()
         if self.config.image_only:
+            assert self.heads is not None  # they are all that learns from images alone
             self._encode_images(batch.pixels)
             return self._weighted(self.heads(None, batch, self.setup))
         output = self._run(batch, tokens)
@@ -73,6 +74,7 @@ class LossUnit(nn.Module):
     def _run(self, batch: TrainBatch, tokens: Tokens | None) -> ClipOutput:
         if batch.prompt is not None:
             return follow(self.model, batch.pixels, batch.prompt, batch.clip_of_row)
+        assert tokens is not None  # a batch shows its targets or names them
         if self.config.graded_frames > 0:
             text = self.model.encode_text(tokens) if self.texts is None else \
                 self.texts(batch.expressions, batch.nouns)
@@ -86,11 +88,12 @@ class LossUnit(nn.Module):
         if not self.config.causal:
             self.model.encode_shared(pixels)
             return
-        past, limit = None, self.model.config.cmt.clip_window - 1
+        past: CausalContext | None = None
+        limit = self.model.config.cmt.clip_window - 1
         for t in range(pixels.shape[1]):
-            new = self.model.encode_shared(pixels[:, t : t + 1], past).projected
-            past = extend_context(past and CausalContext(past, ()), CausalContext(new, ()),
-                                  limit).shared
+            seen = None if past is None else past.shared
+            new = self.model.encode_shared(pixels[:, t : t + 1], seen).projected
+            past = extend_context(past, CausalContext(new, ()), limit)
 
     def _weighted(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         weighted = {name: value * getattr(self.setup, name) for name, value in terms.items()
@@ -113,7 +116,8 @@ class LossUnit(nn.Module):
         logits = self.model.upsample(output.low_res.flatten(0, 1)).unflatten(0, (-1, frames))
         if batch.valid is not None:
             logits = logits[..., : batch.valid[0], : batch.valid[1]]
-        logits = fit_logits(logits, batch.masks.shape[-2:])
+        height, width = batch.masks.shape[-2:]
+        logits = fit_logits(logits, (height, width))
         terms: dict[str, Tensor] = {}
         if setup.score > 0:
             known = (area == 0) | (area >= MIN_VISIBLE)

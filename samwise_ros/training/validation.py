@@ -6,7 +6,7 @@ The real figures come from `samwise evaluate sim`; this is the gauge on the trai
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,8 +110,7 @@ class QuickValidation:
                 else:
                     chance = random_object_j(numbers, batch.masks[row].numpy())
                     values[folder + kind].append((float(j[row]), chance))
-        return {kind: KindScore(*np.mean(pairs, axis=0).tolist(), len(pairs))
-                for kind, pairs in sorted(values.items())}
+        return kind_scores(values)
 
     def batches(self) -> Iterator[tuple[TrainBatch, np.ndarray]]:
         """One batch per clip with all its expressions, and the clip's object numbers."""
@@ -128,6 +127,13 @@ class QuickValidation:
             yield batch, numbers
 
 
+def kind_scores(values: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, KindScore]:
+    """Means of (J, J of a random object) per kind."""
+    means = {kind: np.mean(pairs, axis=0) for kind, pairs in sorted(values.items())}
+    return {kind: KindScore(float(mean[0]), float(mean[1]), len(values[kind]))
+            for kind, mean in means.items()}
+
+
 def random_object_j(numbers: np.ndarray, truth: np.ndarray) -> float:
     """Expected J of pointing, frame by frame, at a random visible object with a perfect mask.
 
@@ -140,7 +146,7 @@ def random_object_j(numbers: np.ndarray, truth: np.ndarray) -> float:
         if not seen:
             scores.append(float(not answer.any()))
             continue
-        scores.append(np.mean([_iou(frame == number, answer) for number in seen]))
+        scores.append(float(np.mean([_iou(frame == number, answer) for number in seen])))
     return float(np.mean(scores))
 
 

@@ -107,6 +107,7 @@ class LossUnit(nn.Module):
         told = {text: nouns for text, nouns in zip(batch.expressions, batch.nouns, strict=True)
                     if nouns is not None}
         tokens = self.model.tokenizer(list(told), list(told.values())).to(self.model.device)
+        assert self.model.noun_finder is not None  # only a model that has one is taught nouns
         logits = self.model.noun_finder(self.model.text_encoder, tokens)
         return F.cross_entropy(logits[tokens.mask], tokens.nouns[tokens.mask])
 

@@ -7,7 +7,7 @@ are returned (the CME needs them), and only mask token 0 is decoded, the one SAM
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from sam2.modeling.sam.mask_decoder import MaskDecoder
@@ -17,9 +17,6 @@ from torch import Tensor, nn
 
 from samwise_ros.model.features import FrameFeatures
 from samwise_ros.model.prompts import VisualPrompt, embed_prompt
-
-if TYPE_CHECKING:  # it is made of what is here
-    from samwise_ros.model.sam2_parts import Sam2
 
 PEAK_GAIN = 3.0  # start value of the logit at the peak
 PEAK_RATE = 0.1  # how fast a running peak follows a weaker one, per frame
@@ -130,7 +127,7 @@ class TargetMaskDecoder(MaskDecoder):
         return act2(up2(x) + high0)
 
 
-def predict_masks(sam: Sam2, features: FrameFeatures, vision: Tensor,
+def predict_masks(sam: Any, features: FrameFeatures, vision: Tensor,
                   prompt: VisualPrompt | None = None) -> MaskPrediction:
     """Prompt the decoder with the text embedding, or with what is shown.
 

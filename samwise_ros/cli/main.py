@@ -57,7 +57,7 @@ COMMANDS = {
     "simulate": LazyCommand("Make training videos with sentences and masks.",
                             _LEARN, "sim", "simulate"),
     "compose": LazyCommand("Make training videos of photographic cut-outs over photographs.",
-                           _LEARN, "train", "compose"),
+                           _LEARN, "compose", "compose"),
     "convert-data": LazyCommand("Bring data sets into the layouts that are read here.",
                                 _LEARN, "train", "convert_data"),
     "train": LazyCommand("Train or fine-tune a model.", _LEARN, "train", "train"),

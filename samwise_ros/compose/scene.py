@@ -130,7 +130,7 @@ def plan_scene(split: str, pool: Pool, settings: SceneSettings,
     camera, views = camera_path(settings.frames, settings.width, settings.height, rng)
     native = bool(background.natives)
     count = int(rng.choice(*(NATIVE_COUNTS if native else COUNTS)))
-    decoys = int(rng.choice([0, 1, 2, 3], p=[0.45, 0.3, 0.17, 0.08]))
+    decoys = int(rng.choice([0, 1, 2, 3], p=[0.55, 0.25, 0.13, 0.07]))
     placements = _placements(split, pool, settings, count, min(decoys, 1) if native else decoys,
                              rng)
     return ScenePlan(split, settings, background, draw_crop(0.75 if native else 0.4, rng),

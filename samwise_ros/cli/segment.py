@@ -132,8 +132,8 @@ def _report(results: ResultFolder, source: FrameSource) -> None:
     if source.damaged:
         shown = [f"{name}: {fault}" for name, fault in islice(source.damaged.items(), _NAMED)]
         more = len(source.damaged) - len(shown)
-        say(f"{len(source.damaged)} damaged frames have no answer: "
-            + "; ".join(shown + [f"and {more} more"] * bool(more)), error=True)
+        say(f"damaged frames, left out: {len(source.damaged)} ("
+            + "; ".join(shown + [f"and {more} more"] * bool(more)) + ")", error=True)
 
 
 def _stream_answers(model: SamwiseModel, source: FrameSource, expressions: list[str],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from samwise_ros.model.checkpoint_files import CONFIG_FILE, WEIGHTS_FILE
+from samwise_ros.model.tokenizer import TOKENIZER_FILES
 from samwise_ros.training.export import export_checkpoint
-from samwise_ros.training.loop import LAST, Trainer
+from samwise_ros.training.loop import BEST, LAST, Trainer
 from samwise_ros.training.recipe import load_config
+from samwise_ros.user_files import claim_outputs
 
 SHOWN = ("total", "dice", "score")
 
@@ -29,10 +33,13 @@ def train(
 ) -> None:
     """Train or fine-tune a model as a recipe says.
 
-    Writes last.safetensors, best.safetensors, history.csv, pictures and TensorBoard logs to the recipe's folder.
+    Writes last.safetensors, best.safetensors, history.csv, pictures and TensorBoard logs to the
+    recipe's folder, which must not hold another training.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    trainer = Trainer(load_config(recipe, changes or ()), resume)
+    config = load_config(recipe, changes or ())
+    _claim(Path(config.out), resume, export)
+    trainer = Trainer(config, resume)
     console = Console(stderr=True)
     console.print(f"{trainer.config.name}: {trainer.trained:,} trained numbers, "
                   f"{trainer.steps} steps, output in {trainer.out}")
@@ -52,3 +59,13 @@ def train(
     done = "finished" if progress.step >= trainer.steps else "stopped, go on with --resume"
     console.print(f"{done}: step {progress.step} of {trainer.steps}, "
                   f"{progress.seconds / 60:.1f} minutes in all, {trainer.out / LAST}")
+
+
+def _claim(out: Path, resume: bool, export: Path | None) -> None:
+    """Refuse to write over another training or model, before hours are spent."""
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # the first process may have begun to write
+        return
+    if not resume:
+        claim_outputs(out, (LAST, BEST, "history.csv"))
+    if export is not None:
+        claim_outputs(export, (WEIGHTS_FILE, CONFIG_FILE, *TOKENIZER_FILES))

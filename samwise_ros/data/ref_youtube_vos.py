@@ -23,6 +23,7 @@ from samwise_ros.data.files import (
     whole_number,
 )
 from samwise_ros.data.reader import ExpressionRecord, VideoRecord, VideoSource
+from samwise_ros.streaming.pictures import natural_key
 from samwise_ros.structures import DataError
 from samwise_ros.user_files import contained_name
 
@@ -100,10 +101,10 @@ class RefYoutubeVosSource(VideoSource):
         if not frames:
             raise DataError(f"{where} lists no frames. Fetch the file again.")
         expressions = read_field(entry, "expressions", path, f"video {name}", dict)
-        # Training sorts the frame names; they are numbers, so this is also their file order.
+        # Training sorts the frame names, which are numbers.
         return VideoRecord(
             contained_name(name, where),
-            tuple(sorted(contained_name(frame, where) for frame in frames)),
+            tuple(sorted((contained_name(frame, where) for frame in frames), key=natural_key)),
             tuple(self._expression(name, contained_name(key, where), fields)
                   for key, fields in expressions.items()))
 

@@ -101,3 +101,11 @@ def test_only_an_earlier_report_is_replaced(tmp_path: Path, content: bytes) -> N
         keep_foreign(path, '"benchmark":')
     path.write_text('{"benchmark": "sim"}')
     keep_foreign(path, '"benchmark":')
+
+
+@pytest.mark.parametrize("place", ["out/last.safetensors", "out/history.csv", "model/config.json"])
+def test_a_training_is_not_started_over_another(tmp_path: Path, place: str) -> None:
+    recipe = Path(__file__).parents[2] / "config" / "train" / "mevis.yaml"
+    kept = mine(tmp_path / place)
+    refused(call("train", recipe, "--set", f"out={tmp_path}/out", "--export", tmp_path / "model"),
+            kept)

@@ -182,6 +182,15 @@ def test_a_picture_of_refcoco_cannot_lie_outside(tmp_path: Path) -> None:
         RefCocoSource(tmp_path / "coco", images)
 
 
+# --- Order of frames -------------------------------------------------------------------------------
+
+def test_frames_without_leading_zeros_come_in_order(tmp_path: Path) -> None:
+    build_ref_youtube_vos(tmp_path)
+    edit(tmp_path / "meta_expressions" / "train" / "meta_expressions.json",
+         lambda meta: meta["videos"]["t0"].update(frames=["10", "0", "5"]))
+    assert RefYoutubeVosSource(tmp_path).videos[0].frames == ("0", "5", "10")
+
+
 # --- Byte-order marks ----------------------------------------------------------------------------
 
 def mark(path: Path, encoding: str = "utf-8-sig") -> None:

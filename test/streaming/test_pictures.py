@@ -43,6 +43,13 @@ def test_hidden_companions_are_no_frames(tmp_path: Path) -> None:
     assert [frame.name for frame in FrameSource(tmp_path)] == ["0", "1"]
 
 
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "0.png", "2.png")
+    (tmp_path / "1.png").symlink_to(tmp_path / "moved.png")
+    source = FrameSource(tmp_path)
+    assert [frame.name for frame in source] == ["0", "2"] and list(source.damaged) == ["1"]
+
+
 def test_a_picture_in_a_format_that_is_not_read_is_refused_by_name(tmp_path: Path) -> None:
     touch(tmp_path, "0.png")
     (tmp_path / "1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")

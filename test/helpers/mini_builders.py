@@ -15,12 +15,12 @@ from samwise_ros.config import (
     MemoryConfig,
     ModelConfig,
     TextConfig,
-    model_config,
 )
 from samwise_ros.model.checkpoint import start_model
 from samwise_ros.model.noun_finder import END, START, padded
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import Tokens
+from samwise_ros.sizes import model_config
 from samwise_ros.structures import CheckpointError
 
 MICRO_MINI = ModelConfig(

@@ -10,7 +10,6 @@ from mini_builders import published_mini
 from typer.testing import CliRunner
 
 from samwise_ros.cli.main import app
-from samwise_ros.config import model_config
 from samwise_ros.model import frozen_parts
 from samwise_ros.model.checkpoint import load_model, own_state, save_model
 from samwise_ros.model.checkpoint_files import CONFIG_FILE, WEIGHTS_FILE
@@ -22,6 +21,7 @@ from samwise_ros.model.frozen_parts import (
     locate,
 )
 from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.sizes import model_config
 from samwise_ros.structures import CheckpointError
 
 MINI = model_config("mini")

@@ -29,6 +29,7 @@ _SMALLEST_SIDE = 16  # encoders refuse less, and crop odd sides
 _CODEC_FOR_ALL = "libx264" in av.codecs_available  # plays everywhere; not in every build of FFmpeg
 _REMEDY = ("If it plays elsewhere, make a copy with `ffmpeg -i FILE -c:v libx264 out.mp4`, or give a "
            "folder of frames.")
+_LONGEST_LAST = 5  # times the longest other frame that the last one may be shown
 _RIFF_HEADER = 8  # bytes between an AVI chunk's place in the index and its data
 
 
@@ -113,10 +114,9 @@ class _Decoding:
         self._failed: list[int] = []  # times of showing, a heap
         self._number = self._packets = 0
         self._first: int | None = None
-        self._last = 0
+        self._last = self._longest = 0
         self._places = _places_in_index(container, stream)
         self._next_place = 0
-        self._cut = False
 
     def frames(self) -> Iterator[VideoFrame]:
         """See `VideoFile.__iter__`."""
@@ -131,7 +131,6 @@ class _Decoding:
         try:
             for packet in self._container.demux(self._stream):
                 self._packets += bool(packet.size)
-                self._cut |= packet.is_discard
                 self._number_by_index(packet)
                 yield packet
         except FFmpegError:  # what is missing at the end shows in the count
@@ -166,7 +165,9 @@ class _Decoding:
 
     def _shown(self, frame: Any) -> VideoFrame:
         pts = frame.pts
-        self._last = self._last if pts is None else pts
+        if pts is not None:
+            self._longest = max(self._longest, pts - self._last if self._number else 0)
+            self._last = pts
         if frame.is_corrupt or (self._failed and self._failed[0] == pts):
             while self._failed and self._failed[0] == pts:
                 heapq.heappop(self._failed)
@@ -185,15 +186,23 @@ class _Decoding:
 
     def _cut_off(self) -> Iterator[VideoFrame]:
         """Frames that the header announces and the file does not hold."""
-        missing = 0 if self._cut else self._stream.frames - self._packets
+        missing = self._stream.frames - self._packets
+        if _holds_its_index(self._container, self._stream):
+            missing = 0  # frames that an editor trimmed are announced, too
         announced = _announced_seconds(self._stream)
         if not self._stream.frames and announced and self._first is not None:
-            rate = float(self._stream.average_rate or FALLBACK_RATE)
-            end = float((self._last - self._first) * self._stream.time_base)
-            missing = round((announced - end) * rate) - 1
-            missing = missing if missing > 1 else 0  # durations are rounded
+            seconds = announced - float((self._last - self._first) * self._stream.time_base)
+            longest = float(self._longest * self._stream.time_base)
+            if seconds > _LONGEST_LAST * longest:  # the last frame of a changing rate may be long
+                missing = round(seconds * float(self._stream.average_rate or FALLBACK_RATE)) - 1
         for _ in range(max(0, missing)):
             yield self._damaged("missing: the file is damaged or was cut off")
+
+
+def _holds_its_index(container: Any, stream: Any) -> bool:
+    """Whether an MP4 or MOV file is long enough for all frames that are to be shown."""
+    return "mov" in container.format.name and bool(len(stream.index_entries)) and all(
+        entry.pos + entry.size <= container.size for entry in stream.index_entries)
 
 
 def _places_in_index(container: Any, stream: Any) -> dict[int, int]:

@@ -123,6 +123,36 @@ def make_fast_start(path: Path) -> None:
     copy.replace(path)
 
 
+def test_a_changing_rate_with_a_long_last_frame_is_not_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "screen.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for time in (0, 100, 1500, 1600):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    content = path.read_bytes()
+    assert b"00:00:01." in content, "the length that its writer noted"
+    path.write_bytes(content.replace(b"00:00:01.", b"00:00:05."))
+    source = FrameSource(path)
+    assert len(list(source)) == 4 and source.damaged == {}
+
+
+def test_frames_that_an_editor_trimmed_are_not_missed(tmp_path: Path) -> None:
+    """An edit list hides the end of a file whose frames are all announced."""
+    path = make_video(tmp_path / "v.mp4", "mpeg4")
+    content = bytearray(path.read_bytes())
+    entries = content.find(b"elst") + 8
+    assert struct.unpack(">I", content[entries:entries + 4]) == (1,), "the case that is tried"
+    content[entries + 4:entries + 8] = struct.pack(">I", 1000)  # milliseconds
+    path.write_bytes(content)
+    source = FrameSource(path)
+    assert check_numbers(source) == list(range(10)) and source.damaged == {}
+
+
 def test_a_video_of_which_nothing_can_be_decoded_is_an_error(tmp_path: Path) -> None:
     path = make_video(tmp_path / "v.avi", "mjpeg", "yuvj420p")
     blank(path, *range(FRAMES))

@@ -57,7 +57,8 @@ class Label:
 
 
 WIDER_KINDS = {"bird": ("animal",), "fish": ("animal",), "big cat": ("animal",),
-               "insect": ("animal",)}
+               "insect": ("animal",), "tree": ("plant",), "flower": ("plant",),
+               "fruit": ("food",), "vegetable": ("food",), "nut": ("food",)}
 NEAR_COLOURS = {
     "red": ("orange", "pink", "brown"), "orange": ("red", "yellow", "brown"),
     "yellow": ("orange",), "brown": ("orange", "red"), "pink": ("purple", "red"),

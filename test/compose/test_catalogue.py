@@ -51,7 +51,8 @@ def test_outlines_lie_in_their_photographs_and_cover_what_they_say() -> None:
 @pytest.mark.parametrize(("name", "kind", "noun", "might"), [
     ("rubber duck", "toy", "duck", True), ("duck", "bird", "rubber duck", True),
     ("apple", "fruit", "fruit", True), ("apple", "fruit", "lemon", False),
-    ("parrot", "bird", "animal", True), ("car", "vehicle", "automobile", True)])
+    ("parrot", "bird", "animal", True), ("oak tree", "tree", "plant", True),
+    ("car", "vehicle", "automobile", True)])
 def test_what_a_person_might_call_a_thing(name: str, kind: str, noun: str, might: bool) -> None:
     assert Label(name, kind).might_be(noun) is might
 

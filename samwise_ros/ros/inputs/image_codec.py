@@ -160,10 +160,13 @@ def _planes_to_rgb(message: ImageLike, planes: _Planes) -> np.ndarray:
     luma, chroma = _split_planes(message, planes)
     height, width = luma.shape
     if planes.across == 1:  # as YUYV with each pixel twice, since OpenCV has no code for 4:4:4
-        packed = np.empty((height, width, 4), np.uint8)
-        packed[..., ::2], packed[..., 1::2] = luma[..., None], chroma
+        # By OpenCV's functions throughout: NumPy's copies with strides took 25 ms of 1280x720.
+        u, v = cv2.split(chroma)
+        packed = cv2.merge((luma, u, luma, v))
         doubled = cv2.cvtColor(packed.reshape(height, 2 * width, 2), planes.to_rgb)
-        return np.ascontiguousarray(doubled[:, ::2])
+        rgb = np.empty((height, width, 3), np.uint8)
+        cv2.mixChannels([doubled.reshape(height, width, 6)], [rgb], (0, 0, 1, 1, 2, 2))
+        return rgb
     luma = np.pad(luma, ((0, height % 2), (0, width % 2)), "edge")
     rgb = cv2.cvtColorTwoPlane(luma, chroma, planes.to_rgb)
     return np.ascontiguousarray(rgb[:height, :width])

@@ -65,7 +65,15 @@ $(STAMPS)/package: $(STAMPS)/requirements setup.py package.xml CMakeLists.txt \
 demo: setup
 	$(VENV)/bin/samwise demo --out demo_out $(if $(DEMO_MODEL),--model '$(DEMO_MODEL)')
 
-test: setup
+# What PyPI lacks of the interfaces, for tests only.
+TEST_INTERFACES := $(STAMPS)/test_interfaces
+$(TEST_INTERFACES): $(STAMPS)/requirements $(wildcard test/interfaces/*/* test/interfaces/*/*/*) \
+    test/helpers/generated_interfaces.py
+	$(VENV)/bin/python test/helpers/generated_interfaces.py > $(STAMPS)/test_interfaces.log 2>&1 || \
+	  { cat $(STAMPS)/test_interfaces.log; exit 1; }
+	touch $@
+
+test: setup $(if $(ROS_DISTRO),,$(TEST_INTERFACES))
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 lint: setup

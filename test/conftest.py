@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import generated_interfaces
 import pytest
 import torch
 from model_builders import MICRO, TINY, make_model
 
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer, train_tokenizer
+
+generated_interfaces.activate()  # before any test imports messages
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -288,7 +288,7 @@ def test_a_lost_target_has_no_pose_and_for_a_moment_a_predicted_one(scripted):
     assert after_loss[0].pose.position.z == pytest.approx(2.0, abs=0.05)
 
 
-@pytest.mark.skipif(LabelInfo is None, reason="vision_msgs is not installed (not on PyPI)")
+@pytest.mark.skipif(LabelInfo is None, reason="vision_msgs is neither installed nor built (make test does)")
 def test_label_info_is_kept_for_late_subscribers_and_renewed_on_a_change(scripted):
     scripted.meet()
     scripted.show(square(), CUP)

@@ -164,9 +164,9 @@ def _planes_to_rgb(message: ImageLike, planes: _Planes) -> np.ndarray:
         u, v = cv2.split(chroma)
         packed = cv2.merge((luma, u, luma, v))
         doubled = cv2.cvtColor(packed.reshape(height, 2 * width, 2), planes.to_rgb)
-        rgb = np.empty((height, width, 3), np.uint8)
-        cv2.mixChannels([doubled.reshape(height, width, 6)], [rgb], (0, 0, 1, 1, 2, 2))
-        return rgb
+        pixels = np.empty((height, width, 3), np.uint8)
+        cv2.mixChannels([doubled.reshape(height, width, 6)], [pixels], (0, 0, 1, 1, 2, 2))
+        return pixels
     luma = np.pad(luma, ((0, height % 2), (0, width % 2)), "edge")
     rgb = cv2.cvtColorTwoPlane(luma, chroma, planes.to_rgb)
     return np.ascontiguousarray(rgb[:height, :width])

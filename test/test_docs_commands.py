@@ -42,6 +42,8 @@ def check_samwise(words: Sequence[str]) -> None:
     if is_placeholder(name) or name.startswith("-"):
         return
     assert name in COMMANDS, f"no such sub-command: {name}"
+    if rest and f"{name} {rest[0]}" in COMMANDS:  # samwise evaluate photos
+        name, rest = f"{name} {rest[0]}", rest[1:]
     command = load_command(name)
     while hasattr(command, "commands"):
         if command.invoke_without_command and rest and rest[0].startswith("-"):

@@ -115,7 +115,7 @@ def test_what_the_background_may_show_is_never_asked_for() -> None:
 
 @pytest.mark.parametrize("form", ["name", "colour", "colour_name", "relation", "size", "motion"])
 def test_spans_cut_out_the_nouns(form: str) -> None:
-    known = {"apple", "fruit", "car", "vehicle", "automobile", "object", "thing", "item", "one",
+    known = {"apple", "fruit", "food", "car", "vehicle", "automobile", "object", "thing", "item", "one",
              "something"}
     for sentence in written(SCENE, form):
         spans = [sentence.noun, *sentence.anchors]

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samwise_ros.config import CmtConfig
+from samwise_ros.model.constants import constant
 
 
 def fused_attention(mha: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor,
@@ -85,11 +86,22 @@ def time_code(frames: int, dim: int, device: torch.device | str = "cpu") -> Tens
     return torch.stack((phase[:, 0::2].sin(), phase[:, 1::2].cos()), dim=2).flatten(1)
 
 
-def _fold(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def _fold(block: nn.Sequential) -> tuple[Tensor, Tensor]:
     """Matrix [out, in] and bias of a bias-free 1x1 convolution followed by eval BatchNorm."""
-    assert norm.running_mean is not None and norm.running_var is not None
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    return weight * scale[:, None], norm.bias - norm.running_mean * scale
+    conv, norm = block[0], block[1]
+
+    def make() -> tuple[Tensor, Tensor]:
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        return _matrix(conv) * scale[:, None], norm.bias - norm.running_mean * scale
+
+    sources = (conv.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    return constant(block, "folded", sources, make)
+
+
+def _matrix(conv: nn.Module) -> Tensor:
+    """[out, in] of a 1x1 convolution; transposed ones store [in, out]."""
+    weight = conv.weight.flatten(1)
+    return weight.t() if isinstance(conv, nn.ConvTranspose2d) else weight
 
 
 class CmtAdapter(nn.Module):
@@ -161,16 +173,15 @@ class CmtAdapter(nn.Module):
         if self.narrow is not None:
             v = self.narrow(v)
         if self.training:
-            return relu(_channels_last(norm, F.linear(v, conv.weight.flatten(1))))
-        return relu(F.linear(v, *_fold(conv.weight.flatten(1), norm)))
+            return relu(_channels_last(norm, F.linear(v, _matrix(conv))))
+        return relu(F.linear(v, *_fold(self.proj_vis_down)))
 
     def project_up(self, a: Tensor) -> Tensor:
         """[M, h, w, D] -> residual dv [M, h, w, C], never negative (docs/model.md, 1.6 step 6)."""
         conv, norm, relu = self.proj_vis_up
-        weight = conv.weight.flatten(1).t()  # transposed convolutions store [in, out]
         if self.training:
-            return relu(_channels_last(norm, F.linear(a, weight)))
-        return relu(F.linear(a, *_fold(weight, norm)))
+            return relu(_channels_last(norm, F.linear(a, _matrix(conv))))
+        return relu(F.linear(a, *_fold(self.proj_vis_up)))
 
     def project_frames(self, x: Tensor) -> Tensor:
         """What later frames need of `x`: [..., D] -> [..., 3D], or `x` itself without HSA.
@@ -181,7 +192,7 @@ class CmtAdapter(nn.Module):
         """
         if not self.use_hsa:
             return x
-        return torch.cat((x, F.linear(x, self._key_value_matrix())), dim=-1)
+        return torch.cat((x, F.linear(x, self._key_value_parts()[0])), dim=-1)
 
     def attend_time(self, present: Tensor, past: Tensor | None) -> Tensor:
         """HSA: every pixel attends to its cell in all frames in sight (docs/model.md, 1.7), added to `x`.
@@ -202,32 +213,49 @@ class CmtAdapter(nn.Module):
         dim = self.norm_pre_HSA.normalized_shape[0]
         seen = present if past is None else torch.cat((past, present), dim=1)
         cells = self._to_cells(seen)
-        code = self._codes(seen.shape[1], dim).to(seen.dtype)
+        code, mapped_code = (part.to(seen.dtype) for part in self._codes(seen.shape[1]))
         now = cells[:, :, -frames:, :, :dim] + code[-frames:]
         query = self.hsa.project_query(self.norm_pre_HSA(now))
-        key, value = self._keys_and_values(cells, code)
+        key, value = self._keys_and_values(cells, code, mapped_code)
         mixed = self.hsa(*(part.flatten(0, 1).flatten(1, 2) for part in (query, key, value)))
         return present[..., :dim] + self._from_cells(mixed, (batch, frames, height, width))
 
-    def _key_value_matrix(self) -> Tensor:
-        """[2D, D] key and value projections of HSA with the LayerNorm weight folded in."""
-        weight = self.hsa.self_attn.in_proj_weight
-        return weight[weight.shape[1] :] * self.norm_pre_HSA.weight
+    def _key_value_parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Key and value projections of HSA with its LayerNorm folded in.
 
-    def _keys_and_values(self, cells: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values [B, cells, T, P*P, D] of LayerNorm(x + code), from x and its map."""
-        dim, matrix, mha = code.shape[-1], self._key_value_matrix(), self.hsa.self_attn
+        Returns their matrix [2D, D], its row sums [2D] and their bias [2D].
+        """
+        norm, mha = self.norm_pre_HSA, self.hsa.self_attn
+        dim = norm.normalized_shape[0]
+
+        def make() -> tuple[Tensor, Tensor, Tensor]:
+            weight = mha.in_proj_weight[dim:]
+            matrix = weight * norm.weight
+            return matrix, matrix.sum(dim=1), F.linear(norm.bias, weight, mha.in_proj_bias[dim:])
+
+        sources = (mha.in_proj_weight, mha.in_proj_bias, norm.weight, norm.bias)
+        return constant(self, "key value", sources, make)
+
+    def _keys_and_values(self, cells: Tensor, code: Tensor,
+                         mapped_code: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, cells, T, P*P, D] of LayerNorm(x + code), from x and both maps."""
+        dim, (_, row_sums, bias) = code.shape[-1], self._key_value_parts()
         x, mapped = cells.split((dim, 2 * dim), dim=-1)
         variance, mean = torch.var_mean((x + code).float(), dim=-1, correction=0, keepdim=True)
         scale = torch.rsqrt(variance + self.norm_pre_HSA.eps)
-        bias = F.linear(self.norm_pre_HSA.bias, mha.in_proj_weight[dim:], mha.in_proj_bias[dim:])
-        centred = mapped + F.linear(code, matrix) - mean * matrix.sum(dim=1)
+        centred = mapped + mapped_code - mean * row_sums
         return (centred * scale + bias).to(cells.dtype).chunk(2, dim=-1)
 
-    def _codes(self, frames: int, dim: int) -> Tensor:
-        """Time plus position codes [T, P*P, D] of the frames in sight."""
-        code = time_code(frames, dim, self.spatial_pos_embed.device)
-        return code[:, None] + self.spatial_pos_embed[0, 0]
+    def _codes(self, frames: int) -> tuple[Tensor, Tensor]:
+        """Time plus position codes [T, P*P, D] of the frames in sight, and their map [T, P*P, 2D]."""
+        place, mha = self.spatial_pos_embed, self.hsa.self_attn
+
+        def make() -> tuple[Tensor, Tensor]:
+            code = time_code(frames, place.shape[-1], place.device)[:, None] + place[0, 0]
+            return code, F.linear(code, self._key_value_parts()[0])
+
+        sources = (place, mha.in_proj_weight, self.norm_pre_HSA.weight)
+        return constant(self, ("codes", frames), sources, make)
 
     def _to_cells(self, x: Tensor) -> Tensor:
         """[B, T, h, w, E] -> [B, cells, T, P*P, E], cells and pixels row-major."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.cmt import CmtAdapter
+from samwise_ros.model.constants import constant
 from samwise_ros.model.features import Encoded, Look, SharedFeatures
 from samwise_ros.model.grounding import Grounding, on_grids
 from samwise_ros.model.motion_branch import MotionBranch, pair_frames
@@ -273,9 +274,13 @@ class FusedEncoder(nn.Module):
         """FPN level without top-down term and the decoder's 1x1 convolution, as one product."""
         conv = self._parts[3][level]
         lateral = self.neck.convs[len(self.neck.convs) - 1 - level].conv
-        outer = conv.weight.flatten(1)
-        weight = outer @ lateral.weight.flatten(1)
-        return F.linear(v, weight, outer @ lateral.bias + conv.bias)
+
+        def make() -> tuple[Tensor, Tensor]:
+            outer = conv.weight.flatten(1)
+            return outer @ lateral.weight.flatten(1), outer @ lateral.bias + conv.bias
+
+        sources = (conv.weight, conv.bias, lateral.weight, lateral.bias)
+        return F.linear(v, *constant(conv, "with lateral", sources, make))
 
 
 def _verb_mean(text: TextState) -> Tensor | None:

@@ -15,6 +15,7 @@ from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam.transformer import TwoWayTransformer
 from torch import Tensor, nn
 
+from samwise_ros.model.constants import constant
 from samwise_ros.model.features import FrameFeatures
 from samwise_ros.model.prompts import VisualPrompt, embed_prompt
 
@@ -150,7 +151,9 @@ def predict_masks(sam: Any, features: FrameFeatures, vision: Tensor,
     def repeat(x: Tensor) -> Tensor:
         return x if passes == 1 or x.shape[0] == 1 else x.repeat(passes, *[1] * (x.ndim - 1))
 
-    position = encoder.pe_layer(grid).unsqueeze(0)
+    position = constant(encoder, ("grid", grid),
+                        (encoder.pe_layer.positional_encoding_gaussian_matrix,),
+                        lambda: encoder.pe_layer(grid).unsqueeze(0))
     low_res, iou, score, token, early = sam.sam_mask_decoder.decode(
         vision, position, repeat(prompts), repeat(dense), repeat(features.high0),
         repeat(features.high1))

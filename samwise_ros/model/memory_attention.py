@@ -17,6 +17,8 @@ from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.sam.transformer import RoPEAttention
 from torch import Tensor
 
+from samwise_ros.model.constants import constant
+
 _CHUNK = 256  # queries per block on the CPU: a block of scores stays near the cache
 
 
@@ -43,7 +45,8 @@ def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
 
 def _project(x: Tensor, linear: torch.nn.Linear, order: Tensor) -> Tensor:
     """Linear layer with its output channels reordered."""
-    return F.linear(x, linear.weight[order], linear.bias[order])
+    return F.linear(x, *constant(linear, "reordered", (linear.weight, linear.bias),
+                                 lambda: (linear.weight[order], linear.bias[order])))
 
 
 @lru_cache(maxsize=8)

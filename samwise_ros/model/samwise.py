@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.cme import ConditionalMemoryEncoder, replace_logits
 from samwise_ros.model.cmt import CmtAdapter
+from samwise_ros.model.constants import constant
 from samwise_ros.model.features import (
     CausalContext,
     Encoded,
@@ -307,12 +308,19 @@ class SamwiseModel(nn.Module):
         count, dim = bank.spatial.shape[1], bank.spatial.shape[3]
         pointers = bank.pointers.reshape(rows, -1, dim)  # each pointer becomes C / Cm tokens
         memory = torch.cat((bank.spatial.flatten(1, 2), pointers), dim=1)
-        sine = self.sam.memory_encoder.position_encoding(
-            vision.new_empty(1, dim, height, width)).flatten(2).transpose(1, 2)
-        # Row r-1 of the table is for age r; the bank is oldest first.
-        ages = self.sam.maskmem_tpos_enc[:count].flip(0).reshape(count, 1, dim)
-        position = (sine + ages).reshape(1, -1, dim)
-        position = F.pad(position, (0, 0, 0, pointers.shape[1]))
+        position = F.pad(self._memory_position(count, height, width), (0, 0, 0, pointers.shape[1]))
         code = self.sam.image_encoder.neck.position_encoding(vision[:1])
         return attend_memory(self.sam.memory_attention, vision, code, memory, position,
                              pointers.shape[1])
+
+    def _memory_position(self, count: int, height: int, width: int) -> Tensor:
+        """Codes [1, M*h*w, Cm] of place and age of `count` memories, oldest first."""
+        ages = self.sam.maskmem_tpos_enc
+
+        def make() -> Tensor:
+            sine = self.sam.memory_encoder.position_encoding(
+                ages.new_empty(1, ages.shape[-1], height, width)).flatten(2).transpose(1, 2)
+            # Row r-1 of the table is for age r; the bank is oldest first.
+            return (sine + ages[:count].flip(0).reshape(count, 1, -1)).reshape(1, -1, ages.shape[-1])
+
+        return constant(self.sam, ("memory position", count, height, width), (ages,), make)

@@ -7,6 +7,7 @@ aspect ratio, and pads with zeros after normalisation, which is the data set's m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -97,9 +98,17 @@ def prepare_frame(rgb: np.ndarray, config: ModelConfig, *, fast: bool = False,
     else:
         resized = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
     pixels = torch.from_numpy(np.array(resized)).to(device).permute(2, 0, 1).float() / 255
-    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = _normalisation(torch.device(device))
     pixels = (pixels - mean) / std
     return F.pad(pixels, (0, size.padded[1] - width, 0, size.padded[0] - height)), size
+
+
+@lru_cache(maxsize=8)
+def _normalisation(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [3, 1, 1]."""
+    with torch.inference_mode(False):  # kept for all callers
+        return (torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1),
+                torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1))
 
 
 def restore_logits(high_res: Tensor, size: InputSize) -> Tensor:

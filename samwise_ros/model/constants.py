@@ -1,0 +1,41 @@
+"""What follows from weights alone is computed once, not once per frame.
+
+A value is kept beside its module together with the state of the tensors that it was made from. It is
+made anew when one of them was written to (loading, an optimiser step, averaging) or moved. While
+gradients are recorded or a graph is traced nothing is kept: the value is part of the computation then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Value = TypeVar("Value")
+_KEPT = "_constants"
+
+
+def constant(owner: nn.Module, name: Hashable, sources: Sequence[Tensor],
+             make: Callable[[], Value]) -> Value:
+    """The value of `make()`, kept in `owner` under `name` while `sources` stay as they are.
+
+    Args:
+        owner: A module.
+        name: Names the value among those of the module; with all that it depends on besides weights.
+        sources: Weights that it is made from.
+        make: Reads `sources`; runs without gradients and in full precision.
+    """
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return make()
+    state = [(tensor.data_ptr(), tensor._version, tensor.dtype, tensor.device)
+             for tensor in sources]
+    kept = owner.__dict__.setdefault(_KEPT, {})
+    found = kept.get(name)
+    if found is None or found[0] != state:
+        # Kept for all callers: inference mode's tensors could not be used by training afterwards.
+        with torch.inference_mode(False), torch.no_grad(), \
+                torch.autocast(sources[0].device.type, enabled=False):
+            found = kept[name] = state, make()
+    return found[1]

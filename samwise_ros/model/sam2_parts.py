@@ -63,10 +63,10 @@ class Sam2(SAM2Base):
 
 
 def _image_encoder(config: ModelConfig) -> ImageEncoder:
-    dim = config.hidden_dim
+    dim, trunk = config.hidden_dim, build_trunk(config)  # first: seeded weights keep their order
     neck = FpnNeck(_sine(dim), dim, list(config.channels[::-1]), fpn_top_down_levels=[2, 3],
                    fpn_interp_model="nearest")
-    return ImageEncoder(build_trunk(config), neck, scalp=1)
+    return ImageEncoder(trunk, neck, scalp=1)
 
 
 def _sine(dim: int) -> PositionEmbeddingSine:

@@ -88,7 +88,8 @@ def time_code(frames: int, dim: int, device: torch.device | str = "cpu") -> Tens
 
 def _fold(block: nn.Sequential) -> tuple[Tensor, Tensor]:
     """Matrix [out, in] and bias of a bias-free 1x1 convolution followed by eval BatchNorm."""
-    conv, norm = block[0], block[1]
+    conv: Any = block[0]
+    norm: Any = block[1]
 
     def make() -> tuple[Tensor, Tensor]:
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
@@ -98,7 +99,7 @@ def _fold(block: nn.Sequential) -> tuple[Tensor, Tensor]:
     return constant(block, "folded", sources, make)
 
 
-def _matrix(conv: nn.Module) -> Tensor:
+def _matrix(conv: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
     """[out, in] of a 1x1 convolution; transposed ones store [in, out]."""
     weight = conv.weight.flatten(1)
     return weight.t() if isinstance(conv, nn.ConvTranspose2d) else weight

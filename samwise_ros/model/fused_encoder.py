@@ -272,8 +272,8 @@ class FusedEncoder(nn.Module):
 
     def _high_resolution(self, v: Tensor, level: int) -> Tensor:
         """FPN level without top-down term and the decoder's 1x1 convolution, as one product."""
-        conv = self._parts[3][level]
-        lateral = self.neck.convs[len(self.neck.convs) - 1 - level].conv
+        conv: Any = self._parts[3][level]
+        lateral: Any = self.neck.convs[len(self.neck.convs) - 1 - level].conv
 
         def make() -> tuple[Tensor, Tensor]:
             outer = conv.weight.flatten(1)

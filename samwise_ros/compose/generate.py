@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
-from rich.progress import track
 
 from samwise_ros.compose.catalogue import ASSETS, SPLITS, Catalogue, load_catalogue
 from samwise_ros.compose.clip import compose_clip
@@ -17,7 +14,7 @@ from samwise_ros.compose.library import PictureLibrary
 from samwise_ros.compose.probes import FEWEST_FRAMES
 from samwise_ros.compose.scene import SceneSettings
 from samwise_ros.compose.writer import video_name, write_clip
-from samwise_ros.sim.writer import claim_split, clip_file, merge_clips
+from samwise_ros.sim.generate import make_missing
 
 
 @dataclass(frozen=True)
@@ -58,19 +55,12 @@ def generate(request: ComposeRequest, workers: int = 1, show_progress: bool = Tr
     folder holds another data set.
     """
     videos = [request.video(index) for index in range(request.clips)]
-    claim_split(request.out, videos)
-    missing = [index for index, video in enumerate(videos)
-               if not clip_file(request.out, video).exists()]
-    for _ in track(_make_all(request, missing, workers), f"composing {request.split}",
-                   total=len(missing), disable=not show_progress):
-        pass
-    merge_clips(request.out, videos)
-    return len(missing)
+    return make_missing(request.out, videos, partial(make_one, request), workers,
+                        f"composing {request.split}" if show_progress else None)
 
 
-def make_one(job: tuple[ComposeRequest, int]) -> int:
+def make_one(request: ComposeRequest, index: int) -> int:
     """Makes and writes one clip; a module function, so that workers can be spawned."""
-    request, index = job
     catalogue, library = _sources(request.lists, request.pictures)
     clip = compose_clip(request.split, request.seed, index, request.settings, catalogue, library,
                         request.probe)
@@ -82,12 +72,3 @@ def make_one(job: tuple[ComposeRequest, int]) -> int:
 def _sources(lists: Path, pictures: Path) -> tuple[Catalogue, PictureLibrary]:
     cv2.setNumThreads(1)  # workers fill the cores
     return load_catalogue(lists), PictureLibrary(pictures)
-
-
-def _make_all(request: ComposeRequest, missing: list[int], workers: int) -> Iterator[int]:
-    jobs = [(request, index) for index in missing]
-    if workers <= 1 or len(jobs) < 2:
-        yield from map(make_one, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap_unordered(make_one, jobs, chunksize=8)

@@ -13,7 +13,7 @@ import cv2
 
 from samwise_ros.compose.clip import ComposedClip
 from samwise_ros.compose.errors import ComposeError
-from samwise_ros.sim.writer import anno_id, clip_file, encode_mask
+from samwise_ros.sim.writer import anno_id, clip_file, encode_mask, write_json
 from samwise_ros.streaming.pictures import write_encoded
 
 
@@ -27,8 +27,6 @@ def write_clip(out: Path, video: str, number: int, clip: ComposedClip) -> None:
 
     Raises ComposeError when a file cannot be written.
     """
-    import json
-
     folder = out / "JPEGImages" / video
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"{index:05d}" for index in range(len(clip.rendered.frames))]
@@ -50,9 +48,7 @@ def write_clip(out: Path, video: str, number: int, clip: ComposedClip) -> None:
     }
     target = clip_file(out, video)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_suffix(".tmp")
-    draft.write_text(json.dumps(record))
-    draft.replace(target)
+    write_json(target, record)
 
 
 def _expressions(clip: ComposedClip, number: int) -> dict[str, Any]:

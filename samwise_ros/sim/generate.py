@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -65,41 +66,48 @@ def generate(request: DatasetRequest, workers: int = 1, show_progress: bool = Tr
         ConfigError: the folder holds another data set.
     """
     require_pybullet()
-    claim_split(request.out, request.videos)
-    missing = [
-        index
-        for index, video in enumerate(request.videos)
-        if not clip_file(request.out, video).exists()
-    ]
-    columns = (
-        "[progress.description]{task.description}",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, disable=not show_progress) as progress:
-        task = progress.add_task(f"simulating {request.split}", total=request.clips)
-        progress.advance(task, request.clips - len(missing))
-        for _ in _render_all(request, missing, workers):
-            progress.advance(task)
-    merge_clips(request.out, request.videos)
-    return len(missing)
+    return make_missing(request.out, request.videos, partial(render_one, request), workers,
+                        f"simulating {request.split}" if show_progress else None)
 
 
-def render_one(job: tuple[DatasetRequest, int]) -> int:
+def render_one(request: DatasetRequest, index: int) -> int:
     """Renders and writes one clip; a module function, so that workers can be spawned."""
-    request, index = job
     simulate = simulate_clip if request.probe is None else PROBES[request.probe]
     clip = simulate(request.split, request.seed, index, request.settings)
     write_clip(request.out, request.video(index), index, clip, request.depth)
     return index
 
 
-def _render_all(request: DatasetRequest, missing: list[int], workers: int) -> Iterator[int]:
-    jobs = [(request, index) for index in missing]
-    if workers <= 1 or len(jobs) < 2:
-        yield from map(render_one, jobs)
+def make_missing(out: Path, videos: list[str], make_one: Callable[[int], int], workers: int,
+                 title: str | None) -> int:
+    """Makes the clips that are not there yet and merges all of them; how many were made now.
+
+    Args:
+        out: folder of the data set.
+        videos: names of all clips, in order.
+        make_one: makes and writes the clip of a number; can be pickled when `workers` > 1.
+        workers: number of processes; 1 works in this one.
+        title: of the progress bar on the terminal; None draws none.
+
+    Raises ConfigError when the folder holds another data set.
+    """
+    claim_split(out, videos)
+    missing = [index for index, video in enumerate(videos) if not clip_file(out, video).exists()]
+    columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn(),
+               TimeRemainingColumn())
+    with Progress(*columns, disable=title is None) as progress:
+        task = progress.add_task(title or "", total=len(videos))
+        progress.advance(task, len(videos) - len(missing))
+        for _ in _run(make_one, missing, workers):
+            progress.advance(task)
+    merge_clips(out, videos)
+    return len(missing)
+
+
+def _run(make_one: Callable[[int], int], missing: list[int], workers: int) -> Iterator[int]:
+    if workers <= 1 or len(missing) < 2:
+        yield from map(make_one, missing)
         return
     # "spawn": a fork would share PyBullet's state and OpenCV's threads.
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap_unordered(render_one, jobs, chunksize=4)
+        yield from pool.imap_unordered(make_one, missing, chunksize=4)

@@ -69,7 +69,7 @@ def write_clip(out: Path, video: str, clip_index: int, clip: SimClip, depth: boo
     }
     target = clip_file(out, video)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _write_json(target, record)
+    write_json(target, record)
 
 
 def claim_split(out: Path, videos: list[str]) -> None:
@@ -106,8 +106,8 @@ def merge_clips(out: Path, videos: list[str]) -> None:
             ) from error
         meta[video] = record["meta"]
         masks.update(record["masks"])
-    _write_json(out / MASK_FILE, masks)
-    _write_json(out / META_FILE, {"videos": meta})
+    write_json(out / MASK_FILE, masks)
+    write_json(out / META_FILE, {"videos": meta})
 
 
 def anno_id(clip_index: int, object_index: int) -> int:
@@ -176,7 +176,7 @@ def _write_depth(out: Path, video: str, names: list[str], clip: SimClip) -> None
     path = out / "cameras" / f"{video}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     intrinsics = clip.plan.intrinsics.matrix.tolist()
-    _write_json(path, {"K": intrinsics, "world_from_optical": poses})
+    write_json(path, {"K": intrinsics, "world_from_optical": poses})
 
 
 def _write_image(path: Path, picture: np.ndarray, options: list[int]) -> None:
@@ -187,7 +187,8 @@ def _write_image(path: Path, picture: np.ndarray, options: list[int]) -> None:
                               "read-only?") from error
 
 
-def _write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any) -> None:
+    """Writes a file that is there whole or not at all."""
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(content))
     draft.replace(path)

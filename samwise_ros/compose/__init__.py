@@ -1,6 +1,6 @@
 """Composed clips: photographic cut-outs that move over photographs, with exact masks and sentences."""
 
-from samwise_ros.compose.generate import ComposeRequest, generate
-from samwise_ros.compose.scene import SceneSettings
+from samwise_ros.compose.clip_set import ComposeRequest, generate
+from samwise_ros.compose.composition import SceneSettings
 
 __all__ = ["ComposeRequest", "SceneSettings", "generate"]

@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from samwise_ros.compose.camera import camera_path
+from samwise_ros.compose.camera_path import camera_path
 from samwise_ros.compose.catalogue import CutOut, Pool
-from samwise_ros.compose.expressions import Sentence, SentenceWriter
-from samwise_ros.compose.facts import ComposedFacts
-from samwise_ros.compose.paths import SCRIPTS, Path, Stage
-from samwise_ros.compose.scene import (
+from samwise_ros.compose.composed_facts import ComposedFacts
+from samwise_ros.compose.composition import (
     Placement,
     ScenePlan,
     SceneSettings,
@@ -25,6 +23,8 @@ from samwise_ros.compose.scene import (
     draw_look,
     pick,
 )
+from samwise_ros.compose.paths import SCRIPTS, Path, Stage
+from samwise_ros.compose.sentences import Sentence, SentenceWriter
 
 FEWEST_FRAMES = 12
 LOOK_ALIKE, TARGET = 0, 1  # of late_target; in `occlusion` the target is number 0

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from samwise_ros.compose.catalogue import native_labels
+from samwise_ros.compose.composition import Finish, Placement, ScenePlan
 from samwise_ros.compose.library import PictureLibrary
-from samwise_ros.compose.scene import Finish, Placement, ScenePlan
 from samwise_ros.compose.sprites import Sprite, make_sprite
 
 HALF = 0.5  # a pixel belongs to what covers at least this share of it

@@ -8,8 +8,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from samwise_ros.compose.composition import Look, Placement
 from samwise_ros.compose.library import PictureLibrary
-from samwise_ros.compose.scene import Look, Placement
 
 SHADOW_SCALE = 4  # a shadow is this much coarser than its sprite
 SHADOW_MARGIN = 12  # in the shadow's pixels

@@ -36,11 +36,11 @@ from samwise_ros.training.optim import (
     make_optimizer,
     set_train_mode,
 )
-from samwise_ros.training.pictures import write_sheet
 from samwise_ros.training.recipe import TrainConfig
 from samwise_ros.training.seeded_start import start_decoder
 from samwise_ros.training.unit import LossUnit
 from samwise_ros.training.validation import QuickValidation, mean_j
+from samwise_ros.training.validation_sheet import write_sheet
 
 LAST, BEST = f"last{SUFFIX}", f"best{SUFFIX}"
 

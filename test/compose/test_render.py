@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from samwise_ros.compose.catalogue import Catalogue
-from samwise_ros.compose.facts import measure
+from samwise_ros.compose.composed_facts import measure
+from samwise_ros.compose.composition import Finish, Look, Placement, ScenePlan, SceneSettings
 from samwise_ros.compose.library import PictureLibrary
 from samwise_ros.compose.paths import SCRIPTS, Stage
 from samwise_ros.compose.render import render
-from samwise_ros.compose.scene import Finish, Look, Placement, ScenePlan, SceneSettings
 from test.helpers.compose_builders import drawn_catalogue
 
 PLAIN = Look(flip=False, tilt=np.eye(2), bend=(0.0, 0.0), gain=np.ones(3), match=0.0, feather=0.3,

@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 
 from samwise_ros.compose.catalogue import ASSETS, SPLITS, Catalogue, load_catalogue
-from samwise_ros.compose.clip import compose_clip
+from samwise_ros.compose.clip_files import video_name, write_clip
+from samwise_ros.compose.compose_clip import compose_clip
+from samwise_ros.compose.composition import SceneSettings
 from samwise_ros.compose.library import PictureLibrary
 from samwise_ros.compose.probes import FEWEST_FRAMES
-from samwise_ros.compose.scene import SceneSettings
-from samwise_ros.compose.writer import video_name, write_clip
 from samwise_ros.sim.generate import make_missing
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from samwise_ros.compose.catalogue import Catalogue
+from samwise_ros.compose.composed_facts import ComposedFacts, measure
+from samwise_ros.compose.composition import ScenePlan, SceneSettings, plan_scene
 from samwise_ros.compose.errors import ComposeError
-from samwise_ros.compose.expressions import Sentence, SentenceWriter
-from samwise_ros.compose.facts import ComposedFacts, measure
 from samwise_ros.compose.library import PictureLibrary
 from samwise_ros.compose.probes import PROBES
 from samwise_ros.compose.render import Rendered, render
-from samwise_ros.compose.scene import ScenePlan, SceneSettings, plan_scene
+from samwise_ros.compose.sentences import Sentence, SentenceWriter
 
 MAX_VARIANTS = 60  # one in two to six does
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from samwise_ros.compose.camera import camera_path
+from samwise_ros.compose.camera_path import camera_path
 from samwise_ros.compose.catalogue import Background, CutOut, Pool
 from samwise_ros.compose.paths import SCRIPTS, Path, Stage
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from samwise_ros.compose.catalogue import Label
-from samwise_ros.compose.expressions import COLOURS, SentenceWriter
-from samwise_ros.compose.facts import ComposedFacts
+from samwise_ros.compose.composed_facts import ComposedFacts
 from samwise_ros.compose.paths import SCRIPTS, Path, Stage
+from samwise_ros.compose.sentences import COLOURS, SentenceWriter
 
 FRAMES, WIDTH, HEIGHT = 10, 320, 256
 VOCABULARY = {"apple": "fruit", "lemon": "fruit", "car": "vehicle", "cow": "animal",

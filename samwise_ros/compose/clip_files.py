@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 
-from samwise_ros.compose.clip import ComposedClip
+from samwise_ros.compose.compose_clip import ComposedClip
 from samwise_ros.compose.errors import ComposeError
 from samwise_ros.sim.writer import anno_id, clip_file, encode_mask, write_json
 from samwise_ros.streaming.pictures import write_encoded

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from samwise_ros.compose.catalogue import Label
+from samwise_ros.compose.composition import ScenePlan
 from samwise_ros.compose.paths import Path
 from samwise_ros.compose.render import Rendered
-from samwise_ros.compose.scene import ScenePlan
 
 VISIBLE_SHARE = 0.002  # of the picture: a smaller object counts as not visible to a person
 COLUMN_MARGIN, ROW_MARGIN = 0.06, 0.08  # of width and height: a clear "left of" and "above"

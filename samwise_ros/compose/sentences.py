@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from samwise_ros.compose import words
-from samwise_ros.compose.facts import ComposedFacts, between, extreme, satisfying
+from samwise_ros.compose.composed_facts import ComposedFacts, between, extreme, satisfying
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white",
            "gray")

@@ -12,7 +12,7 @@ from samwise_ros.ros.node.camera_stream import CameraStream, MonitorFactory, Str
 from samwise_ros.ros.node.engine import Engine, Session
 from samwise_ros.ros.node.faults import DeviceGuard
 from samwise_ros.ros.node.parameters import NodeParameters
-from samwise_ros.ros.node.worker import FrameWorker, ModelThread
+from samwise_ros.streaming.worker import FrameWorker, ModelThread
 
 STOP_TIMEOUT = 10.0  # seconds for the frame in work
 END_TIMEOUT = 1.0  # the same when the process is to end

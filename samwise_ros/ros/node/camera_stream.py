@@ -16,11 +16,11 @@ from samwise_ros.ros.inputs.depth_sync import StampLike, nanoseconds
 from samwise_ros.ros.log_limits import ONCE_A_MINUTE, ONCE_A_SECOND
 from samwise_ros.ros.node.engine import Session
 from samwise_ros.ros.node.faults import DeviceError, DeviceGuard
-from samwise_ros.ros.node.mailbox import Backlog, Mailbox
 from samwise_ros.ros.node.reset_policy import ResetPolicy, Scene
-from samwise_ros.ros.node.worker import Lane
 from samwise_ros.ros.outputs.output_settings import OutputSettings
 from samwise_ros.ros.outputs.outputs import ResultPublisher
+from samwise_ros.streaming.mailbox import Backlog, Mailbox
+from samwise_ros.streaming.worker import Lane
 from samwise_ros.structures import Command, FrameResult, SamwiseError
 
 MonitorFactory = Callable[[], StreamMonitor]

@@ -32,11 +32,11 @@ from samwise_ros.ros.node.engine import Engine, ModelEngine
 from samwise_ros.ros.node.executor import PatientExecutor
 from samwise_ros.ros.node.parameters import NodeParameters
 from samwise_ros.ros.node.shutdown import leave_at_once, ros_process, until_shutdown
-from samwise_ros.ros.node.worker import ModelThread
 from samwise_ros.ros.outputs.conversions import missing_messages
 from samwise_ros.ros.outputs.publishers import publish_in_background
 from samwise_ros.ros.parameters.server import declare_parameters, read_parameters
 from samwise_ros.ros.services.command_server import CommandServer
+from samwise_ros.streaming.worker import ModelThread
 from samwise_ros.structures import SamwiseError
 
 T = TypeVar("T")

@@ -37,12 +37,12 @@ from samwise_ros.ros.outputs.conversions import (
     rgb_to_msg,
     targets_to_msg,
 )
-from samwise_ros.ros.outputs.label_map import LabelMap, paint_labels
 from samwise_ros.ros.outputs.output_settings import OutputSettings
 from samwise_ros.ros.outputs.overlay import RateLimit, draw_overlay, encode_jpeg
 from samwise_ros.ros.outputs.publishers import LATCHED_QOS, create_publisher, destroy_publisher
 from samwise_ros.ros.outputs.sender import Sender
 from samwise_ros.ros.outputs.target_publisher import TargetPublisher
+from samwise_ros.streaming.label_map import LabelMap, paint_labels
 from samwise_ros.structures import FrameResult
 
 _TOPICS = {  # name: message type, None where it is not installed

@@ -9,8 +9,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]'
 
 from ros_results_node import coded, scripted_result
 
-from samwise_ros.ros.outputs.label_map import LabelMap, paint_labels
 from samwise_ros.ros.outputs.overlay import RateLimit, draw_overlay, encode_jpeg
+from samwise_ros.streaming.label_map import LabelMap, paint_labels
 from samwise_ros.structures import Box, FrameResult, SamwiseError, TargetResult
 
 

@@ -1,6 +1,5 @@
-"""Mailbox, worker and monitor: plain threads, no ROS."""
+"""Mailbox and worker: plain threads, no ROS."""
 
-import math
 import threading
 import time
 import weakref
@@ -8,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from samwise_ros.ros.health.monitor import StreamMonitor
-from samwise_ros.ros.node.mailbox import Backlog, Mailbox
-from samwise_ros.ros.node.worker import FrameWorker, Lane, ModelThread
+from samwise_ros.streaming.mailbox import Backlog, Mailbox
+from samwise_ros.streaming.worker import FrameWorker, Lane, ModelThread
 
 
 @pytest.fixture
@@ -152,38 +150,3 @@ def test_lanes_are_served_in_turns_however_full_they_are(thread):
     lanes[0].mailbox.put("end")
     assert done.wait(5.0) and worker.stop(5.0)
     assert seen == ["a0", "b0", "c0", "a1", "c1", "a2", "a3", "end"]
-
-
-def test_the_monitor_reports_rates_and_percentiles_of_the_last_answers():
-    now = [100.0]
-    monitor = StreamMonitor(lambda: now[0])
-    empty = monitor.report()
-    assert empty.rate == 0 and math.isnan(empty.latency_p50) and empty.error == ""
-    for number in range(1000):
-        now[0] += 0.1
-        monitor.image_received()
-        monitor.frame_answered(0.010 if number % 10 else 0.050)
-    report = monitor.report()
-    assert (report.received, report.processed, report.failed) == (1000, 1000, 0)
-    assert report.rate == pytest.approx(10.0) and report.idle == 0
-    assert report.latency_p50 == pytest.approx(0.010)
-    assert report.latency_p95 == pytest.approx(0.050)
-    now[0] += 20
-    stalled = monitor.report()
-    assert stalled.idle == pytest.approx(20) and stalled.rate < 6 and stalled.input_rate < 6
-
-
-def test_the_monitor_counts_resets_and_keeps_the_last_reason():
-    monitor = StreamMonitor()
-    assert (monitor.report().resets, monitor.report().last_reset) == (0, "")
-    monitor.memory_reset("images changed")
-    monitor.memory_reset("stamps jumped back")
-    assert (monitor.report().resets, monitor.report().last_reset) == (2, "stamps jumped back")
-
-
-def test_an_error_stays_until_the_next_answer():
-    monitor = StreamMonitor()
-    monitor.frame_failed("frame not answered")
-    assert monitor.report().error == "frame not answered" and monitor.report().failed == 1
-    monitor.frame_answered(0.1)
-    assert monitor.report().error == ""

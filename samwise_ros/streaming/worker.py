@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-from samwise_ros.ros.node.mailbox import Mailbox
+from samwise_ros.streaming.mailbox import Mailbox
 
 T = TypeVar("T")
 

@@ -58,6 +58,9 @@ def _evens_first(dim: int, device: torch.device) -> Tensor:
 def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> Tensor:
     """softmax(QK / sqrt(d)) V with V of any width.
 
+    Fused kernels take tensors with a head axis only. On CUDA those of unequal widths run in the
+    memory-efficient kernel; the flash kernels, there and on the CPU, ask for equal ones.
+
     Args:
         query: [N, Lq, D]. key: [N, Lk, D]. value: [N, Lk, E].
         dropout: Probability on the attention weights (training).
@@ -65,11 +68,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> T
     Returns:
         [N, Lq, E].
     """
-    if query.device.type != "cpu" or query.requires_grad or key.requires_grad or dropout > 0:
-        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-    if query.shape[-1] == value.shape[-1]:
-        return F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None])[:, 0]
-    # The fused CPU kernel needs equal widths and would fall back to whole score matrices.
+    learning = query.requires_grad or key.requires_grad or dropout > 0
+    if query.device.type != "cpu" or learning or query.shape[-1] == value.shape[-1]:
+        return F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None],
+                                              dropout_p=dropout)[:, 0]
+    # Blocks of queries: torch would make the whole score matrix here.
     key = key.transpose(1, 2)
     query = query * (1.0 / math.sqrt(query.shape[-1]))
     value = value.to(query.dtype)  # autocast leaves `out=` alone, and memories are fp32

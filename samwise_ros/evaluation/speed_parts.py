@@ -1,6 +1,6 @@
 """What the parts of a streaming frame cost: milliseconds and FLOPs.
 
-Parts are timed from outside by wrapping the functions of the model during a separate pass: the
+Parts are timed from outside by wrapping public functions of the model during a separate pass: the
 model carries no timers.
 """
 
@@ -19,11 +19,13 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from samwise_ros.model import samwise as samwise_module
 from samwise_ros.model.cme import ConditionalMemoryEncoder
 from samwise_ros.model.cmt import CmtAdapter
 from samwise_ros.model.efficientnet import Lite0Trunk
 from samwise_ros.model.fused_encoder import FusedEncoder
 from samwise_ros.model.grounding import Grounding
+from samwise_ros.model.motion_branch import MotionBranch
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import TextEncoder
 from samwise_ros.model.trunk import HieraTrunk
@@ -31,23 +33,24 @@ from samwise_ros.streaming import session as session_module
 from samwise_ros.streaming.image_ops import input_size
 from samwise_ros.streaming.session import StreamingSession
 
+# Public functions by part. They nest: a part costs what its functions take without those inside.
 _PARTS: tuple[tuple[object, str, str], ...] = (
     (session_module, "prepare_frame", "preprocessing"),
     *((trunk, method, "image_encoder") for trunk in (HieraTrunk, Lite0Trunk)
       for method in ("embed", "run_stage")),
-    (FusedEncoder, "_motion", "motion"),
-    (FusedEncoder, "_pyramid", "fpn"),
+    (MotionBranch, "forward", "motion"),
+    (FusedEncoder, "encode_rows", "fpn"),  # what is left of it without adapters, trunk and text
     (TextEncoder, "run_layers", "text"),
-    (FusedEncoder, "_match", "grounding"),
     (Grounding, "look", "grounding"),
-    (CmtAdapter, "project_down", "cmt"),
-    (CmtAdapter, "attend_time", "cmt"),
+    (Grounding, "forward", "grounding"),
+    (CmtAdapter, "look_back", "cmt"),
+    (CmtAdapter, "attend", "cmt"),
     (CmtAdapter, "fuse", "cmt"),
-    (SamwiseModel, "_read_memory", "memory_attention"),
-    (SamwiseModel, "_predict", "decoder"),
+    (SamwiseModel, "segment_frame", "decoder"),
+    (samwise_module, "attend_memory", "memory_attention"),
     (ConditionalMemoryEncoder, "forward", "cme"),
     (SamwiseModel, "encode_memory", "memory_encoder"),
-    (StreamingSession, "_to_results", "mask_restore"),
+    (session_module, "restore_logits", "mask_restore"),
 )
 # torch's counter knows the CUDA kernels of fused attention but not the CPU one.
 _CPU_ATTENTION = {
@@ -71,59 +74,52 @@ def timed(model: SamwiseModel, call: Callable[[], object]) -> float:
 
 
 @contextmanager
-def _wrapped(around: Callable[[str, Callable[[], Any]], Any]) -> Iterator[None]:
-    """Route every call of a part through `around(part name, call)`."""
+def _metered(read: Callable[[], float]) -> Iterator[dict[str, float]]:
+    """What each part adds to a running total (time, FLOPs), without the parts inside it."""
+    spent: dict[str, float] = defaultdict(float)
+    inside = [0.0]  # of each part that runs: what its inner parts took
+
+    def metered(original: Callable[..., Any], part: str) -> Callable[..., Any]:
+        def replacement(*args: Any, **kwargs: Any) -> Any:
+            start = read()
+            inside.append(0.0)
+            result = original(*args, **kwargs)
+            whole = read() - start
+            spent[part] += whole - inside.pop()
+            inside[-1] += whole
+            return result
+
+        return replacement
+
     with ExitStack() as stack:
         for owner, name, part in _PARTS:
-            original = getattr(owner, name)
-
-            def replacement(*args: Any, _original: Any = original, _part: str = part,
-                            **kwargs: Any) -> Any:
-                def call() -> Any:
-                    result = _original(*args, **kwargs)
-                    # Generators do their work when read; read them inside the measurement.
-                    return iter(list(result)) if isinstance(result, Iterator) else result
-                return around(_part, call)
-
-            stack.enter_context(patch.object(owner, name, replacement))
-        yield
+            stack.enter_context(
+                patch.object(owner, name, metered(getattr(owner, name), part)))
+        yield spent
 
 
 def measure_parts(model: SamwiseModel, session: StreamingSession,
-                   images: list[np.ndarray]) -> dict[str, float]:
+                  images: list[np.ndarray]) -> dict[str, float]:
     """Median milliseconds per part, and of the whole frame under "total"."""
-    per_frame: list[dict[str, float]] = []
-
-    def around(part: str, call: Callable[[], Any]) -> Any:
+    def clock() -> float:
         synchronise(model)
-        start = time.perf_counter()
-        result = call()
-        synchronise(model)
-        per_frame[-1][part] += 1e3 * (time.perf_counter() - start)
-        return result
+        return 1e3 * time.perf_counter()
 
-    with _wrapped(around):
-        for image in images[:3]:
-            per_frame.append(defaultdict(float))
-            per_frame[-1]["total"] = 1e3 * timed(model, partial(session.step, image))
-    names = sorted({name for frame in per_frame for name in frame})
-    return {name: statistics.median(frame[name] for frame in per_frame) for name in names}
+    frames = []
+    for image in images[:3]:
+        with _metered(clock) as spent:
+            total = 1e3 * timed(model, partial(session.step, image))
+        frames.append({**spent, "total": total})
+    names = sorted(set().union(*frames))
+    return {name: statistics.median(frame.get(name, 0.0) for frame in frames) for name in names}
 
 
 def count_flops(session: StreamingSession, image: np.ndarray) -> dict[str, float]:
     """GFLOP per part of one streaming frame."""
-    counts: dict[str, float] = defaultdict(float)
     with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
-        def around(part: str, call: Callable[[], Any]) -> Any:
-            before = counter.get_total_flops()
-            result = call()
-            counts[part] += (counter.get_total_flops() - before) / 1e9
-            return result
-
-        with _wrapped(around):
+        with _metered(lambda: counter.get_total_flops() / 1e9) as spent:
             session.step(image)
-        counts["total"] = counter.get_total_flops() / 1e9
-    return dict(counts)
+        return {**spent, "total": counter.get_total_flops() / 1e9}
 
 
 def added_share(flops: dict[str, float], model: SamwiseModel, grid: int) -> float:

@@ -1,8 +1,9 @@
 """Installation with pip, for machines without ROS from apt. colcon reads CMakeLists.txt instead.
 
-The environment variable SAMWISE_ROS_MSGS says whether the interfaces (msg/, srv/, action/) are built
-in: "on", "off", or "auto" (the default): when cmake and the rosidl generators are in this Python's
-prefix. Without them the package is pure Python and its node offers standard interfaces only.
+The environment variable SAMWISE_ROS_MSGS says whether the interfaces (msg/, srv/, action/) are
+built in: "on", "off", or "auto" (the default): when cmake and the rosidl generators are in this
+Python's prefix. Without them the package is pure Python and its node offers standard interfaces
+only.
 
 `pip install -e .` runs the checkout's Python files (a .pth line points to them). Only the generated
 `samwise_ros/{msg,srv,action}` land in site-packages, where `samwise_ros/__init__.py` finds them.
@@ -126,7 +127,8 @@ class BuildRos(Command):
         # An editable install packs this folder, a normal one packs build_lib.
         target = Path(self.get_finalized_command("install").install_lib if self.editable_mode
                       else self.build_lib, NAME)
-        for source in [*(path for folder in INTERFACES for path in python_dir.glob(f"{folder}/*.py")),
+        for source in [*(path for folder in INTERFACES
+                         for path in python_dir.glob(f"{folder}/*.py")),
                        *python_dir.glob("*.so")]:
             place = target / source.relative_to(python_dir)
             place.parent.mkdir(parents=True, exist_ok=True)

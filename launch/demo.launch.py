@@ -33,7 +33,8 @@ def _camera(context: LaunchContext) -> list[Node]:
 
 def generate_launch_description() -> LaunchDescription:
     """The camera, and samwise.launch.py with its own arguments passed through."""
-    # Included first: it sets the middleware's profile, which the camera needs most. Both are made in
+    # Included first: it sets the middleware's profile, which the camera needs most. Both are made
+    # in
     # one go: an argument that the camera refuses must not leave a node behind.
     segmentation = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(HERE / "samwise.launch.py")),

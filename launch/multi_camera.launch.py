@@ -3,10 +3,11 @@
     ros2 launch samwise_ros multi_camera.launch.py expression:="the red cup" \
         cameras:="front:=/front_camera/color/image_raw wrist:=/wrist_camera/color/image_raw"
 
-Each entry of `cameras` is NAME:=TOPIC, and likewise of `depth` and `camera_info`, which are for poses and
-may name some of the cameras only. The outputs of camera `front` are below /samwise/front/, its
-own commands come on `front/command`, and `command` reaches all. The cameras take turns, so each
-gets its share of the model's frames, and each has a memory and targets of its own.
+Each entry of `cameras` is NAME:=TOPIC, and likewise of `depth` and `camera_info`, which are for
+poses and may name some of the cameras only. The outputs of camera `front` are below
+/samwise/front/, its own commands come on `front/command`, and `command` reaches all. The cameras
+take turns, so each gets its share of the model's frames, and each has a memory and targets of its
+own.
 """
 
 from pathlib import Path

@@ -4,17 +4,17 @@
         image:=/camera/color/image_raw depth:=/camera/aligned_depth_to_color/image_raw \
         camera_info:=/camera/color/camera_info
 
-With `follower:=nav2` (the default) Nav2's following server plans and drives, where opennav_following is
-installed (it is not released for every distribution); tell it to begin:
+With `follower:=nav2` (the default) Nav2's following server plans and drives, where
+opennav_following is installed (it is not released for every distribution); tell it to begin:
 
     ros2 action send_goal /follow_object nav2_msgs/action/FollowObject \
         "{pose_topic: /samwise/target_pose}"
 
 (In Humble the action is opennav_following_msgs/action/FollowObject.) It reads target_pose reliably,
 brings it into `fixed_frame` by TF, and calls the target lost when no pose has come for
-`detection_timeout`. It does not look out for obstacles, so it does not turn to search unless told to.
-With `follower:=simple` the base just turns towards the target and keeps its distance, without a map: for
-trials in free space.
+`detection_timeout`. It does not look out for obstacles, so it does not turn to search unless told
+to. With `follower:=simple` the base just turns towards the target and keeps its distance, without a
+map: for trials in free space.
 """
 
 from pathlib import Path
@@ -76,8 +76,9 @@ def _nav2(given: dict[str, str]) -> list[Node]:
             get_package_prefix(package)
         except PackageNotFoundError:
             raise RuntimeError(
-                f"follower:=nav2 needs the package {package}, which is not installed here: build it "
-                "from source (open-navigation/opennav_following for opennav_following), or choose "
+                f"follower:=nav2 needs the package {package}, which is not installed here: build "
+                "it from source (open-navigation/opennav_following for opennav_following), or "
+                "choose "
                 "follower:=simple in free space") from None
     sim_time = read_bool("use_sim_time", given["use_sim_time"])
     server = Node(
@@ -86,7 +87,8 @@ def _nav2(given: dict[str, str]) -> list[Node]:
         parameters=[{
             "use_sim_time": sim_time,
             "desired_distance": read_number("distance", given["distance"], float),
-            "detection_timeout": read_number("detection_timeout", given["detection_timeout"], float),
+            "detection_timeout": read_number("detection_timeout", given["detection_timeout"],
+                                             float),
             "fixed_frame": given["fixed_frame"],
             "base_frame": given["base_frame"],
             "skip_orientation": True,  # a mask says nothing about how the target is turned

@@ -85,7 +85,8 @@ def _start(context: LaunchContext) -> list:
     def value(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
-    large_images, autostart = (read_bool(name, value(name)) for name in ("large_images", "autostart"))
+    large_images, autostart = (read_bool(name, value(name))
+                               for name in ("large_images", "autostart"))
     refuse_topics_of_one_camera(value("cameras"), {
         name: value(name) for name in ("image", "depth", "camera_info")})
     overrides = {name: _parameter(name, value(name)) for name, _ in OVERRIDES if value(name)}

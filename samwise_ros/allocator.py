@@ -11,8 +11,8 @@ import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h
 _LARGEST_INT = 2**31 - 1
-# Each arena keeps what was freed in it. By default there are eight per core, and every new thread gets
-# another one until all of them hold a frame's worth.
+# Each arena keeps what was freed in it. By default there are eight per core, and every new thread
+# gets another one until all of them hold a frame's worth.
 _ARENAS = 2
 
 
@@ -34,7 +34,8 @@ def give_back_freed_memory() -> bool:
     """Return what is free at this moment to the system, whatever `keep_freed_memory` said.
 
     For the moments after which less is needed, or the same in other pieces: a model was dropped, a
-    camera has stopped. Otherwise the next model is laid out beside the holes that the last one left.
+    camera has stopped. Otherwise the next model is laid out beside the holes that the last one
+    left.
 
     Returns:
         False where the C library is not glibc, or nothing could be returned.

@@ -81,8 +81,8 @@ class LiteConfig:
 class TextConfig:
     """The text encoder (HF RoBERTa or BERT) and where it meets the image.
 
-    `fusion_layers`: number of text layers that have run before each adapter (1-based). Equal numbers:
-    no layer between two adapters.
+    `fusion_layers`: number of text layers that have run before each adapter (1-based). Equal
+    numbers: no layer between two adapters.
     """
 
     vocab_size: int = 50265

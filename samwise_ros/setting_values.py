@@ -44,8 +44,8 @@ def build_config(cls: type, values: Mapping[str, Any], path: str) -> Any:
 def fit_value(value: Any, hint: Any, path: str) -> Any:
     """The value in the type of its field.
 
-    "1e-4" (a text to YAML) is a number, 1e3 a whole one, and a single value where a list is meant a list
-    of one.
+    "1e-4" (a text to YAML) is a number, 1e3 a whole one, and a single value where a list is meant a
+    list of one.
 
     Args:
         value: From YAML, JSON or code.

@@ -1,7 +1,7 @@
 """Records and errors that every layer shares. No torch model, no ROS.
 
-Shape alphabet used in all docstrings: N rows (targets), B clips or cameras, T frames, K past frames,
-L text tokens, D text width, C channels, S input side, h w feature grid, H W camera pixels.
+Shape alphabet used in all docstrings: N rows (targets), B clips or cameras, T frames, K past
+frames, L text tokens, D text width, C channels, S input side, h w feature grid, H W camera pixels.
 """
 
 from dataclasses import dataclass

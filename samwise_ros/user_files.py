@@ -1,4 +1,4 @@
-"""Files of people: read with whatever marks they carry, never written over, never left half written.
+"""Files of people: read with whatever marks they carry, never written over or half written.
 
 Every command that writes claims its names first (`claim_outputs`); every file that must be whole is
 written beside its place and moved there (`whole_file`).
@@ -89,7 +89,8 @@ def claim_outputs(folder: Path, names: Iterable[str], inputs: Iterable[Path] = (
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` at the end; after an exception nothing is left."""
-    part = path.with_name(f".samwise-{os.getpid()}.part")  # short: `path` may have a full-length name
+    # short: `path` may have a full-length name
+    part = path.with_name(f".samwise-{os.getpid()}.part")
     try:
         yield part
         part.replace(path)
@@ -106,15 +107,15 @@ def write_once(path: Path, content: str) -> None:
     if os.path.lexists(path):
         if path.is_file() and path.read_bytes() == data:
             return
-        raise DataError(f"{path}: exists with another content, which is not overwritten. Give another "
-                        "folder, or move it away.")
+        raise DataError(f"{path}: exists with another content, which is not overwritten. Give "
+                        "another folder, or move it away.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part:
         part.write_bytes(data)
 
 
 def keep_foreign(path: Path | None, sign: str) -> None:
-    """Raise ConfigError if `path` exists and its text has no `sign` of an earlier report of ours."""
+    """Raise ConfigError if `path` exists and its text has no `sign` of a report of ours."""
     if path is None or not os.path.lexists(path):
         return
     try:

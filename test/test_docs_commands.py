@@ -28,7 +28,8 @@ SHOWN = sorted({(command.words, command.source): command for snippet in SNIPPETS
                 for command in commands(snippet)}.items())
 ELSEWHERE = {"apt", "cd", "colcon", "export", "git", "pre-commit", "rosdep", "source", "sudo"}
 UsageError = typer.BadParameter.__base__  # of click, or of the copy of it that typer brings
-FOREIGN_INTERFACES = {"nav2_msgs", "opennav_following_msgs"}  # of packages that are not ours to need
+# of packages that are not ours to need
+FOREIGN_INTERFACES = {"nav2_msgs", "opennav_following_msgs"}
 
 
 def is_placeholder(word: str) -> bool:
@@ -142,7 +143,8 @@ def check_fields(interface: type, values: dict) -> None:
 def check_parameter(words: Sequence[str]) -> None:
     names = [word for word in words[1:] if not word.startswith(("-", "/"))][:1]
     assert words[0] in ("get", "set", "describe", "list", "load", "dump")
-    assert words[0] == "load" or all(is_placeholder(name) or name in fields_of(NodeParameters) for name in names)
+    assert words[0] == "load" or all(is_placeholder(name) or name in fields_of(NodeParameters)
+                                     for name in names)
 
 
 def check_make(words: Sequence[str]) -> None:

@@ -1,4 +1,5 @@
-"""Layers import downwards only, ROS stays in `ros/` and `demos/`, and importing the package does nothing else."""
+"""Layers import downwards only, ROS stays in `ros/` and `demos/`, and importing the package does
+nothing else."""
 
 import ast
 import json
@@ -24,7 +25,8 @@ ALLOWED = {
     "demos": L0 | {"model", "streaming", "ros", "demos", "sim", "evaluation"},
     "cli": L0 | {"model", "streaming", "ros", "demos", "cli"} | BESIDE,
 }
-ROS = ("rclpy", "cv_bridge", "tf2_ros", "sensor_msgs_py", "launch", "launch_ros", "ament_index_python")
+ROS = ("rclpy", "cv_bridge", "tf2_ros", "sensor_msgs_py", "launch", "launch_ros",
+       "ament_index_python")
 
 
 def modules() -> list[Path]:

@@ -33,7 +33,8 @@ def test_text_without_a_mark_is_read_as_told() -> None:
         decode_text(b"\xff!")
 
 
-@pytest.mark.parametrize("name", ["..", "../x", "a/../../x", "/etc/passwd", "", ".", "a//b", "a/", "x\0y",
+@pytest.mark.parametrize("name",
+                         ["..", "../x", "a/../../x", "/etc/passwd", "", ".", "a//b", "a/", "x\0y",
                                   None, 3, ["a"]])
 def test_names_that_lead_out_of_the_folder_are_refused(name: object) -> None:
     with pytest.raises(DataError, match=r"meta\.json: .*not a name"):
@@ -77,7 +78,8 @@ def test_inputs_are_seen_through_links_and_relative_paths(
     os.link(video, tmp_path / "hard.mp4")
     monkeypatch.chdir(tmp_path / "out")
     out = tmp_path / "link"
-    for name, source in (("overlay.mp4", Path("overlay.mp4")), ("overlay.mp4", tmp_path / "copy.mp4"),
+    for name, source in (("overlay.mp4", Path("overlay.mp4")),
+                         ("overlay.mp4", tmp_path / "copy.mp4"),
                          ("overlay.mp4", tmp_path / "hard.mp4"), ("Annotations", frames),
                          ("Annotations/clip", frames), ("new.mp4", Path("."))):
         with pytest.raises(ConfigError, match="what is read"):

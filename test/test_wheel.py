@@ -1,4 +1,5 @@
-"""The wheel holds the whole package and what ROS looks for, and everything that can be started is there."""
+"""The wheel holds the whole package and what ROS looks for, and everything that can be started is
+there."""
 
 import importlib
 import os
@@ -16,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("samwise_ros", "config", "launch", "cmake", "msg", "srv", "action", "setup.py",
            "package.xml", "CMakeLists.txt", "README.md", "LICENSE")
 LISTED = dict(entry.split("=") for entry in re.search(
-    r"set\(samwise_executables(.*?)\)", (ROOT / "CMakeLists.txt").read_text(), re.DOTALL)[1].split())
+    r"set\(samwise_executables(.*?)\)", (ROOT / "CMakeLists.txt").read_text(),
+    re.DOTALL)[1].split())
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,15 @@ import typer
 from samwise_ros.cli.demo import MODEL, report_run, require_ros
 from samwise_ros.demos.options import BYTES_PER_PIXEL, EnduranceOptions, OverheadOptions
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich", help="Measure the ROS node over DDS. `samwise benchmark` times the model alone.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich",
+                  help="Measure the ROS node over DDS. `samwise benchmark` times the model alone.")
 
 
 @app.command()
 def node(
     frames: Annotated[int, typer.Option(min=1, help="Measured frames per encoding.")] = 60,
-    model_ms: Annotated[float, typer.Option(min=0, help="Time that the model takes, in ms.")] = 50.0,
+    model_ms: Annotated[float,
+                        typer.Option(min=0, help="Time that the model takes, in ms.")] = 50.0,
     encoding: Annotated[list[str] | None, typer.Option(
         help="Of the images; may be repeated. Default: all of "
         f"{', '.join(BYTES_PER_PIXEL)}.", show_default=False)] = None,

@@ -29,7 +29,8 @@ if TYPE_CHECKING:  # torch takes seconds to import; `--help` does not need it
     from samwise_ros.model.samwise import SamwiseModel
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich",
-                  help="Download, inspect and convert weights. Needs the network for download only.")
+                  help="Download, inspect and convert weights. Needs the network for download "
+                       "only.")
 
 
 class Dtype(str, Enum):
@@ -182,7 +183,7 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _frozen_lines(frozen: dict[str, dict[str, str]]) -> list[str]:
-    """One line per part that is joined on loading: which file, whose licence, where it lies here."""
+    """One line per part that is joined on loading: file, licence, and where it lies here."""
     from samwise_ros.model.frozen_parts import FROZEN_FILES, locate
 
     known = {file.sha256: file for file in FROZEN_FILES}
@@ -210,7 +211,8 @@ def _fits(path: Path) -> str:
 @app.command()
 def download(
     names: Annotated[list[str] | None, typer.Argument(
-        metavar="[NAME]...", show_default=False, help="What to fetch; without a name: list.")] = None,
+        metavar="[NAME]...", show_default=False,
+        help="What to fetch; without a name: list.")] = None,
 ) -> None:
     """Fetch published weights into the cache; an interrupted download goes on where it stopped.
 

@@ -43,7 +43,7 @@ def davis(
 ) -> None:
     """Ref-DAVIS17 in the layout of Ref-YouTube-VOS. The archive is left as it is.
 
-    Example: samwise convert-data davis --archive DAVIS --texts davis_text_annotations --out ref-davis
+    Example: samwise convert-data davis --archive DAVIS --texts TEXTS --out ref-davis
     """
     from samwise_ros.data.davis_converter import convert_davis
 

@@ -67,7 +67,8 @@ def follow(
     lockstep: Annotated[bool, typer.Option(
         "--lockstep", help="Simulated time waits for each mask: for machines that are too slow.",
     )] = False,
-    width: Annotated[int, typer.Option(min=64, max=1920, help="Of the image in pixels, 4:3.")] = 320,
+    width: Annotated[int,
+                     typer.Option(min=64, max=1920, help="Of the image in pixels, 4:3.")] = 320,
     rate: Annotated[float, typer.Option(min=1, max=60, help="Of the camera, frames/s.")] = 10.0,
     seconds: Annotated[float, typer.Option(min=1, help="Simulated, per command.")] = 12.0,
     distance: Annotated[float, typer.Option(min=0.1, help="To keep, in metres.")] = 1.0,

@@ -32,16 +32,19 @@ _NAMED = 5  # damaged frames that are named one by one
 
 
 VideoArgument = Annotated[Path, typer.Argument(
-    metavar="VIDEO|FOLDER|IMAGE", help="Video file, folder of images in name order, image, or a folder "
+    metavar="VIDEO|FOLDER|IMAGE",
+    help="Video file, folder of images in name order, image, or a folder "
     "made by `samwise simulate` (its first video).", show_default=False)]
 OutOption = Annotated[Path, typer.Option(
     help="Folder for the results; results that it holds are never replaced.", show_default=False)]
 ExpressionOption = Annotated[list[str] | None, typer.Option(
-    "--expression", "-e", help="What to find. Repeat it for several targets. A simulated video brings "
+    "--expression", "-e",
+    help="What to find. Repeat it for several targets. A simulated video brings "
     "its own sentences.", show_default=False)]
 ModeOption = Annotated[Mode, typer.Option(
     help="stream: frame by frame, no look-ahead. clip: the published protocol, windows of 8.")]
-ModelOption = Annotated[str, typer.Option(help="Size, released name (mevis, ytvos), file or folder.")]
+ModelOption = Annotated[str,
+                        typer.Option(help="Size, released name (mevis, ytvos), file or folder.")]
 SeededOption = Annotated[bool, typer.Option(
     "--seeded", help="Random weights: tries the program, finds nothing.")]
 ImageSizeOption = Annotated[int | None, typer.Option(
@@ -167,7 +170,8 @@ def _clip_answers(model: SamwiseModel, source: FrameSource,
     runs = [ClipRunner(model).run((frame.rgb for frame in source), text) for text in expressions]
     trackers = [TargetTracker() for _ in expressions]
     for frame, *found in zip(source, *runs, strict=True):
-        yield frame, [_clip_answer(*each) for each in zip(expressions, found, trackers, strict=True)]
+        yield frame, [_clip_answer(*each) for each in zip(expressions, found, trackers,
+                                                          strict=True)]
 
 
 def _clip_answer(text: str, frame: ClipFrame, tracker: TargetTracker) -> SentenceAnswer:

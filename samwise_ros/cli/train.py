@@ -25,7 +25,8 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="YAML file, such as config/train/mevis.yaml.")],
     resume: Annotated[bool, typer.Option(help="Go on from the output folder.")] = False,
     changes: Annotated[list[str] | None, typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change a setting of the recipe: optim.lr=1e-4.")] = None,
+        "--set", metavar="KEY=VALUE",
+        help="Change a setting of the recipe: optim.lr=1e-4.")] = None,
     max_minutes: Annotated[float | None, typer.Option(
         min=0.0, help="Save and stop after this long; go on with --resume.")] = None,
     export: Annotated[Path | None, typer.Option(

@@ -1,4 +1,4 @@
-"""Composed clips: photographic cut-outs that move over photographs, with exact masks and sentences."""
+"""Composed clips: photographic cut-outs move over photographs; exact masks and sentences."""
 
 from samwise_ros.compose.clip_set import ComposeRequest, generate
 from samwise_ros.compose.composition import SceneSettings

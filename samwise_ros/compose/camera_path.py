@@ -1,4 +1,4 @@
-"""The camera of a composed clip: an affine map from the world's pixels to the picture's per frame."""
+"""The camera of a composed clip: per frame an affine map from world to picture pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be pasted on what: cut-outs with names, kinds and colours, backgrounds, and the splits."""
+"""What may be pasted on what: cut-outs with their names and colours, backgrounds, splits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes a whole set of composed clips: in parallel, resumable, the same for any number of workers."""
+"""Makes a set of composed clips: in parallel, resumable, the same for any number of workers."""
 
 from __future__ import annotations
 

@@ -227,8 +227,8 @@ def draw_look(rng: np.random.Generator) -> Look:
     return Look(
         flip=bool(rng.random() < 0.5), tilt=rotation @ shear @ squeeze,
         bend=(float(rng.normal(0, 0.06)), float(rng.normal(0, 0.06))),
-        gain=np.exp(rng.normal(0, 0.13) + rng.normal(0, 0.03, 3)), match=float(rng.uniform(0, 0.35)),
-        feather=float(rng.uniform(0.3, 1.1)),
+        gain=np.exp(rng.normal(0, 0.13) + rng.normal(0, 0.03, 3)),
+        match=float(rng.uniform(0, 0.35)), feather=float(rng.uniform(0.3, 1.1)),
         shadow=float(rng.uniform(0.15, 0.6)) if rng.random() < 0.55 else 0.0, shadow_kind=kind,
         shadow_shift=rng.normal(0, 0.05, 2) + [0, 0.04])
 

@@ -149,7 +149,8 @@ def _scene(split: str, pool: Pool, settings: SceneSettings,
     for cut_out, place, script in cast:
         own = extent * float(rng.uniform(0.85, 1.2))
         stage = Stage(settings.width, settings.height, settings.frames, own)
-        made.append(Placement(cut_out, None, own, SCRIPTS[script](stage, np.array(place) * size, rng),
+        made.append(Placement(cut_out, None, own,
+                              SCRIPTS[script](stage, np.array(place) * size, rng),
                               draw_look(rng), cut_out.split == split))
     if occluder is not None:
         made.append(_passing(occluder, pick(pool.backgrounds, rng), made[0], settings, rng))

@@ -147,7 +147,7 @@ def _compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
 
 def _window(matrix: np.ndarray, size: tuple[int, int], picture: np.ndarray,
             ) -> tuple[slice, slice, np.ndarray] | None:
-    """The part of the picture that a warped source of `size` (w, h) can touch, and the map to it."""
+    """The part of the picture that a warped source of `size` (w, h) can touch; the map to it."""
     width, height = size
     corners = matrix @ np.array([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]])
     low = np.floor(corners.min(1)).astype(int) - 1

@@ -64,7 +64,8 @@ HELD_OUT_WRAPPERS = ("locate {np}", "could you show me {np}?", "i want {np}", "g
 COLOUR = ("{a} {colour} {thing}", "{a} {colour} one", "{a} {thing} that is {colour}",
           "{colour} {thing}", "something {colour}")
 COLOUR_NAME = ("{a} {colour} {noun}", "{a} {colour} {noun}", "{a} {colour} {noun}",
-               "{a} {noun} that is {colour}", "{colour} {noun}", "{a} {noun} with the {colour} colour")
+               "{a} {noun} that is {colour}", "{colour} {noun}",
+               "{a} {noun} with the {colour} colour")
 NAME = ("{a} {noun}", "{a} {noun}", "{a} {noun}", "{noun}", "{noun}")
 SIZE = {
     "big": ("{a} biggest {noun}", "{a} largest {noun}", "{a} big {noun}", "{a} large {noun}",

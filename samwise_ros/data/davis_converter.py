@@ -77,7 +77,8 @@ def convert_davis(davis: Path | str, texts: Path | str, out: Path | str, *,
                                "frames": frames}
                 objects[video] = {"objects": _objects_of(out / split, video, frames, categories)}
                 bar.advance(task)
-            for path, content in ((out / "meta_expressions" / split / "meta_expressions.json", meta),
+            for path, content in ((out / "meta_expressions" / split / "meta_expressions.json",
+                                   meta),
                                   (out / split / "meta.json", objects)):
                 write_once(path, json.dumps({"videos": content}))
 
@@ -165,8 +166,8 @@ def _is_in_place(source: Path, target: Path) -> bool:
     if found == wanted:
         return True
     if not wanted.startswith(found) or target.is_symlink():
-        raise DataError(f"{target}: exists with another content than {source}, which is not overwritten. "
-                        "Give another folder, or move it away.")
+        raise DataError(f"{target}: exists with another content than {source}, which is not "
+                        "overwritten. Give another folder, or move it away.")
     target.unlink()
     return False
 

@@ -63,8 +63,8 @@ class MevisSource(VideoSource):
               indices: Sequence[int]) -> np.ndarray:
         """bool [T, H, W]: union of all objects of the expression on the frames `indices`.
 
-        MeViS 2 has sentences that name nothing in the video: their masks are empty. Raises DataError
-        when the split has no answers or a mask is missing or broken.
+        MeViS 2 has sentences that name nothing in the video: their masks are empty. Raises
+        DataError when the split has no answers or a mask is missing or broken.
         """
         if not expression.answered:
             raise DataError(f"{self._meta_path}: expression {expression.expression_id} of "

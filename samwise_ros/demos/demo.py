@@ -62,7 +62,8 @@ def read_client_report(out: Path) -> dict[str, Any]:
 
 def explain(report: dict[str, Any], out: Path) -> str:
     """What happened, in words."""
-    latency = f"{report['latency_ms_p50']:.0f} ms (median), {report['latency_ms_p95']:.0f} ms (95 %)"
+    latency = (f"{report['latency_ms_p50']:.0f} ms (median), "
+               f"{report['latency_ms_p95']:.0f} ms (95 %)")
     lines = [f"{report['frames']} masks received, {report['drops']} frames dropped for newer ones",
              f"from camera stamp to mask: {latency}", f"model: {report['model']}"]
     for item in report["commands"]:

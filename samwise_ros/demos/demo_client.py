@@ -1,6 +1,7 @@
 """The client of the demo: several commands one after the other, judged by the truth.
 
-Started by `demo.run_demo`. Masks count for the command whose number they carry (on ~/targets), from its first answer on.
+Started by `demo.run_demo`. Masks count for the command whose number they carry (on ~/targets), from
+its first answer on.
 """
 
 import json

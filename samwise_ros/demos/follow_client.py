@@ -101,7 +101,8 @@ class FollowClient(CommandingClient):
         self.create_subscription(PoseArray, "ground_truth", self._on_truth, 20)
         for topic, buffer in (("image", self._images), ("instance", self._instances)):
             self.create_subscription(
-                Image, topic, lambda image, buffer=buffer: buffer.put(stamp_of(image.header), image), 5)
+                Image, topic,
+                lambda image, buffer=buffer: buffer.put(stamp_of(image.header), image), 5)
         self.create_subscription(Image, f"{TARGET}/mask", self._on_mask, 5)
         self.create_subscription(PoseStamped, f"{TARGET}/target_pose", self._on_pose, 1)
         self.create_subscription(Twist, "cmd_vel", self._on_velocity, 1)
@@ -133,8 +134,8 @@ class FollowClient(CommandingClient):
         errors = np.abs(near[-len(judged):] - self._wanted)
         return PhaseReport(
             expression, seconds, self.poses - poses, float(near[0]), float(near[-1]),
-            float(errors.mean()), float(errors.max()), max(abs(truth.bearing(index)) for truth in judged),
-            float(np.mean(self._overlaps)))
+            float(errors.mean()), float(errors.max()),
+            max(abs(truth.bearing(index)) for truth in judged), float(np.mean(self._overlaps)))
 
     def stand_still(self, timeout: float) -> float:
         """Release the target; metres that the base goes on in the simulated seconds after."""

@@ -7,8 +7,8 @@
 The segmenter is the real node, or with `truth` one that takes the masks from the simulator, which
 proves everything after the mask. Writes follow.mp4, follow.png and report.json.
 
-Distances are from the camera to the near side of the ball; `target_pose` is the middle of its visible
-surface, some centimetres behind, which the base therefore comes closer.
+Distances are from the camera to the near side of the ball; `target_pose` is the middle of its
+visible surface, some centimetres behind, which the base therefore comes closer.
 """
 
 from pathlib import Path

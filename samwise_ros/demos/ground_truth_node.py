@@ -107,8 +107,8 @@ def _target(expression: str, command: int, age: int, mask: np.ndarray) -> Target
     if area:
         box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     return TargetResult(
-        DEFAULT_ID, expression, command, TargetState.SEARCHING, _CERTAIN if area else -_CERTAIN, mask,
-        box, area, False, age, np.zeros((1, 1), np.float32))
+        DEFAULT_ID, expression, command, TargetState.SEARCHING, _CERTAIN if area else -_CERTAIN,
+        mask, box, area, False, age, np.zeros((1, 1), np.float32))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -59,7 +59,8 @@ class ProcessGroup:
         deadline = time.monotonic() + timeout
         while self.running[name].poll() is None:
             if time.monotonic() > deadline:
-                raise SamwiseError(f"{name}: not finished after {timeout:.0f} s\n{self._tail(name)}")
+                raise SamwiseError(f"{name}: not finished after {timeout:.0f} "
+                                   f"s\n{self._tail(name)}")
             for other, process in self.running.items():
                 if process.poll() not in (None, 0):
                     raise SamwiseError(f"{other} failed:\n{self._tail(other)}")

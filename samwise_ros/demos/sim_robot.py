@@ -6,8 +6,8 @@ Publishes /clock, so that whoever runs beside it with use_sim_time keeps its pac
 For tests and demos it also tells the truth: `instance` (mono8, object number or 0) and
 `ground_truth` (PoseArray in the world: the camera's base first, then the objects' footprints).
 
-With `patience` its time stands still until the last frame was answered on `mask`, so that a run on a
-machine with too much work comes out as on an idle one.
+With `patience` its time stands still until the last frame was answered on `mask`, so that a run on
+a machine with too much work comes out as on an idle one.
 """
 
 import math

@@ -32,7 +32,8 @@ class CameraParameters:
     """Values of the camera's parameters."""
 
     video: str = parameter("", "Path of a video file, of a folder of images, or of one image.")
-    rate: float = parameter(0.0, "Frames per second; 0: the file's own times.", limits=(0.0, 1000.0))
+    rate: float = parameter(0.0, "Frames per second; 0: the file's own times.",
+                            limits=(0.0, 1000.0))
     loop: bool = parameter(True, "Start again at the end; otherwise the camera exits.")
     frame_id: str = parameter("camera_optical_frame", "frame_id of the images.")
     encoding: str = parameter("bgr8", "Of the images.", choices=tuple(_FROM_RGB))
@@ -67,7 +68,7 @@ class VideoCamera(Node):
                                f"{self._publisher.topic_name}")
 
     def flush(self) -> None:
-        """Wait until reliable subscribers have every image; what ends earlier takes some with it."""
+        """Wait until reliable subscribers have every image: an earlier end takes some with it."""
         for _ in range(_FAREWELL):  # one by one, so that Ctrl-C is heard
             if not rclpy.ok() or self._publisher.wait_for_all_acked(Duration(seconds=1)):
                 return

@@ -14,7 +14,7 @@ from samwise_ros.evaluation.metrics import Scores
 
 @dataclass(frozen=True)
 class LateTargetCounts:
-    """One expression on one scene with a look-alike; frames count from the target's first visible one.
+    """One expression on a scene with a look-alike; frames from the target's first visible one.
 
     Attributes:
         locked: On the frame before the target appeared the answer lay on the look-alike.

@@ -1,7 +1,7 @@
 """How soon a tracker leaves a look-alike for the target that enters later.
 
-The scenes (`samwise simulate --probe late_target`) in which a Conditional Memory Encoder can earn its
-place.
+The scenes (`samwise simulate --probe late_target`) in which a Conditional Memory Encoder can earn
+its place.
 """
 
 from __future__ import annotations

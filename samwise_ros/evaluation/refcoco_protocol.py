@@ -77,7 +77,8 @@ class RefCocoReport:
 class OfficialImagePredictor:
     """The published single-image path (docs/evaluation.md, 2.4).
 
-    Training's resize rule, a clip of one frame, threshold at input size, nearest resize to the image.
+    Training's resize rule, a clip of one frame, threshold at input size, nearest resize to the
+    image.
     """
 
     def __init__(self, model: SamwiseModel) -> None:

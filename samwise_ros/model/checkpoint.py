@@ -124,8 +124,8 @@ def load_model(name_or_path: str | Path = "nano", *, device: str | torch.device 
     """A model ready to run: eval mode, no gradients, tokeniser set.
 
     Args:
-        name_or_path: A size (nano, mini, tiny, small, base_plus, large), a released model (mevis, ytvos,
-            ris), a released SAMWISE file, or a folder in our format.
+        name_or_path: A size (nano, mini, tiny, small, base_plus, large), a released model (mevis,
+            ytvos, ris), a released SAMWISE file, or a folder in our format.
         device: "auto" (CUDA where there is one, else CPU) or a torch device.
         tokenizer_dir: Folder with vocab.json and merges.txt, if not beside the weights.
         seeded: Use random weights from `seed` instead of loading; `name_or_path` is then a size.
@@ -184,7 +184,8 @@ def _how_to_get(name: str, released: Path | None) -> str:
                 f"`samwise checkpoint download {name}`, or put the file there")
     if name in SIZES:
         return (f"no weights of size {name!r} at hand: give the path of a released SAMWISE file or "
-                f"of a converted folder (`samwise checkpoint convert FILE --out {cache_dir() / name}` "
+                "of a converted folder (`samwise checkpoint convert FILE --out "
+                f"{cache_dir() / name}` "
                 "makes the name work), or ask for random weights with seeded=True")
     return (f"no such model: {name!r} is neither a file, a folder, a size ({', '.join(SIZES)}) nor "
             "a released model (mevis, ytvos, ris)")
@@ -228,7 +229,8 @@ def load_strict(model: SamwiseModel, state: Mapping[str, Tensor], what: str,
                 config_changes: Mapping[str, Any] | None = None) -> None:
     """Copy weights (our names) into a model; any difference stops with a CheckpointError.
 
-    Frozen parts of the model are not in `state`, or left out: they come from where they are published.
+    Frozen parts of the model are not in `state`, or left out: they come from where they are
+    published.
 
     Args:
         model: Changed in place, in its own dtype.

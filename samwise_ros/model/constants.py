@@ -1,8 +1,9 @@
 """What follows from weights alone is computed once, not once per frame.
 
-A value is kept beside its module together with the state of the tensors that it was made from. It is
-made anew when one of them was written to (loading, an optimiser step, averaging) or moved. While
-gradients are recorded or a graph is traced nothing is kept: the value is part of the computation then.
+A value is kept beside its module together with the state of the tensors that it was made from. It
+is made anew when one of them was written to (loading, an optimiser step, averaging) or moved. While
+gradients are recorded or a graph is traced nothing is kept: the value is part of the computation
+then.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def constant(owner: nn.Module, name: Hashable, sources: Sequence[Tensor],
 
     Args:
         owner: A module.
-        name: Names the value among those of the module; with all that it depends on besides weights.
+        name: Names the value among those of the module; with all that it depends on besides
+            weights.
         sources: Weights that it is made from.
         make: Reads `sources`; runs without gradients and in full precision.
     """

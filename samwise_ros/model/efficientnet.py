@@ -2,9 +2,9 @@
 
 Written out rather than taken from a library, because BatchNorm is folded into the convolutions, the
 stages are run one by one, and the sampling phase is chosen. Each of the five stride-2 convolutions
-pads one pixel more on one side. TensorFlow takes the same side five times, which moves the centre of
-a stride-32 cell by 15.5 pixels; here the sides alternate, which leaves 5.5 (2.5 at stride 16). The
-result is that of the published network on a picture moved by ten pixels, so its weights fit.
+pads one pixel more on one side. TensorFlow takes the same side five times, which moves the centre
+of a stride-32 cell by 15.5 pixels; here the sides alternate, which leaves 5.5 (2.5 at stride 16).
+The result is that of the published network on a picture moved by ten pixels, so its weights fit.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Lite0Trunk(nn.Module):
     Frozen: always in eval mode, no gradient is recorded.
 
     Args:
-        config: With `dense` the last stage is run at stride 16 (dilated); every second cell of it is
-            exactly the published stride-32 map.
+        config: With `dense` the last stage is run at stride 16 (dilated); every second cell of it
+            is exactly the published stride-32 map.
     """
 
     def __init__(self, config: LiteConfig) -> None:
@@ -131,7 +131,7 @@ class Lite0Trunk(nn.Module):
         return None
 
     def semantic(self, v: Tensor) -> Tensor:
-        """Last stage's map [M, h, w, 320] -> what the classifier reads at each cell [M, h, w, 1280]."""
+        """Last stage's map [M, h, w, 320] -> the classifier's input per cell [M, h, w, 1280]."""
         return F.relu6(self.head(v.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
 
     def thin(self, v: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Frozen parts that a model uses but did not learn: named by digest, taken from where they are.
 
-What ships of such a model is what was trained. The rest is looked for in an installed package, then in
-the cache; the same digest (SHA-256) is demanded of both, so it does not matter who hands it over.
+What ships of such a model is what was trained. The rest is looked for in an installed package, then
+in the cache; the same digest (SHA-256) is demanded of both, so it does not matter who hands it
+over.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Where a noun could be in the picture: a similarity map in closed form from two frozen networks.
 
-The classifier of the image trunk has a row W_c for each of a thousand names, the sentence encoder an
-embedding E_c of "a photo of a <name>". Kernel ridge regression carries any noun over: with
+The classifier of the image trunk has a row W_c for each of a thousand names, the sentence encoder
+an embedding E_c of "a photo of a <name>". Kernel ridge regression carries any noun over: with
 k(a, b) = exp(6 (a.b - 1)) a noun of embedding e asks for q = k(e, E) (k(E, E) + 0.1 I)^-1 W, a
-direction in the features that the classifier reads. Its cosine with the features of each cell is the
-map. Beside it stand a learned metric on the same query, and a learned query of the noun itself, for
-words that have no neighbour among the thousand.
+direction in the features that the classifier reads. Its cosine with the features of each cell is
+the map. Beside it stand a learned metric on the same query, and a learned query of the noun itself,
+for words that have no neighbour among the thousand.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ class Grounding(nn.Module):
             rows = classifier - classifier.mean(dim=0)
             count = self.metric_deep.out_features
             with torch.no_grad():
-                self.metric_deep.weight.copy_(torch.linalg.svd(rows, full_matrices=False)[2][:count])
+                right = torch.linalg.svd(rows, full_matrices=False)[2]
+                self.metric_deep.weight.copy_(right[:count])
                 self.query_mid.weight.copy_(self.metric_deep.weight)
 
     def query(self, names: Tensor) -> Tensor:
@@ -169,7 +170,7 @@ class Grounding(nn.Module):
         return mixed, evidence
 
     def _matches(self, seen: Seen, names: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
-        """Channels [M, h, w, 2N, K] of all pictures with all nouns, at the deep cells and at mid."""
+        """Channels [M, h, w, 2N, K] of all pictures with all nouns, at deep cells and at mid."""
         query = self.query(names)
         cosine = seen.unit @ query.t()
         centred = cosine - cosine.mean((1, 2), keepdim=True)

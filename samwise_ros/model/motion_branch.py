@@ -1,9 +1,9 @@
 """Motion between a frame and an earlier one, for the first adapter (nano only).
 
 SAMWISE sees motion where HSA lets a pixel attend to other frames. On a stride-16 map of few and
-weakly trained features that alone taught nano no motion (docs/log/nano.md). Here blocks of the frame
-are looked for in an earlier frame, as in block matching, on two scales; the network gets how well each
-shift fits and the mean shift. HSA then looks back over these displacements.
+weakly trained features that alone taught nano no motion (docs/log/nano.md). Here blocks of the
+frame are looked for in an earlier frame, as in block matching, on two scales; the network gets how
+well each shift fits and the mean shift. HSA then looks back over these displacements.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Which words of a sentence name the target, and which the object that it is told by.
 
-"the small red cup left of the bottle": "cup" is looked for by the similarity map, "bottle" by a second
-query, and the rest goes through the text layers as "the small red object left of the object". So
-names reach the picture by their queries alone: a network that reads them would learn the names of its
-training data by heart.
+"the small red cup left of the bottle": "cup" is looked for by the similarity map, "bottle" by a
+second query, and the rest goes through the text layers as "the small red object left of the
+object". So names reach the picture by their queries alone: a network that reads them would learn
+the names of its training data by heart.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Early stages on padded inputs: the padding's part is constant, so it is computed once.
 
-A 16:9 frame fills 56 % of the square input; the rest is zeros. Hiera's first two stages attend inside
-windows only, so windows that hold nothing but padding give the same result for every frame (they
-differ from each other by the positional table alone). They are computed once per input size and
-put beside the result of the cropped frame. Exact up to rounding.
+A 16:9 frame fills 56 % of the square input; the rest is zeros. Hiera's first two stages attend
+inside windows only, so windows that hold nothing but padding give the same result for every frame
+(they differ from each other by the positional table alone). They are computed once per input size
+and put beside the result of the cropped frame. Exact up to rounding.
 """
 
 from __future__ import annotations

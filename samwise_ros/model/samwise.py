@@ -46,7 +46,8 @@ class Segmentation:
         prediction: Pass with memory; `low_res` is -1024 where the object score says absent.
         free: Memory-less pass of the CME, or None when it did not run.
         high_res: [N, S_h, S_w] mask logits of `prediction` at input resolution.
-        memorised: [N, S_h, S_w] mask logits for the memory encoder, after a switch if there was one.
+        memorised: [N, S_h, S_w] mask logits for the memory encoder, after a switch if there was
+            one.
         cme_logits: [N, 2] or None.
         switched: bool [N].
     """
@@ -321,6 +322,7 @@ class SamwiseModel(nn.Module):
             sine = self.sam.memory_encoder.position_encoding(
                 ages.new_empty(1, ages.shape[-1], height, width)).flatten(2).transpose(1, 2)
             # Row r-1 of the table is for age r; the bank is oldest first.
-            return (sine + ages[:count].flip(0).reshape(count, 1, -1)).reshape(1, -1, ages.shape[-1])
+            oldest_first = ages[:count].flip(0).reshape(count, 1, -1)
+            return (sine + oldest_first).reshape(1, -1, ages.shape[-1])
 
         return constant(self.sam, ("memory position", count, height, width), (ages,), make)

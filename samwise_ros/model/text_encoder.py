@@ -26,8 +26,9 @@ class Tokens:
         ids: int64 [N, L], start token first, padded with the tokeniser's pad id.
         mask: bool [N, L], True for real tokens.
         verbs: bool [N, L], True for tokens inside a verb; only for the motion prompt.
-        nouns: int64 [N, L], 1 for tokens that name the target, 2 for those that name the object it is
-            told by ("left of the cup"), else 0; None: the model finds them (`model.noun_finder`).
+        nouns: int64 [N, L], 1 for tokens that name the target, 2 for those that name the object it
+            is told by ("left of the cup"), else 0; None: the model finds them
+            (`model.noun_finder`).
     """
 
     ids: Tensor
@@ -164,7 +165,8 @@ class BertEncoder(TextEncoder):
 
 
 def _sizes(config: TextConfig) -> dict[str, Any]:
-    return {"attn_implementation": "sdpa", "vocab_size": config.vocab_size, "hidden_size": config.hidden_size,
+    return {"attn_implementation": "sdpa", "vocab_size": config.vocab_size,
+            "hidden_size": config.hidden_size,
             "num_hidden_layers": config.num_layers, "num_attention_heads": config.num_heads,
             "intermediate_size": config.intermediate_size,
             "max_position_embeddings": config.max_positions}

@@ -15,7 +15,8 @@ def read_bool(name: str, text: str) -> bool:
     """What an argument says that means true or false. Raises ValueError for anything else."""
     word = text.strip().lower()
     if word not in (*_TRUE, *_FALSE):
-        raise ValueError(f"{name}: expected true or false (or 1, 0, yes, no, on, off), got {text!r}")
+        raise ValueError(f"{name}: expected true or false (or 1, 0, yes, no, on, off), got "
+                         f"{text!r}")
     return word in _TRUE
 
 
@@ -59,8 +60,8 @@ def refuse_topics_of_one_camera(cameras: str, topics: Mapping[str, str]) -> None
     given = [name for name, topic in topics.items() if topic != _DEFAULT_TOPICS[name]]
     if cameras and given:
         raise ValueError(f"{', '.join(given)}: not beside cameras:={cameras!r}, each of which has "
-                         f"topics of its own (NAME/{given[0]}); use multi_camera.launch.py to remap "
-                         "them")
+                         f"topics of its own (NAME/{given[0]}); use multi_camera.launch.py to "
+                         "remap them")
 
 
 def node_topic(namespace: str, name: str, topic: str) -> str:

@@ -174,7 +174,7 @@ def sample_scale(count: int, rng: np.random.Generator) -> float:
 
 
 def sample_object(pair: tuple[str, str], scale: float, rng: np.random.Generator) -> ObjectContent:
-    """An object of a (colour, class) pair: now and then a large one, its colour never quite pure."""
+    """An object of a (colour, class) pair: at times a large one, its colour never quite pure."""
     colour, name = pair
     size = scale * rng.uniform(0.85, 1.2) * ASSETS[name].proportion
     if rng.random() < 0.15:

@@ -69,7 +69,7 @@ def choose_scene(seed: int, rate: float, frames: int) -> DemoScene:
 
 
 def choose_expressions(written: list[Expression]) -> tuple[Expression, ...]:
-    """The first expression of each kind asked, of different single targets; () if there are none."""
+    """The first expression of each kind, of different single targets; () if there are none."""
     choices = [[item for item in written if item.kind == kind and len(item.targets) == 1]
                for kind in ASKED_KINDS]
     for chosen in product(*choices):

@@ -1,7 +1,7 @@
 """Text commands, and the plan of targets that all of them together make. No torch, no ROS.
 
-A base or an arm obeys these words, and speech recognition writes them its own way: "Stop.", "STOP!",
-a byte-order mark in front. What asks for a stop must never become a target to look for.
+A base or an arm obeys these words, and speech recognition writes them its own way: "Stop.",
+"STOP!", a byte-order mark in front. What asks for a stop must never become a target to look for.
 """
 
 import re
@@ -144,7 +144,8 @@ class TargetPlan:
             targets[name] = PlannedTarget(number, str(command.expression))
         if len(targets) > self._max_targets:
             raise CommandError(f"add {_short(name)}: there are already "
-                               f"{self._max_targets} targets; remove one first or raise max_targets")
+                               f"{self._max_targets} targets; remove one first or raise "
+                               "max_targets")
         return targets
 
 

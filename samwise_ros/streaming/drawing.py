@@ -24,7 +24,7 @@ def colour_of(index: int) -> tuple[int, int, int]:
 
 
 def paint_masks(rgb: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Copy of a frame with bool [H, W] masks blended in, each with its palette colour and outline."""
+    """Copy of a frame with bool [H, W] masks blended in, each with its colour and outline."""
     painted = rgb.copy()
     for index, mask in enumerate(masks):
         paint_mask(painted, mask, colour_of(index))

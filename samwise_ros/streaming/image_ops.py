@@ -49,8 +49,8 @@ def input_size(camera: tuple[int, int], image_size: int, fit: Fit) -> InputSize:
     """
     height, width = camera
     if min(height, width) < 1 or max(height, width) > _MAX_ASPECT * min(height, width):
-        raise FrameError(f"frame of {width}x{height} pixels: expected both sides >= 1 and an aspect "
-                         f"ratio of at most {_MAX_ASPECT}; check the camera's image size")
+        raise FrameError(f"frame of {width}x{height} pixels: expected both sides >= 1 and an "
+                         f"aspect ratio of at most {_MAX_ASPECT}; check the camera's image size")
     short, long = min(camera), max(camera)
     if fit == "rectangle":
         new_short = max(GRID, round(image_size * short / long / GRID) * GRID)
@@ -96,7 +96,8 @@ def prepare_frame(rgb: np.ndarray, config: ModelConfig, *, fast: bool = False,
         resized = cv2.resize(rgb, (width, height),
                              interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
     else:
-        resized = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+        resized = np.asarray(Image.fromarray(rgb).resize((width, height),
+                                                         Image.Resampling.BILINEAR))
     pixels = torch.from_numpy(np.array(resized)).to(device).permute(2, 0, 1).float() / 255
     mean, std = _normalisation(torch.device(device))
     pixels = (pixels - mean) / std

@@ -1,8 +1,8 @@
 """Picture files: which of a folder's files are frames, in which order, and their pixels.
 
 The one place that opens pictures. Pillow reads them, by content and not by suffix. The node's
-compressed images, whose `camera_info` knows no orientation, are decoded in `ros/inputs`; how large a
-picture may be is judged here for both, by its header: few bytes can claim to be many gigabytes.
+compressed images, whose `camera_info` knows no orientation, are decoded in `ros/inputs`; how large
+a picture may be is judged here for both, by its header: few bytes can claim to be many gigabytes.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Page:
 def check_size(width: int, height: int) -> None:
     """Raise FrameError for a picture of more than MAX_PIXELS."""
     if width * height > MAX_PIXELS:
-        raise FrameError(f"{width}x{height} pixels are more than {MAX_PIXELS / 1e6:.0f} million, the most "
-                         "that is decoded")
+        raise FrameError(f"{width}x{height} pixels are more than {MAX_PIXELS / 1e6:.0f} million, "
+                         "the most that is decoded")
 
 
 def header_size(data: bytes) -> tuple[int, int]:
@@ -68,12 +68,13 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 
 
 def list_pictures(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[Path]:
-    """Picture files of a folder in natural order; hidden ones (`._0.png`) are companions, no frames.
+    """Picture files of a folder in natural order; hidden ones (`._0.png`) are no frames.
 
     Raises FrameError for a picture in a format that is not read.
     """
     # Links that lead nowhere stay, to be named when they are read.
-    files = [path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir()]
+    files = [path for path in folder.iterdir()
+             if not path.name.startswith(".") and not path.is_dir()]
     for path in files:
         if path.suffix.lower() in _NOT_READ:
             raise FrameError(f"{path}: this format is not read. {_REMEDY}")
@@ -97,7 +98,7 @@ def count_pages(path: Path) -> int:
 
 
 def first_with_pages(paths: Iterable[Path]) -> Path | None:
-    """The first file that holds several pictures, None when none does; damaged ones are passed over."""
+    """The first file that holds several pictures, or None; damaged ones are passed over."""
     for path in paths:
         if path.suffix.lower() in _MAY_HAVE_PAGES and is_picture(path):
             try:
@@ -122,8 +123,8 @@ def read_picture(path: Path, upright: bool = True) -> np.ndarray:
     with _open(path, path) as image:
         pages = _pages(image, path)
         if len(pages) > 1:
-            raise FrameError(f"{path}: holds {len(pages)} pictures. Give this file alone, as a video, "
-                             "or take it apart into one file per frame.")
+            raise FrameError(f"{path}: holds {len(pages)} pictures. Give this file alone, as a "
+                             "video, or take it apart into one file per frame.")
         return _load(image, pages[0], path, upright)
 
 
@@ -197,12 +198,12 @@ def _load(image: Image.Image, page: int, path: Path, upright: bool) -> np.ndarra
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    """Pixels of the current page. Raises ValueError for modes without a fixed white or without RGB."""
+    """Pixels of the current page. Raises ValueError for modes without fixed white or RGB."""
     wide = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
     if not wide:
         if image.mode in ("I", "F"):
-            raise ValueError(f"holds {'32-bit' if image.mode == 'I' else 'floating point'} values, and "
-                             "nothing says which of them is white")
+            raise ValueError(f"holds {'32-bit' if image.mode == 'I' else 'floating point'} values, "
+                             "and nothing says which of them is white")
         return np.asarray(image.convert("RGB"))
     tags = getattr(image, "tag_v2", {})
     white = (1 << int(np.max(tags.get(_BITS, 16)))) - 1
@@ -220,7 +221,7 @@ def _with_exif_of(image: Image.Image, rgb: np.ndarray) -> Image.Image:
 
 
 def write_encoded(path: Path, bgr: np.ndarray, options: Sequence[int] = ()) -> None:
-    """Write BGR or grey pixels with OpenCV's encoder for the suffix, to any path. Raises OSError."""
+    """Write BGR or grey pixels with OpenCV's encoder for the suffix. Raises OSError."""
     path.write_bytes(cv2.imencode(path.suffix, bgr, list(options))[1].tobytes())
 
 

@@ -104,7 +104,7 @@ class ResultFolder:
 
     def _write_mask(self, path: Path, mask: np.ndarray) -> None:
         if path.exists():  # names that differ in case only, on a file system without case
-            raise FrameError(f"{path}: two frames have this name here. Write to another file system, or "
-                             "rename one of them.")
+            raise FrameError(f"{path}: two frames have this name here. Write to another file "
+                             "system, or rename one of them.")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(path, mask.astype(np.uint8) * 255)

@@ -1,7 +1,7 @@
 """Video files, read and written with FFmpeg through PyAV: every codec, frame times, damage by name.
 
-Files are opened by Python and handed over, so any name works: FFmpeg would read protocols (`pipe:0`) and
-patterns (`%05d`) into some.
+Files are opened by Python and handed over, so any name works: FFmpeg would read protocols
+(`pipe:0`) and patterns (`%05d`) into some.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ FALLBACK_RATE = 25.0  # frames per second, for folders and for containers that d
 _TICKS = 60000  # of a second: exact for 24, 25, 30, 50, 60 and 29.97, and MPEG-4 allows 65535
 _SMALLEST_SIDE = 16  # encoders refuse less, and crop odd sides
 _CODEC_FOR_ALL = "libx264" in av.codecs_available  # plays everywhere; not in every build of FFmpeg
-_REMEDY = ("If it plays elsewhere, make a copy with `ffmpeg -i FILE -c:v libx264 out.mp4`, or give a "
-           "folder of frames.")
+_REMEDY = ("If it plays elsewhere, make a copy with `ffmpeg -i FILE -c:v libx264 out.mp4`, or give "
+           "a folder of frames.")
 _LONGEST_LAST = 5  # times the longest other frame that the last one may be shown
 _RIFF_HEADER = 8  # bytes between an AVI chunk's place in the index and its data
 
@@ -81,11 +81,12 @@ class VideoFile:
     def _opened(self) -> Iterator[tuple[Any, Any]]:
         """(container, first video stream). Raises FrameError."""
         try:
-            with self.path.open("rb") as file, av.open(file, metadata_errors="replace") as container:
+            with self.path.open("rb") as file, av.open(
+                    file, metadata_errors="replace") as container:
                 yield container, self._video_stream(container)
         except (FFmpegError, OSError) as error:
-            raise FrameError(f"{self.path}: holds no frame that can be read, neither as a picture nor as "
-                             f"a video ({_reason(error)}). {_REMEDY}") from error
+            raise FrameError(f"{self.path}: holds no frame that can be read, neither as a picture "
+                             f"nor as a video ({_reason(error)}). {_REMEDY}") from error
 
     def _video_stream(self, container: Any) -> Any:
         streams = [entry for entry in container.streams.video
@@ -227,9 +228,9 @@ def _reason(error: Exception) -> str:
 class VideoWriter:
     """Writes RGB frames as MP4 with their own times; valid after `close` (`contextlib.closing`).
 
-    The first frame sets the size. Odd and very small sides are extended by repeating the edge, since
-    encoders would crop or refuse them; later frames of another size are resized. A file that exists
-    is replaced: see `user_files.claim_outputs`.
+    The first frame sets the size. Odd and very small sides are extended by repeating the edge,
+    since encoders would crop or refuse them; later frames of another size are resized. A file that
+    exists is replaced: see `user_files.claim_outputs`.
 
     Args:
         path: Where to write.

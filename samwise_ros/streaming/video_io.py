@@ -44,10 +44,10 @@ class Frame:
 class FrameSource:
     """A video file, a folder of pictures or one picture file, read from the start each time.
 
-    Folders are read in natural order (2 before 10), without hidden files. Pictures are turned as their
-    EXIF says, as people see them; below a folder `JPEGImages` they are read as stored, since masks of
-    data sets are. A frame that is damaged is left out and noted; the others keep their numbers and
-    times.
+    Folders are read in natural order (2 before 10), without hidden files. Pictures are turned as
+    their EXIF says, as people see them; below a folder `JPEGImages` they are read as stored, since
+    masks of data sets are. A frame that is damaged is left out and noted; the others keep their
+    numbers and times.
 
     Args:
         path: File or folder.
@@ -161,7 +161,7 @@ def _name_of(path: Path) -> str:
 
 
 def _pictures_of(folder: Path) -> list[Path]:
-    """Picture files in order. Raises FrameError: none, two of one stem, or several frames in one."""
+    """Picture files in order. Raises FrameError: none, two of one stem, several frames in one."""
     files = list_pictures(folder)
     if not files:
         raise FrameError(f"{folder}: no images ({' '.join(IMAGE_SUFFIXES)}) in this folder")

@@ -33,9 +33,9 @@ class Lane(Generic[T]):
 class ModelThread:
     """Runs what it is given, one after the other, in a thread of its own.
 
-    Everything that computes with the model goes here, through all transitions. What torch and malloc
-    keep for a thread is then laid out once; a new thread for each activation left a model's worth of
-    holes now and then. A daemon: a frame that hangs must not keep the process.
+    Everything that computes with the model goes here, through all transitions. What torch and
+    malloc keep for a thread is then laid out once; a new thread for each activation left a model's
+    worth of holes now and then. A daemon: a frame that hangs must not keep the process.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """Where "absent" begins: what a shift of the object score costs and gains on validation clips.
 
-    python -m samwise_ros.training.calibration runs/nano_10_cme/last.safetensors data/packed/clips_val24
+    python -m samwise_ros.training.calibration runs/nano_10_cme/last.safetensors
+    data/packed/clips_val24
 
 Training weighs what is there against what is not by how often each is asked. The table shows other
 weights of the two; the chosen shift goes into the recipe (`score_shift`) and from there into the
@@ -23,7 +24,8 @@ SHIFTS = (0.0, -0.7, -1.4)
 
 
 def score_by_shift(checkpoint: Path, packs: Sequence[PackedClips], frames: int, expressions: int,
-                   shifts: Sequence[float] = SHIFTS) -> Iterator[tuple[float, dict[str, KindScore]]]:
+                   shifts: Sequence[float] = SHIFTS,
+                   ) -> Iterator[tuple[float, dict[str, KindScore]]]:
     """(shift, scores by kind) of a training checkpoint, in stream mode.
 
     Args:

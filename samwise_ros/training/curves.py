@@ -14,7 +14,8 @@ from samwise_ros.streaming.pictures import write_encoded
 from samwise_ros.structures import DataError
 
 WIDTH, HEIGHT, MARGIN = 760, 420, 54
-COLOURS = ((200, 80, 30), (40, 140, 40), (40, 40, 210), (160, 60, 160), (30, 150, 200), (90, 90, 90))
+COLOURS = ((200, 80, 30), (40, 140, 40), (40, 40, 210), (160, 60, 160), (30, 150, 200),
+           (90, 90, 90))
 
 
 def read_history(path: Path | str) -> dict[str, list[tuple[float, float]]]:

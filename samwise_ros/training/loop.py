@@ -177,7 +177,7 @@ class Trainer:
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def _after_step(self, losses: dict[str, float]) -> None:
-        """Log, score and save: all of it the first process's alone, which nobody has to wait for."""
+        """Log, score and save: for the first process alone; nobody has to wait for it."""
         if not self.fabric.is_global_zero:
             return
         step, config = self.progress.step, self.config

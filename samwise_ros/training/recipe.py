@@ -86,8 +86,8 @@ class DataSetup:
             (packed, with `graded_frames` and memory).
         distract: Share of those rows that get another row's sentence instead, so that memory is
             believed even against the sentence.
-        hold: Share of rows about motion that keep their sentence while their memory of earlier frames
-            is the truth: once a motion is over, memory alone knows who made it.
+        hold: Share of rows about motion that keep their sentence while their memory of earlier
+            frames is the truth: once a motion is over, memory alone knows who made it.
         mislead: Share of rows that remember another object instead, as after locking on to it: what
             the CME is for (packed, with `graded_frames` and memory, not with `remind`).
         augment: Photometric distortion and random sizes of the published option.

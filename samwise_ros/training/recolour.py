@@ -1,14 +1,15 @@
 """The same clip in other colours: picture, facts and sentences are changed alike.
 
-Two thousand clips show few pairs of colour and class, and a small network learns those by heart: of a
-red mug, never met, it said that there was neither a red mug nor a mug. Three remedies:
+Two thousand clips show few pairs of colour and class, and a small network learns those by heart: of
+a red mug, never met, it said that there was neither a red mug nor a mug. Three remedies:
 
 * `recolour` gives every colour of a clip another one. All sentences stay true and all near misses
-  near misses; eight more colours than the simulator has make the pairs too many to learn one by one.
+  near misses; eight more colours than the simulator has make the pairs too many to learn one by
+  one.
 * `paint_freely` gives every object a colour without a name, and keeps the sentences that name none,
   so that shapes have to be told apart in any colour.
-* `open_sentences` drops what would teach that a pair held out for the test split cannot be: that what is
-  red is no mug.
+* `open_sentences` drops what would teach that a pair held out for the test split cannot be: that
+  what is red is no mug.
 
 Pairs held out for the test split are never made.
 """

@@ -46,7 +46,8 @@ def test_a_converted_file_loads_by_its_folder(
 
 
 def test_inspect_describes_a_released_file(released: Path) -> None:
-    facts = json.loads(RUNNER.invoke(app, ["checkpoint", "inspect", str(released), "--json"]).stdout)
+    facts = json.loads(RUNNER.invoke(app,
+                                     ["checkpoint", "inspect", str(released), "--json"]).stdout)
     assert facts["kind"] == "SAMWISE checkpoint" and facts["size"] == "nano"
     assert facts["other entries"] == ["epoch"] and facts["fits"].startswith("yes")
     assert set(facts["numbers per part"]) == {

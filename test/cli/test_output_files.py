@@ -72,7 +72,8 @@ def test_tokenizer_and_weights_keep_what_is_there(tmp_path: Path, weights: Path)
     refused(call("checkpoint", "convert", weights, "--out",
                  mine(tmp_path / "b" / "config.json").parent), tmp_path / "b" / "config.json")
     before = (weights / "model.safetensors").read_bytes()
-    assert call("checkpoint", "convert", weights, "--dtype", "fp16", "--out", weights).exit_code == 2
+    assert call("checkpoint", "convert", weights, "--dtype", "fp16", "--out",
+                weights).exit_code == 2
     assert (weights / "model.safetensors").read_bytes() == before
 
 

@@ -29,7 +29,8 @@ def model_folder(tiny_tokenizer: ExpressionTokenizer,
 
 
 def segment(source: Path | str, out: Path | str, model: Path, *more: str) -> Result:
-    return CliRunner().invoke(app, ["segment", "-e", "mug", "--model", str(model), "--device", "cpu",
+    return CliRunner().invoke(app,
+                              ["segment", "-e", "mug", "--model", str(model), "--device", "cpu",
                                     f"--out={out}", *more, "--", str(source)])
 
 
@@ -121,12 +122,15 @@ def test_times_reach_records_and_overlay(tmp_path: Path, model_folder: Path) -> 
         for frame, time in zip(make_frames(4, 32, 48), times, strict=True):
             video.write(frame, time)
     assert segment(tmp_path / "v.mp4", tmp_path / "r", model_folder).exit_code == 0
-    assert [record["time"] for record in records_of(tmp_path / "r")] == pytest.approx(times, abs=1e-3)
+    assert [record["time"] for record in records_of(tmp_path / "r")] == pytest.approx(times,
+                                                                                      abs=1e-3)
     overlay = FrameSource(tmp_path / "r" / "overlay.mp4")
     assert [frame.time for frame in overlay] == pytest.approx(times, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", [b"a b", b"-x", b"%05d", b"[red]x[", b"[bold", b"a\nb", b"\xff\xfe", b":+1:",
+@pytest.mark.parametrize("name",
+                         [b"a b", b"-x", b"%05d", b"[red]x[", b"[bold", b"a\nb", b"\xff\xfe",
+                          b":+1:",
                                   b"x" * 200])
 def test_any_path_works_and_is_printed_as_it_is(
         tmp_path: Path, model_folder: Path, name: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

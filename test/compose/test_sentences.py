@@ -115,8 +115,8 @@ def test_what_the_background_may_show_is_never_asked_for() -> None:
 
 @pytest.mark.parametrize("form", ["name", "colour", "colour_name", "relation", "size", "motion"])
 def test_spans_cut_out_the_nouns(form: str) -> None:
-    known = {"apple", "fruit", "food", "car", "vehicle", "automobile", "object", "thing", "item", "one",
-             "something"}
+    known = {"apple", "fruit", "food", "car", "vehicle", "automobile", "object", "thing", "item",
+             "one", "something"}
     for sentence in written(SCENE, form):
         spans = [sentence.noun, *sentence.anchors]
         assert {sentence.text[slice(*span)].lower() for span in spans} <= known, sentence

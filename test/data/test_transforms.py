@@ -26,7 +26,8 @@ from samwise_ros.structures import ConfigError
     # Wide: round(1024 * 100 / 301) = 340, int(340 * 301 / 100) = 1023.
     ((100, 301), (340, 1023), (340, 1024)),
 ])
-def test_training_and_inference_sizes_follow_their_published_rules(camera, training, inference) -> None:
+def test_training_and_inference_sizes_follow_their_published_rules(camera, training,
+                                                                   inference) -> None:
     assert training_size(*camera, 1024, 1024) == training
     assert input_size(camera, 1024, "pad").resized == inference
 

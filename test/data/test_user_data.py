@@ -1,4 +1,5 @@
-"""Data sets as people have them: marks, orientation, names that lead out, sentences without target."""
+"""Data sets as people have them: marks, orientation, names that lead out, sentences without
+target."""
 
 import json
 import os
@@ -95,7 +96,8 @@ def test_an_object_without_masks_is_no_sentence_without_target(tmp_path: Path) -
 
 # --- Values of another type ----------------------------------------------------------------------
 
-@pytest.mark.parametrize("fields", [{"obj_id": 1}, {"obj_id": 0}, {"obj_id": "1"}, {"obj_id": ["a"]},
+@pytest.mark.parametrize("fields",
+                         [{"obj_id": 1}, {"obj_id": 0}, {"obj_id": "1"}, {"obj_id": ["a"]},
                                     {"obj_id": [[1]]}, {"obj_id": [True]}, {"anno_id": 3},
                                     {"anno_id": [None]}, {"exp": None}, {"exp": ["a"]}])
 def test_a_value_of_another_type_is_named(tmp_path: Path, fields: dict) -> None:
@@ -182,7 +184,8 @@ def test_a_picture_of_refcoco_cannot_lie_outside(tmp_path: Path) -> None:
         RefCocoSource(tmp_path / "coco", images)
 
 
-# --- Order of frames -------------------------------------------------------------------------------
+# --- Order of frames
+# -------------------------------------------------------------------------------
 
 def test_frames_without_leading_zeros_come_in_order(tmp_path: Path) -> None:
     build_ref_youtube_vos(tmp_path)
@@ -287,7 +290,8 @@ def test_a_missing_field_of_an_annotation_is_no_traceback(tmp_path: Path, missin
 # --- Conversions that are repeated ---------------------------------------------------------------
 
 @pytest.mark.parametrize("placement", ["copy", "symlink"])
-def test_a_repeated_conversion_mends_what_was_left_half_done(tmp_path: Path, placement: Any) -> None:
+def test_a_repeated_conversion_mends_what_was_left_half_done(tmp_path: Path,
+                                                             placement: Any) -> None:
     davis, texts = build_davis_archives(tmp_path / "in")
     convert_davis(davis, texts, tmp_path / "whole", progress=False)
     out = tmp_path / "out"

@@ -30,8 +30,8 @@ def pybullet() -> None:
 
 
 def test_three_kinds_are_asked_of_three_objects():
-    red, cups, duck = (Expression("the red one", "colour", (0,)), Expression("all", "class", (0, 1)),
-                       Expression("the duck", "class", (0,)))
+    red, cups, duck = (Expression("the red one", "colour", (0,)),
+                       Expression("all", "class", (0, 1)), Expression("the duck", "class", (0,)))
     cup, red_cup = Expression("the cup", "class", (1,)), Expression("red cup", "colour_class", (2,))
     assert choose_expressions([red, cups, duck, cup, red_cup]) == (red, cup, red_cup)
     assert choose_expressions([red, cups, duck, red_cup]) == ()
@@ -52,8 +52,8 @@ def test_the_camera_waits_and_stamps_picture_depth_and_truth_alike(pybullet, tmp
     for topic, kind in listen.items():
         client.node.create_subscription(
             kind, topic,
-            lambda message, topic=topic: received[topic].update({stamp_of(message.header): message}),
-            10)
+            lambda message,
+            topic=topic: received[topic].update({stamp_of(message.header): message}), 10)
     camera = RosProcess(
         ["-m", "samwise_ros.demos.sim_camera", "--ros-args", "-p", "clip:=1", "-p", "width:=64",
          "-p", "wait_for_subscribers:=2"], client.node.context.get_domain_id(), tmp_path / "log")
@@ -62,7 +62,8 @@ def test_the_camera_waits_and_stamps_picture_depth_and_truth_alike(pybullet, tmp
         client.spin(1.0)
         assert not received
         client.node.create_subscription(Image, "image_raw", lambda image: None, 10)
-        client.wait(lambda: len(set.intersection(*(set(received[t]) for t in listen))) > 3, "frames")
+        client.wait(lambda: len(set.intersection(*(set(received[t]) for t in listen))) > 3,
+                    "frames")
         stamp = max(set.intersection(*(set(received[topic]) for topic in listen)))
         info, instance = received["camera_info"][stamp], received["instance"][stamp]
         assert (info.width, info.height) == (64, 48) and info.k[0] > 0

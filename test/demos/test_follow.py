@@ -61,7 +61,8 @@ def start(tmp_path: Path) -> Iterator:
     def start(*parameters: str, kind: type = Twist) -> tuple[RosProcess, Base]:
         domain = new_domain()
         arguments = [part for parameter in parameters for part in ("-p", parameter)]
-        process = RosProcess(["-m", "samwise_ros.ros.follow.follow_target", "--ros-args", *arguments],
+        process = RosProcess(["-m", "samwise_ros.ros.follow.follow_target", "--ros-args",
+                              *arguments],
                              domain, tmp_path / "follower.log")
         opened.append(process.kill)
         base = Base(domain, kind)

@@ -1,4 +1,5 @@
-"""The benchmark of the node's own cost: that it runs and counts what it says. No limits on times."""
+"""The benchmark of the node's own cost: that it runs and counts what it says. No limits on
+times."""
 
 import re
 
@@ -20,8 +21,10 @@ raise SystemExit(client.main())
 
 def test_the_benchmark_prints_a_row_for_each_encoding(tmp_path):
     assert set(BYTES_PER_PIXEL) <= set(ENCODINGS)
-    process = RosProcess(["-m", "samwise_ros.cli.main", "bench", "node", "--frames", "3", "--model-ms",
-                          "20", "--encoding", "rgb8", "--encoding", "yuyv"], new_domain(), tmp_path / "overhead.log")
+    process = RosProcess(["-m", "samwise_ros.cli.main", "bench", "node", "--frames", "3",
+                          "--model-ms",
+                          "20", "--encoding", "rgb8", "--encoding", "yuyv"], new_domain(),
+                         tmp_path / "overhead.log")
     try:
         assert process.wait() == 0, process.text
     finally:
@@ -39,7 +42,8 @@ def test_the_benchmark_prints_a_row_for_each_encoding(tmp_path):
 
 def test_a_camera_that_is_not_answered_ends_the_benchmark(tmp_path):
     domain = new_domain()
-    process = RosProcess(["-c", HASTY, to_argument(OverheadOptions(("rgb8",), 1, 1.0, (4, 6)))], domain, tmp_path / "client.log")
+    process = RosProcess(["-c", HASTY, to_argument(OverheadOptions(("rgb8",), 1, 1.0, (4, 6)))],
+                         domain, tmp_path / "client.log")
     try:
         assert process.wait() == 1 and "does not find the camera" in process.text
     finally:

@@ -155,8 +155,8 @@ def test_answers_in_another_order_are_matched_to_their_objects() -> None:
 
 
 def test_matching_maximises_the_total_and_not_each_object() -> None:
-    # Answer 1 overlaps object 1 best, and object 2; answer 2 overlaps object 1 only. Taking the best
-    # pair first would leave object 2 with nothing.
+    # Answer 1 overlaps object 1 best, and object 2; answer 2 overlaps object 1 only. Taking the
+    # best pair first would leave object 2 with nothing.
     truth = np.zeros((1, 30, 60), np.uint8)
     truth[0, 5:25, 5:25], truth[0, 5:25, 25:45] = 1, 2
     answered = np.zeros_like(truth)

@@ -49,7 +49,8 @@ def test_a_sliver_does_not_stop_an_evaluation(tmp_path: Path) -> None:
     assert report.count == 2 and report.mean_iou == 0
 
 
-@pytest.mark.parametrize("name", ["results.jsonl", "summary.json", "per_video.csv", "submission.zip",
+@pytest.mark.parametrize("name",
+                         ["results.jsonl", "summary.json", "per_video.csv", "submission.zip",
                                   "Annotations/clip/00000.png"])
 def test_results_are_not_written_over_files_of_other_origin(tmp_path: Path, name: str) -> None:
     mine = tmp_path / "out" / name

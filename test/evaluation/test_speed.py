@@ -43,7 +43,8 @@ def test_compiled_parts_answer_as_plain_ones(tiny_tokenizer: ExpressionTokenizer
         model = make_model(MOTION, tiny_tokenizer)
         if compiled:
             compile_parts(model)
-            assert all(part._compiled_call_impl is not None for part in compilation.fixed_parts(model))
+            assert all(part._compiled_call_impl is not None
+                       for part in compilation.fixed_parts(model))
         session = StreamingSession(model)
         session.submit("the red mug")
         answers.append([session.step(frame).targets[0].mask_logits for frame in frames])

@@ -1,4 +1,5 @@
-"""A small library of drawn pictures: cut-outs with exact shapes, plain backgrounds, one photograph."""
+"""A small library of drawn pictures: cut-outs with exact shapes, plain backgrounds, one
+photograph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Cameras with the lens distortions that drivers send, and OpenCV's projection onto their pictures."""
+"""Cameras with the lens distortions that drivers send, and OpenCV's projection onto their
+pictures."""
 
 import cv2
 import numpy as np

@@ -2,8 +2,9 @@
 
     python test/helpers/generated_interfaces.py
 
-builds them once (a minute) with the generators of `samwise_ros[msgs]`, into a folder below the prefix of
-this Python that nothing but the tests looks into: they are the part that the node uses, not the package.
+builds them once (a minute) with the generators of `samwise_ros[msgs]`, into a folder below the
+prefix of this Python that nothing but the tests looks into: they are the part that the node uses,
+not the package.
 """
 
 import ctypes
@@ -22,7 +23,8 @@ PREFIX = Path(sys.prefix, ".samwise_ros", "interfaces")
 def activate() -> None:
     """Make what was built importable here and in child processes; what is installed goes before."""
     packages = [path for path in PREFIX.glob("lib/python*/site-packages") if path.is_dir()]
-    if not packages or all(find_spec(source.name) for source in SOURCES.iterdir() if source.is_dir()):
+    if not packages or all(find_spec(source.name)
+                           for source in SOURCES.iterdir() if source.is_dir()):
         return
     sys.path.extend(map(str, packages))
     for name, folders in (("PYTHONPATH", packages), ("LD_LIBRARY_PATH", [PREFIX / "lib"])):
@@ -44,7 +46,8 @@ def build() -> None:
     for source in (path for path in SOURCES.iterdir() if path.is_dir()):
         with tempfile.TemporaryDirectory(prefix=f"{source.name}_") as folder:
             for arguments in (
-                    ["-S", source, "-B", folder, "-DBUILD_TESTING=OFF", "-DCMAKE_BUILD_TYPE=Release",
+                    ["-S", source, "-B", folder, "-DBUILD_TESTING=OFF",
+                     "-DCMAKE_BUILD_TYPE=Release",
                      f"-DCMAKE_INSTALL_PREFIX={PREFIX}", f"-DPython3_EXECUTABLE={sys.executable}",
                      f"-DCMAKE_INSTALL_RPATH={PREFIX / 'lib'};{Path(sys.prefix, 'lib')}"],
                     ["--build", folder, "--parallel", str(os.cpu_count() or 1)],

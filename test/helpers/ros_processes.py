@@ -43,7 +43,8 @@ TIMEOUT = 60.0  # a busy machine is slow, a broken node is not worth a quick ans
 
 
 def new_domain() -> int:
-    """A ROS domain that no other test of this machine uses, until it is left or this process ends."""
+    """A ROS domain that no other test of this machine uses, until it is left or this process
+    ends."""
     domain = ReservedDomain()
     _domains[domain.number] = domain
     return domain.number
@@ -78,7 +79,9 @@ def _die_with_parent() -> None:
 
 def _python_path() -> str:
     """The checkout and its tests, then what is there already: ROS from apt comes that way."""
-    return os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "test" / "helpers"), os.environ.get("PYTHONPATH")]))
+    return os.pathsep.join(filter(None,
+                                  [str(ROOT), str(ROOT / "test" / "helpers"),
+                                   os.environ.get("PYTHONPATH")]))
 
 
 class RosProcess:
@@ -89,7 +92,8 @@ class RosProcess:
         with log.open("w") as output:
             self._process = subprocess.Popen(
                 [sys.executable, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_die_with_parent,  # noqa: PLW1509
+                stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509
                 env=os.environ | {
                     "ROS_DOMAIN_ID": str(domain), "OMP_NUM_THREADS": "1",
                     "ROS_LOG_DIR": str(log.parent),

@@ -151,7 +151,8 @@ def test_a_server_without_ranges_starts_from_the_beginning(
     assert fetch(remote(server))[0].read_bytes() == BODY
 
 
-def test_a_partial_file_that_cannot_be_continued_is_replaced(server: FileServer, cache: Path) -> None:
+def test_a_partial_file_that_cannot_be_continued_is_replaced(server: FileServer,
+                                                             cache: Path) -> None:
     cache.mkdir()
     (cache / "weights.pt.part").write_bytes(BODY)
     (cache / "weights.pt.part.json").write_text('{"validator": "\\"v1\\""}')

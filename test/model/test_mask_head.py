@@ -1,4 +1,5 @@
-"""The mask head gives what sam2's own decoder gives for its first mask, and the early token besides."""
+"""The mask head gives what sam2's own decoder gives for its first mask, and the early token
+besides."""
 
 import pytest
 import torch

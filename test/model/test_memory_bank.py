@@ -56,7 +56,8 @@ def test_rows_can_be_taken_apart_and_put_together() -> None:
 
 def literal_memory(model: SamwiseModel, kept: dict[int, tuple], t: int,
                    side: int) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Tokens, positions, number of pointer tokens (docs/model.md, 2.1); the bank keeps everything."""
+    """Tokens, positions, number of pointer tokens (docs/model.md, 2.1); the bank keeps
+    everything."""
     sam, dim = model.sam, model.config.memory.dim
     sine = sam.memory_encoder.position_encoding(torch.empty(1, dim, side, side))
     sine = sine.flatten(2).permute(2, 0, 1)  # [hw, 1, Cm]

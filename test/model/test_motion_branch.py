@@ -120,7 +120,8 @@ def test_a_frame_that_fails_leaves_no_trace(model: SamwiseModel) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"motion_lag": -1}, {"motion_lag": 2, "cmt": {
-    "fusion_stages": (1, 2, 3), "hsa_patch_sides": (8, 4, 2)}, "text": {"fusion_layers": (1, 2, 3)}}])
+    "fusion_stages": (1, 2, 3), "hsa_patch_sides": (8, 4, 2)},
+                                                          "text": {"fusion_layers": (1, 2, 3)}}])
 def test_motion_joins_in_front_of_an_adapter_at_stride_16(changes: dict) -> None:
     with pytest.raises(ConfigError, match="motion_lag"):
         MOTION.replace(**changes)

@@ -155,8 +155,8 @@ def test_nav2_follow_object_sees_the_target_its_loss_and_its_return(camera, tmp_
 def test_foundation_pose_joins_every_mask_with_its_image_by_exact_time(camera, tmp_path):
     wait_for_poses(camera)
     double = RosProcess(
-        ["test/helpers/ros_consumers.py", "foundation_pose", "--ros-args", "-r", "depth_image:=depth",
-         "-r", "segmentation:=/samwise/mask"],
+        ["test/helpers/ros_consumers.py", "foundation_pose", "--ros-args", "-r",
+         "depth_image:=depth", "-r", "segmentation:=/samwise/mask"],
         camera.node.context.get_domain_id(), tmp_path / "double.log")
     try:
         deadline = time.monotonic() + TIMEOUT

@@ -38,7 +38,8 @@ def test_numbers_and_choices_are_named_when_they_are_none():
 
 
 def test_topics_by_camera_are_read_and_bad_entries_are_named():
-    assert read_topics("cameras", " front:=/a/image  wrist:=b ") == {"front": "/a/image", "wrist": "b"}
+    assert read_topics("cameras", " front:=/a/image  wrist:=b ") == {"front": "/a/image",
+                                                                     "wrist": "b"}
     assert read_topics("depth", "") == {}
     for bad in ("front", "front:=", ":=/a", "a:=/x a:=/y"):
         with pytest.raises(ValueError, match="cameras: expected different NAME:=TOPIC"):

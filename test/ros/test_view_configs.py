@@ -37,8 +37,8 @@ class Graph(NamedTuple):
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graph]:
     """As the node itself tells it, once everything that the layouts name is known."""
     domain = new_domain()
-    process = RosProcess(["test/helpers/ros_standin_node.py", "--ros-args", "-p", "predict:=true"], domain,
-                         tmp_path_factory.mktemp("node") / "node.log")
+    process = RosProcess(["test/helpers/ros_standin_node.py", "--ros-args", "-p", "predict:=true"],
+                         domain, tmp_path_factory.mktemp("node") / "node.log")
     client = Client(domain)
     try:
         client.lifecycle.run("up")

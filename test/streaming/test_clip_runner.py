@@ -19,7 +19,8 @@ SENTENCE = "the red mug on the table"
 
 def official(model: SamwiseModel, frames: list[np.ndarray],
              sentence: str) -> list[tuple[torch.Tensor, float, bool]]:
-    """docs/model.md, 3 and 4.1, step by step, with a bank that is a plain dictionary of all frames."""
+    """docs/model.md, 3 and 4.1, step by step, with a bank that is a plain dictionary of all
+    frames."""
     tokens, results, config = model.tokenizer([sentence]), [], model.config
     memory: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
     last = 0

@@ -24,8 +24,8 @@ def sentence(text: str) -> Command:
 @pytest.mark.parametrize("text", [
     "", " ", "\n\t", "stop", "STOP", "Stop.", "STOP!", "stop!!", "\"stop\"", "'Stop.'", "“Stop.”",
     "«stop»", "clear.", "Clear", "\ufeffstop", "\ufeff", "\u200b", "\u200bstop\u200b", "st\u00adop",
-    "stop\x00", "stop\r\n", "¡Stop!", "stop…", "(stop)", "*stop*", "stop - ", "ｓｔｏｐ", "halt", "Halt!",
-    "cancel", "Cancel.", "abort", "stop tracking", "Stop tracking.", "Stop, tracking!",
+    "stop\x00", "stop\r\n", "¡Stop!", "stop…", "(stop)", "*stop*", "stop - ", "ｓｔｏｐ", "halt",
+    "Halt!", "cancel", "Cancel.", "abort", "stop tracking", "Stop tracking.", "Stop, tracking!",
     "stop  tracking", "stop-tracking", "Stop! Stop!", "stop stop stop", "Stop it!", "Please stop.",
     "Stop, please.", "stop:", "clear:", "...", "\"\"", "?!", "-", *RELEASE_WORDS])
 def test_whatever_asks_for_a_stop_releases_all(text):
@@ -49,7 +49,8 @@ def test_a_sentence_loses_what_surrounds_it_and_nothing_else(text, expected):
 
 
 @pytest.mark.parametrize("text", [
-    "remove:cup", "remove:cup.", "Remove: cup!", "REMOVE:\"cup\"", "remove:“cup”.", "\"remove:cup\"",
+    "remove:cup", "remove:cup.", "Remove: cup!", "REMOVE:\"cup\"", "remove:“cup”.",
+    "\"remove:cup\"",
     "\ufeffremove:cup", "remove:\u200bcup", "remove :cup", "remove：cup。", "'remove:cup.'"])
 def test_an_id_is_recognised_whatever_surrounds_it(text):
     assert parse_command(text) == Command(CommandKind.REMOVE, "cup")

@@ -10,7 +10,8 @@ from samwise_ros.structures import FrameError
 
 
 def test_the_palette_is_fixed_and_told_apart_without_colour() -> None:
-    """Seven colours; any two differ clearly also for the two common kinds of red-green blindness."""
+    """Seven colours; any two differ clearly also for the two common kinds of red-green
+    blindness."""
     assert len(set(PALETTE)) == 7 and colour_of(8) == PALETTE[1]
     linear = (np.array(PALETTE) / 255) ** 2.2
     simulations = {  # Viénot, Brettel and Mollon (1999), on linear RGB

@@ -90,7 +90,8 @@ def test_the_worker_goes_on_after_a_failure_and_stops_when_told(thread):
         mailbox.put(item)
         assert done.wait(5.0)
     assert worker.stop(5.0)
-    assert begun == [[]] and seen == ["bad", "good"] and [str(error) for error in failures] == ["bad item"]
+    assert begun == [[]] and seen == ["bad", "good"]
+    assert [str(error) for error in failures] == ["bad item"]
 
 
 def raising(error: BaseException) -> Callable[..., None]:

@@ -59,8 +59,8 @@ def test_a_picture_in_a_format_that_is_not_read_is_refused_by_name(tmp_path: Pat
 
 @pytest.mark.parametrize(("name", "mode"), [
     ("p.png", "P"), ("one.png", "1"), ("l.png", "L"), ("la.png", "LA"), ("rgba.png", "RGBA"),
-    ("cmyk.tif", "CMYK"), ("ycc.jpg", "YCbCr"), ("p.gif", "P"), ("pa.tif", "LA"), ("w.webp", "RGBA"),
-    ("bitmap.bmp", "P")])
+    ("cmyk.tif", "CMYK"), ("ycc.jpg", "YCbCr"), ("p.gif", "P"), ("pa.tif", "LA"),
+    ("w.webp", "RGBA"), ("bitmap.bmp", "P")])
 def test_every_mode_of_a_picture_gives_its_colours(tmp_path: Path, name: str, mode: str) -> None:
     stored = Image.fromarray(RGB).convert(mode)
     stored.save(tmp_path / name, **({"lossless": True} if name == "w.webp" else {}))
@@ -111,7 +111,8 @@ def test_several_pictures_in_one_file_are_a_video_with_its_times(tmp_path: Path,
     source = FrameSource(tmp_path / name)
     frames = list(source)
     assert source.count == 3 and [frame.name for frame in frames] == ["00000", "00001", "00002"]
-    assert [round(float(frame.rgb.mean())) for frame in frames] == pytest.approx([20, 120, 220], abs=4)
+    assert [round(float(frame.rgb.mean())) for frame in frames] == pytest.approx([20, 120, 220],
+                                                                                 abs=4)
     if name != "a.tif":
         assert [frame.time for frame in frames] == pytest.approx([0, 0.1, 0.4])
     touch(tmp_path, "b.png")
@@ -121,7 +122,8 @@ def test_several_pictures_in_one_file_are_a_video_with_its_times(tmp_path: Path,
 
 def test_the_previews_of_a_phone_are_no_frames(tmp_path: Path) -> None:
     preview = Image.fromarray(255 - RGB)
-    Image.fromarray(RGB).save(tmp_path / "p.jpg", format="MPO", save_all=True, append_images=[preview])
+    Image.fromarray(RGB).save(tmp_path / "p.jpg", format="MPO", save_all=True,
+                              append_images=[preview])
     with Image.open(tmp_path / "p.jpg") as image:
         assert image.n_frames == 2, "the case that is tried"
     (frame,) = FrameSource(tmp_path / "p.jpg")
@@ -129,7 +131,8 @@ def test_the_previews_of_a_phone_are_no_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", [2, 3, 5, 6, 8])
-def test_photos_are_turned_and_frames_of_data_sets_are_not(tmp_path: Path, orientation: int) -> None:
+def test_photos_are_turned_and_frames_of_data_sets_are_not(tmp_path: Path,
+                                                           orientation: int) -> None:
     folder = tmp_path / "JPEGImages" / "clip"
     folder.mkdir(parents=True)
     stored = Image.fromarray(RGB)
@@ -186,7 +189,8 @@ def test_a_header_that_claims_gigabytes_is_refused_by_name(tmp_path: Path, width
     data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     (tmp_path / "0.png").write_bytes(data)
-    with pytest.raises(FrameError, match=r"0.png: .*(pixels are more than 134 million|exceeds limit)"):
+    with pytest.raises(FrameError,
+                       match=r"0.png: .*(pixels are more than 134 million|exceeds limit)"):
         read_picture(tmp_path / "0.png")
 
 

@@ -49,7 +49,8 @@ def answer(score: float, seen: bool = True) -> TargetResult:
     mask = np.full((4, 6), seen)
     return TargetResult(
         "a", "a thing", 1, SEARCHING, math.log(score / (1 - score)), mask,
-        Box(0, 0, 6, 4) if seen else None, int(mask.sum()), False, 0, np.full((1, 2), 9, np.float32))
+        Box(0, 0, 6, 4) if seen else None, int(mask.sum()), False, 0,
+        np.full((1, 2), 9, np.float32))
 
 
 def test_a_mask_is_held_back_until_its_target_counts_as_there():

@@ -50,10 +50,12 @@ def check_numbers(source: FrameSource) -> list[int]:
 
 
 @pytest.mark.parametrize(("name", "codec", "pixels"), [
-    ("a.mp4", "libx264", "yuv420p"), ("b.mkv", "libx264", "yuv420p10le"), ("c.webm", "libvpx", "yuv420p"),
-    ("d.webm", "libvpx-vp9", "yuv420p"), ("e.mp4", "libsvtav1", "yuv420p"), ("f.avi", "mpeg4", "yuv420p"),
-    ("g.avi", "ffv1", "yuv420p"), ("h.mov", "prores_ks", "yuv422p10le"), ("i.ts", "mpeg2video", "yuv420p"),
-    ("j.mp4", "libx265", "yuv420p")])
+    ("a.mp4", "libx264", "yuv420p"), ("b.mkv", "libx264", "yuv420p10le"),
+    ("c.webm", "libvpx", "yuv420p"),
+    ("d.webm", "libvpx-vp9", "yuv420p"), ("e.mp4", "libsvtav1", "yuv420p"),
+    ("f.avi", "mpeg4", "yuv420p"),
+    ("g.avi", "ffv1", "yuv420p"), ("h.mov", "prores_ks", "yuv422p10le"),
+    ("i.ts", "mpeg2video", "yuv420p"), ("j.mp4", "libx265", "yuv420p")])
 def test_every_codec_gives_every_frame(tmp_path: Path, name: str, codec: str, pixels: str) -> None:
     if codec not in av.codecs_available:
         pytest.skip(f"this FFmpeg cannot encode {codec}")
@@ -187,7 +189,8 @@ def test_frame_times_survive_reading_and_writing(tmp_path: Path) -> None:
     with closing(VideoWriter(tmp_path / "v.mp4", 25)) as writer:
         for number, time in enumerate(times):
             writer.write(np.full((32, 48, 3), 40 * number, np.uint8), time)
-    assert [frame.time for frame in FrameSource(tmp_path / "v.mp4")] == pytest.approx(times, abs=1e-4)
+    assert [frame.time for frame in FrameSource(tmp_path / "v.mp4")] == pytest.approx(times,
+                                                                                      abs=1e-4)
 
 
 @pytest.mark.parametrize("rate", [10, 23.976, 29.97, 59.94, 7.5])
@@ -215,7 +218,8 @@ def test_a_phone_held_upright_gives_an_upright_picture(tmp_path: Path) -> None:
         writer.write(picture)
     content = bytearray(path.read_bytes())
     matrix = content.find(b"tkhd") + 44
-    content[matrix:matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 64 << 16, 0, 1 << 30)
+    content[matrix:matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 64 << 16, 0,
+                                              1 << 30)
     path.write_bytes(content)
     (frame,) = FrameSource(path)
     assert frame.rgb.shape == (96, 64, 3)
@@ -224,7 +228,8 @@ def test_a_phone_held_upright_gives_an_upright_picture(tmp_path: Path) -> None:
     assert np.abs(frame.rgb[..., ::-1].astype(int) - by_opencv).mean() < 3
 
 
-@pytest.mark.parametrize("name", [b"a b", b"-x", b"%05d", b"[red]x", b"a\nb", b"\xff\xfe", b"pipe:0",
+@pytest.mark.parametrize("name",
+                         [b"a b", b"-x", b"%05d", b"[red]x", b"a\nb", b"\xff\xfe", b"pipe:0",
                                   b"x" * 251, b"..", b"."])
 def test_any_name_is_read_and_written(tmp_path: Path, name: bytes) -> None:
     path = tmp_path / os.fsdecode(name + b".mp4")

@@ -131,7 +131,8 @@ def test_a_stage_starts_from_the_averaged_weights_of_the_one_before(packed: Path
         assert torch.equal(value, state[name]), name
 
 
-def test_a_blend_lies_between_start_and_end_and_starts_a_stage(packed: Path, tmp_path: Path) -> None:
+def test_a_blend_lies_between_start_and_end_and_starts_a_stage(packed: Path,
+                                                               tmp_path: Path) -> None:
     run(trainer(packed, tmp_path / "a", steps=1))
     run(trainer(packed, tmp_path / "b", steps=3, optim={"lr": 1e-2}))
     ends = [tmp_path / name / "last.safetensors" for name in ("a", "b")]
@@ -157,7 +158,8 @@ def test_weights_of_different_networks_are_not_blended(packed: Path, tmp_path: P
     weights["extra"] = torch.zeros(1)
     save_start(tmp_path / "other.safetensors", state, weights, None)
     with pytest.raises(CheckpointError, match="extra"):
-        blend.blend_checkpoints(last, tmp_path / "other.safetensors", 0.5, tmp_path / "out.safetensors")
+        blend.blend_checkpoints(last, tmp_path / "other.safetensors", 0.5,
+                                tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
 
 

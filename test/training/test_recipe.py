@@ -25,8 +25,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("change", "value"), [
-    ("optim.lr=1e-4", 1e-4), ("optim.lr=5", 5.0), ("optim.lr='2.5E-3'", 2.5e-3), ("steps=1e3", 1000),
-    ("data.roots=data/x", ("data/x",)), ("data.roots=[a, b]", ("a", "b")),
+    ("optim.lr=1e-4", 1e-4), ("optim.lr=5", 5.0), ("optim.lr='2.5E-3'", 2.5e-3),
+    ("steps=1e3", 1000), ("data.roots=data/x", ("data/x",)), ("data.roots=[a, b]", ("a", "b")),
     ("optim.milestones=7", (7,)), ("model.frozen=trunk.", ("trunk.",)), ("out=2026", "2026"),
     ("data.kind_weights={colour: 1e-1}", {"colour": 0.1})])
 def test_values_are_taken_as_they_are_meant(path: Path, change: str, value: object) -> None:
@@ -63,7 +63,8 @@ def test_no_value_ends_in_a_raw_traceback(path: Path, setting: str) -> None:
             assert setting.split(".")[-1] in str(error) or "mapping" in str(error), (text, error)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[1, 2]", b"a: [", b"", b"1: 2", b"name: x\n"])
+@pytest.mark.parametrize("content",
+                         [b"\xff\xfe\x00", b"[1, 2]", b"a: [", b"", b"1: 2", b"name: x\n"])
 def test_files_that_are_no_recipe_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_bytes(content)

@@ -55,8 +55,8 @@ print(paint_freely(clip, np.random.default_rng(0)).frames.tolist())
 
 
 def test_what_is_painted_depends_on_the_seed_alone_not_on_the_process() -> None:
-    runs = [subprocess.run([sys.executable, "-c", PAINT], capture_output=True, text=True, check=True,
-                           env={**os.environ, "PYTHONHASHSEED": seed}, timeout=120)
+    runs = [subprocess.run([sys.executable, "-c", PAINT], capture_output=True, text=True,
+                           check=True, env={**os.environ, "PYTHONHASHSEED": seed}, timeout=120)
             for seed in ("1", "2", "3")]
     assert len({run.stdout for run in runs}) == 1
     assert runs[0].stdout.startswith("[[[[")
@@ -117,7 +117,8 @@ def test_a_pair_is_recognised_in_any_wording() -> None:
 
 
 def test_other_words_stay() -> None:
-    assert rename("The redder red lego, coloured", {"red": "lime"}) == "the redder lime lego, coloured"
+    assert rename("The redder red lego, coloured",
+                  {"red": "lime"}) == "the redder lime lego, coloured"
 
 
 def test_paint_keeps_shading_and_what_has_another_colour() -> None:
@@ -194,7 +195,8 @@ def test_the_cme_is_judged_on_the_last_frames_of_a_rollout() -> None:
     tokens = load_model("nano", device="cpu").tokenizer(["the mug", "the red ball"])
     pixels, _ = model.pair_frames(torch.rand(1, 7, 3, 64, 64))
     with torch.no_grad():
-        out, plain = (rollout(model, pixels, model.encode_text(tokens), torch.zeros(2, dtype=torch.long), 2,
+        out, plain = (rollout(model, pixels, model.encode_text(tokens),
+                              torch.zeros(2, dtype=torch.long), 2,
                               run_cme=run) for run in (True, False))
     assert [record.frame for record in out.cme] == [5, 6] and plain.cme == ()
     assert torch.allclose(out.low_res, plain.low_res, atol=1e-4)
@@ -209,7 +211,8 @@ def test_what_is_remembered_of_earlier_frames_can_be_given() -> None:
     masks[:, :, :20] = True
     given = GivenMemory(torch.tensor([True, False]), masks)
     with torch.no_grad():
-        out, plain = (rollout(model, pixels, model.encode_text(tokens), torch.zeros(2, dtype=torch.long), 1, memory)
+        out, plain = (rollout(model, pixels, model.encode_text(tokens),
+                              torch.zeros(2, dtype=torch.long), 1, memory)
                       for memory in (given, None))
     assert not torch.equal(out.low_res[0], plain.low_res[0])
     assert torch.allclose(out.low_res[1], plain.low_res[1], atol=1e-5)

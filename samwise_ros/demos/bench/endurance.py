@@ -71,7 +71,8 @@ def run_endurance(options: EnduranceOptions) -> dict[str, Any]:
 def explain(report: dict[str, Any], out: Path) -> str:
     """What happened, in words."""
     verdict = report["verdict"]
-    latency = f"{report['latency_ms_p50']:.0f} ms (median), {report['latency_ms_p95']:.0f} ms (95 %)"
+    latency = (f"{report['latency_ms_p50']:.0f} ms (median), "
+               f"{report['latency_ms_p95']:.0f} ms (95 %)")
     lines = [f"{report['answered']} masks received in {report['minutes']:.1f} minutes",
              f"{report['dropped']} frames dropped for newer ones",
              f"from camera stamp to mask: {latency}"]

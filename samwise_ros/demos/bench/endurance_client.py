@@ -32,7 +32,7 @@ _ROUND_TRIPS = (("deactivate", "activate"), ("deactivate", "cleanup", "configure
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a process occupies: MiB of main memory, threads, open files, processor seconds so far."""
+    """What a process occupies: MiB of memory, threads, open files, processor seconds so far."""
 
     memory_mib: float
     threads: int

@@ -109,7 +109,7 @@ def summarise(samples: Sequence[Sample]) -> dict:
 
 
 def judge(samples: Sequence[Sample]) -> dict:
-    """Figures behind each rule and whether it holds; `passed` is None for a run that is too short."""
+    """Figures behind each rule, and whether it holds; `passed` is None for too short a run."""
     warm = samples[len(samples) // _WARM_UP:]
     if len(warm) < _LEAST_SAMPLES:
         return {"passed": None,

@@ -1,8 +1,8 @@
 """What the node itself costs per frame, beside the model: hand-over, decoding, publishing.
 
 The real node in this process, with a model that only waits. A camera and a listener to the mask and
-the targets run in a process of their own, over DDS; one image is sent at a time. The way of the image
-to the node is not counted: every subscriber pays it.
+the targets run in a process of their own, over DDS; one image is sent at a time. The way of the
+image to the node is not counted: every subscriber pays it.
 """
 
 import subprocess

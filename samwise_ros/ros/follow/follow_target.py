@@ -48,7 +48,8 @@ class FollowParameters(FollowSettings):
     camera_pitch: float = parameter(
         0.0, "By how much the camera looks down [rad].", limits=(-1.5, 1.5))
     base_frame: str = parameter(
-        "base_link", "frame_id of poses that are in the base's own frame (x forward, y left), and of "
+        "base_link",
+        "frame_id of poses that are in the base's own frame (x forward, y left), and of "
         "stamped velocities.")
     optical_frame: str = parameter(
         "", "frame_id of poses that are in a camera's optical frame (x right, z forward). Empty: "
@@ -107,7 +108,8 @@ class FollowTarget(Node):
             self._stopped_at = None
         elif self._stopped_at is None:
             self._stopped_at = now
-            self.get_logger().info(f"standing still: {self._wrong_frame or self._controller.reason}")
+            self.get_logger().info("standing still: "
+                                   f"{self._wrong_frame or self._controller.reason}")
         if self._wrong_frame:
             self.get_logger().error(f"standing still: {self._wrong_frame}", **EVERY_TEN_SECONDS)
         # Silent afterwards, so that a joystick or a planner may take over.
@@ -132,7 +134,8 @@ def is_optical(frame: str, optical_frame: str = "") -> bool:
         frame: Their frame_id.
         optical_frame: The only one that has; empty: all whose name says so.
     """
-    return frame == optical_frame if optical_frame else frame.endswith(("_optical_frame", "_optical"))
+    return (frame == optical_frame if optical_frame
+            else frame.endswith(("_optical_frame", "_optical")))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,1 +1,1 @@
-"""How the node is doing: counts, latencies, ~/status and /diagnostics, and what topics look like."""
+"""How the node is doing: counts, latencies, ~/status, /diagnostics; what topics look like."""

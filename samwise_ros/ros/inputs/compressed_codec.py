@@ -32,13 +32,13 @@ def compressed_to_rgb(message: CompressedImageLike) -> np.ndarray:
         uint8 [H, W, 3] RGB.
 
     Raises:
-        FrameError: for depth images, for data that cannot be decoded, and for a size in the header that
-            no camera has; nothing is decoded then.
+        FrameError: for depth images, for data that cannot be decoded, and for a size in the header
+            that no camera has; nothing is decoded then.
     """
     camera_encoding, _, rest = message.format.lower().partition(";")
     if "compresseddepth" in rest:
-        raise FrameError(f"format {message.format[:60]!r} is a depth image: the image topic expects "
-                         "a colour or grey one; check the remapping")
+        raise FrameError(f"format {message.format[:60]!r} is a depth image: the image topic "
+                         "expects a colour or grey one; check the remapping")
     pixels = _decode(message)
     depth = 8 * pixels.itemsize
     channels = pixels.shape[2] if pixels.ndim == 3 else 1

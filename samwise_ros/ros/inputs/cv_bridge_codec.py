@@ -1,7 +1,7 @@
 """The encodings that `image_codec` doesn't know, by cv_bridge where that is installed and works.
 
-Run as a program it decodes one known picture. It is tried so before its first use, in a process of its
-own: builds of cv_bridge for NumPy 1 don't only fail beside NumPy 2, some end the process.
+Run as a program it decodes one known picture. It is tried so before its first use, in a process of
+its own: builds of cv_bridge for NumPy 1 don't only fail beside NumPy 2, some end the process.
 """
 
 import functools
@@ -25,7 +25,8 @@ def decode_by_cv_bridge(message: Any) -> np.ndarray:
         uint8 [H, W, 3] RGB.
 
     Raises:
-        FrameError: cv_bridge isn't installed, doesn't work here, or knows no colours of the encoding.
+        FrameError: cv_bridge isn't installed, doesn't work here, or knows no colours of the
+        encoding.
     """
     fault = _fault()
     if fault:

@@ -100,8 +100,8 @@ class DepthSync(Generic[Answer, Depth, Info]):
 
     Attributes:
         unmatched: Answers given up without depth.
-        offset: Nanoseconds from the stamp of the last answer to the nearest depth that had come; None
-            before any.
+        offset: Nanoseconds from the stamp of the last answer to the nearest depth that had come;
+            None before any.
     """
 
     def __init__(self, slop: int = 0, size: int = 20) -> None:

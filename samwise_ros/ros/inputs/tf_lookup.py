@@ -82,7 +82,7 @@ class TransformLookup:
                          np.array([shift.x, shift.y, shift.z]))
 
     def reset(self) -> None:
-        """Forget what was heard, as after a jump of the clock; tf2's Python buffer doesn't by itself.
+        """Forget what was heard, as after a jump of the clock: tf2's Python buffer doesn't itself.
 
         Static transforms stay.
         """

@@ -19,7 +19,8 @@ class PatientExecutor(MultiThreadedExecutor):
 
     `rclpy.experimental.EventsExecutor` would need no loop, but is no alternative: Humble does not
     have it; it has one thread, so a configuration that loads a model for a minute would hold
-    commands and parameters; and that of rclpy 9.1.2 from PyPI called no timer and no service at all.
+    commands and parameters; and that of rclpy 9.1.2 from PyPI called no timer and no service at
+    all.
     """
 
     _handed_out: Any = None

@@ -14,8 +14,8 @@ from samwise_ros.ros.node.engine import Engine, Session
 from samwise_ros.structures import FrameResult, SamwiseError
 
 _FULL_CLASSES = {"OutOfMemoryError", "MemoryError"}
-_FULL_TEXTS = ("cuda out of memory", "cuda error: out of memory", "cuda driver error: out of memory",
-               "_status_alloc_failed", "defaultcpuallocator: ")
+_FULL_TEXTS = ("cuda out of memory", "cuda error: out of memory",
+               "cuda driver error: out of memory", "_status_alloc_failed", "defaultcpuallocator: ")
 # After these the CUDA context answers nothing any more (driver API, cudaError_enum).
 _LOST_TEXTS = ("illegal memory access", "illegal instruction", "misaligned address",
                "invalid program counter", "hardware stack error", "launch failure",
@@ -38,7 +38,8 @@ class Fault(Enum):
 
     FULL = "full"  # helps itself when memory returns
     LOST = "lost"
-    UNSURE = "unsure"  # a library fails inside: for want of memory, by chance, or because it is lost
+    # a library fails inside: for want of memory, by chance, or because it is lost
+    UNSURE = "unsure"
 
 
 _FULL_ADVICE = ("the memory of the model's device is full, even after what was cached has been "

@@ -54,7 +54,8 @@ class NodeParameters:
     num_threads: int = parameter(
         0, "CPU threads of the network; 0: torch's own choice.", limits=(0, 256))
     compile: bool = parameter(
-        False, "torch.compile for the parts of one shape: configuring takes a minute longer, frames "
+        False,
+        "torch.compile for the parts of one shape: configuring takes a minute longer, frames "
         "a third less on CPU; needs g++.")
     max_targets: int = parameter(
         16, "More targets than this are refused.", limits=(1, 64))
@@ -68,7 +69,8 @@ class NodeParameters:
         "NAME/command, ~/NAME/mask and so on. One empty name: a single camera on `image`.",
         rule=_camera_names)
     image_transport: str = parameter(
-        "raw", "raw: sensor_msgs/Image on `image`; compressed: sensor_msgs/CompressedImage (JPEG or "
+        "raw",
+        "raw: sensor_msgs/Image on `image`; compressed: sensor_msgs/CompressedImage (JPEG or "
         "PNG) on `image/compressed`.", choices=("raw", "compressed"))
     image_qos: str = parameter(
         "sensor_data", "Quality of service of the image subscription. sensor_data connects to "
@@ -93,7 +95,8 @@ class NodeParameters:
         TrackSettings.leave_score, "Score below which a present target counts as unseen; at most "
         "enter_score.", limits=(0.0, 1.0), live=True)
     enter_frames: int = parameter(
-        TrackSettings.enter_frames, "Frames in a row that a target must be seen for to be TRACKING.",
+        TrackSettings.enter_frames,
+        "Frames in a row that a target must be seen for to be TRACKING.",
         limits=(1, 1000), live=True)
     leave_frames: int = parameter(
         TrackSettings.leave_frames, "Frames in a row that a target must be unseen for to be LOST.",
@@ -105,17 +108,21 @@ class NodeParameters:
         OutputSettings.overlay_rate, "Overlay pictures per second at most; 0: none.",
         limits=(0.0, 1000.0), live=True)
     empty_masks: bool = parameter(
-        OutputSettings.empty_masks, "Publish ~/mask for frames without the primary target, too, all "
+        OutputSettings.empty_masks,
+        "Publish ~/mask for frames without the primary target, too, all "
         "zero. FoundationPose logs an error for each of those.")
     target_frame: str = parameter(
         OutputSettings.target_frame, "Frame of reference of the 3D outputs, by tf2; empty: the "
         "camera's.")
     rectified: bool = parameter(
-        OutputSettings.rectified, "The image topic is rectified (image_rect), and depth aligned with "
-        "that: use P of camera_info and ignore D. Otherwise K is used, and the distortion D undone.")
+        OutputSettings.rectified,
+        "The image topic is rectified (image_rect), and depth aligned with "
+        "that: use P of camera_info and ignore D. Otherwise K is used, and the distortion D "
+        "undone.")
     depth_slop: float = parameter(
         OutputSettings.depth_slop, "Seconds by which the stamps of image and depth may differ; 0: "
-        "not at all. Just below half a frame's period is right for cameras that are not synchronised.",
+        "not at all. Just below half a frame's period is right for cameras that are not "
+        "synchronised.",
         limits=(0.0, 1.0))
     predict: bool = parameter(
         OutputSettings.predict, "Publish ~/predicted_pose, where the target should be now.")
@@ -136,6 +143,6 @@ class NodeParameters:
 
     @property
     def tracking(self) -> TrackSettings:
-        """When a target counts as there. Raises ConfigError when thresholds contradict each other."""
+        """When a target counts as there. Raises ConfigError for thresholds that contradict."""
         return TrackSettings(self.enter_score, self.leave_score, self.enter_frames,
                              self.leave_frames, self.reacquired_frames)

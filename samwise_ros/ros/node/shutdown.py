@@ -24,9 +24,9 @@ def ros_process(name: str, arguments: Sequence[str] | None = None) -> Iterator[N
 
     What cannot be taken at the start (a SamwiseError) is one line in the log and exit status 1.
 
-    rclpy ends its context on SIGINT and SIGTERM. Python's own KeyboardInterrupt on top of that comes
-    wherever the main thread happens to be: in a destructor it is printed and lost, and launch sends
-    a second signal while the first one is being obeyed. Here neither is an interruption.
+    rclpy ends its context on SIGINT and SIGTERM. Python's own KeyboardInterrupt on top of that
+    comes wherever the main thread happens to be: in a destructor it is printed and lost, and launch
+    sends a second signal while the first one is being obeyed. Here neither is an interruption.
 
     Args:
         name: For the log.

@@ -1,7 +1,8 @@
-"""From pixels to directions: sensor_msgs/CameraInfo with its lens distortion. NumPy and OpenCV, no ROS.
+"""From pixels to directions: CameraInfo with its lens distortion. NumPy and OpenCV, no ROS.
 
-A raw image follows K and D, whose models OpenCV undoes for single pixels; a rectified one follows P and
-has no distortion. Frame of reference: the camera's optical frame (x right, y down, z forward, REP 103).
+A raw image follows K and D, whose models OpenCV undoes for single pixels; a rectified one follows P
+and has no distortion. Frame of reference: the camera's optical frame (x right, y down, z forward,
+REP 103).
 """
 
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ class Pinhole:
         return undone
 
     def pixel_size(self, row: float, column: float) -> np.ndarray:
-        """Width and height [2] of a pixel seen at a distance of 1 along z, at a place in the image."""
+        """Width and height [2] at z = 1 of a pixel at a place in the image."""
         columns, rows = np.array([-1, 1, 0, 0]) + column, np.array([0, 0, -1, 1]) + row
         left, right, top, bottom = self.rays(rows, columns)
         size = np.array([right[0] - left[0], bottom[1] - top[1]]) / 2
@@ -89,7 +90,8 @@ class Pinhole:
 def _undo_brown(pixels: np.ndarray, matrix: np.ndarray, coefficients: np.ndarray
                 ) -> tuple[np.ndarray, np.ndarray]:
     """Pixels [N, 1, 2] -> directions [N, 2], and these as pixels [N, 2] again."""
-    if hasattr(cv2, "undistortPointsIter"):  # OpenCV 4, whose other function stops after five rounds
+    # OpenCV 4, whose other function stops after five rounds
+    if hasattr(cv2, "undistortPointsIter"):
         undone = cv2.undistortPointsIter(pixels, matrix, coefficients, None, None, _STOP)
     else:
         undone = cv2.undistortPoints(pixels, matrix, coefficients, criteria=_STOP)
@@ -131,13 +133,15 @@ def pinhole_from_info(info: CameraInfoLike, rectified: bool = False) -> Pinhole:
     width, height = window.width or info.width, window.height or info.height
     across, down = max(1, info.binning_x), max(1, info.binning_y)
     return Pinhole(width // across, height // down, fx / across, fy / down,
-                   (cx - window.x_offset) / across, (cy - window.y_offset) / down, model, distortion)
+                   (cx - window.x_offset) / across, (cy - window.y_offset) / down, model,
+                   distortion)
 
 
 def _distortion(info: CameraInfoLike) -> tuple[str, tuple[float, ...]]:
     """Model and coefficients of a raw image; nothing where the coefficients say that there is none.
 
-    Without a name it is Brown's model, as for image_geometry. Zeros of equidistant are a distortion.
+    Without a name it is Brown's model, as for image_geometry. Zeros of equidistant are a
+    distortion.
     """
     model = getattr(info, "distortion_model", "") or "plumb_bob"
     given = np.asarray(info.d, float)

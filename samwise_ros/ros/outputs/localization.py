@@ -130,8 +130,8 @@ def localize(mask: np.ndarray, depth: np.ndarray, camera: Pinhole,
     rays = camera.rays(rows, columns)
     seen = np.isfinite(rays).all(axis=1)
     if np.count_nonzero(seen) < settings.min_pixels:
-        raise TooFewPixelsError(f"{len(seen) - np.count_nonzero(seen)} of {len(seen)} pixels with a depth "
-                                "are where the distortion of camera_info has no inverse")
+        raise TooFewPixelsError(f"{len(seen) - np.count_nonzero(seen)} of {len(seen)} pixels with "
+                                "a depth are where the distortion of camera_info has no inverse")
     kept = seen & _inliers(depths, settings)
     rows, columns, depths, rays = rows[kept], columns[kept], depths[kept], rays[kept]
     points = np.column_stack([rays * depths[:, None], depths]).astype(np.float32)
@@ -183,7 +183,8 @@ def _measured(mask: np.ndarray, depth: np.ndarray, settings: LocalizationSetting
             return rows + inside[0].start, columns + inside[1].start, metres.ravel()[flat], erosion
     unit = 1e3 if depth.dtype == np.uint16 else 1.0
     raise TooFewPixelsError(
-        f"expected at least {settings.min_pixels} pixels with a depth, got {np.count_nonzero(valid)} of "
+        f"expected at least {settings.min_pixels} pixels with a depth, got "
+        f"{np.count_nonzero(valid)} of "
         f"the mask's {np.count_nonzero(mask)}{_census(metres[mask], unit, settings)}")
 
 
@@ -196,8 +197,8 @@ def _census(metres: np.ndarray, unit: float, settings: LocalizationSettings) -> 
     counts = (np.count_nonzero(np.isnan(metres) | ((metres <= 0) & np.isfinite(metres))),
               np.count_nonzero((metres < near) & ((metres > 0) | np.isneginf(metres))),
               np.count_nonzero(metres > far))
-    text = (f": {counts[0]} without a value (0, NaN), {counts[1]} nearer than {near:g} m, {counts[2]} "
-            f"farther than {far:g} m")
+    text = (f": {counts[0]} without a value (0, NaN), {counts[1]} nearer than {near:g} m, "
+            f"{counts[2]} farther than {far:g} m")
     if not len(values):
         return f"{text}; not one value: is the sensor covered, or the target too near?"
     median = float(np.median(values))

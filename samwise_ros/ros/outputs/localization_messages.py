@@ -1,7 +1,8 @@
 """Localizations -> whole messages. Every function returns a complete message.
 
-vision_msgs is optional, as in `conversions`: without it `Detection3DArray` is None. Clouds are built by
-sensor_msgs_py; where that is not installed (it is not on PyPI), the same message is filled here.
+vision_msgs is optional, as in `conversions`: without it `Detection3DArray` is None. Clouds are
+built by sensor_msgs_py; where that is not installed (it is not on PyPI), the same message is filled
+here.
 """
 
 from array import array

@@ -10,8 +10,8 @@
 | target_pose, target_cloud, detections_3d, predicted_pose | see `target_publisher` |
 
 All carry the image's header and size. What nobody listens to is not made. Messages are made and
-published in two threads: one for the answers, one for what takes longer (poses, overlays). Of pictures
-and poses only the newest leaves; a recording (`keep_all`) gets all of them.
+published in two threads: one for the answers, one for what takes longer (poses, overlays). Of
+pictures and poses only the newest leaves; a recording (`keep_all`) gets all of them.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The thread in which results become messages and leave. Standard library only.
 
-The model must not wait for whoever listens: a reliable subscriber that is slow, a picture that takes
-long to draw, a transform that is late.
+The model must not wait for whoever listens: a reliable subscriber that is slow, a picture that
+takes long to draw, a transform that is late.
 """
 
 import threading

@@ -55,7 +55,7 @@ class _WaitingFrame:
 
 @dataclass
 class _Order:
-    """What holds from one reset to the next: the newest frame that was placed, by its stamp [ns]."""
+    """What holds from one reset to the next: stamp [ns] of the newest frame that was placed."""
 
     newest: int | None = None
 
@@ -105,7 +105,7 @@ class TargetPublisher:
 
     @property
     def notice(self) -> str:
-        """Why there are masks and depth but no pose, though nothing failed; empty when there is one."""
+        """Why masks and depth give no pose though nothing failed; empty when there is one."""
         return self._unpaired or self._unplaced
 
     def start(self) -> None:
@@ -172,8 +172,8 @@ class TargetPublisher:
             return ""
         offset = self._sync.offset
         nearest = "" if offset is None else f" (the nearest is {offset * 1e-6:+.1f} ms away)"
-        return (f"none within {self._settings.depth_slop:g} s of an image{nearest}: set depth_slop above "
-                "the cameras' offset, and check that both have stamps of one clock")
+        return (f"none within {self._settings.depth_slop:g} s of an image{nearest}: set depth_slop "
+                "above the cameras' offset, and check that both have stamps of one clock")
 
     def _warned(self, beginning: str, problem: str) -> str:
         """The whole line, logged now and then; empty without a problem."""

@@ -45,8 +45,8 @@ def fields_of(cls: type) -> dict[str, dataclasses.Field]:
 def build_parameters(cls: type[T], values: Mapping[str, Any]) -> T:
     """The parameters that people have asked for.
 
-    Whole numbers are taken where decimals are meant, decimals without a fraction where whole numbers
-    are, one text where a list is, and nothing for an empty list (which has no type in ROS).
+    Whole numbers are taken where decimals are meant, decimals without a fraction where whole
+    numbers are, one text where a list is, and nothing for an empty list (which has no type in ROS).
 
     Raises:
         ConfigError: Names each value that cannot be taken, with what is expected.

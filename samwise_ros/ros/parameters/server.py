@@ -27,8 +27,8 @@ def declare_parameters(node: Node, cls: type[T], changed: Callable[[T], None] = 
         node: The node that gets the parameters.
         cls: See `samwise_ros.ros.parameters.fields`.
         changed: Called with all values when some of them have been accepted.
-        fixed: Says whether the parameters that are not live have been read, so that a change of them
-            would be a lie. None: they are read-only from the start.
+        fixed: Says whether the parameters that are not live have been read, so that a change of
+            them would be a lie. None: they are read-only from the start.
 
     Returns:
         The values at the start.
@@ -71,7 +71,8 @@ def read_parameters(node: Node, cls: type[T]) -> T:
 def _start_values(node: Node, cls: type[T]) -> T:
     """What was given at the start, of whatever type; nothing stays declared. Raises ConfigError."""
     for name, item in fields_of(cls).items():
-        node.declare_parameter(name, _as_ros(item.default), ParameterDescriptor(dynamic_typing=True))
+        node.declare_parameter(name, _as_ros(item.default),
+                               ParameterDescriptor(dynamic_typing=True))
     values = _values(node, cls)
     for name in values:
         node.undeclare_parameter(name)
@@ -107,7 +108,7 @@ def _late(values: Any, before: Any, wanted: Mapping[str, Any]) -> str:
 
 
 def _descriptor(item: dataclasses.Field, read_only: bool) -> ParameterDescriptor:
-    """For people and tools. Types are judged here, not by rclpy, to which 5 is no number for 5.0."""
+    """For people and tools. Types are judged here: to rclpy 5 is no number for 5.0."""
     descriptor = ParameterDescriptor(
         description=item.metadata["description"], read_only=read_only, dynamic_typing=True)
     if item.metadata["choices"]:

@@ -1,1 +1,1 @@
-"""Services and the action `track_target`, for those who want an answer; a client of the lifecycle."""
+"""Services and the action `track_target`, for who wants an answer; a client of the lifecycle."""

@@ -114,8 +114,8 @@ class CommandServer:
                 lambda request, response, name=name, change=change: self._switch(
                     name, names, change, request, response), callback_group=self._group))
 
-    def _switch(self, name: str, names: tuple[str, ...], change: Callable[[CameraStream, Any], None],
-                request: Any, response: Any) -> Any:
+    def _switch(self, name: str, names: tuple[str, ...],
+                change: Callable[[CameraStream, Any], None], request: Any, response: Any) -> Any:
         streams = self._streams()
         chosen = [streams[camera] for camera in names if camera in streams]
         for stream in chosen:

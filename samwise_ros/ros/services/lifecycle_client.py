@@ -85,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("node", help="name of the lifecycle node, e.g. /samwise")
     parser.add_argument("action", choices=[*_SEQUENCES, *TRANSITIONS, "state"])
-    parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, help="seconds per transition")
+    parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT,
+                        help="seconds per transition")
     options = parser.parse_args(remove_ros_args(arguments)[1:] if arguments is None
                                 else list(arguments))
     rclpy.init()

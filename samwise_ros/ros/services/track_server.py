@@ -127,7 +127,8 @@ class TrackServer:
             for other in list(self._running.values()):
                 if other is not running and other.goal.target_id == target_id:
                     self._end(other, Verdict(
-                        Outcome.CANCELLED, f"command {number} is about {target_id!r}, too, and newer"))
+                        Outcome.CANCELLED,
+                        f"command {number} is about {target_id!r}, too, and newer"))
 
     def _refuse(self, handle: ServerGoalHandle, stream: CameraStream | None, error: Exception
                 ) -> None:

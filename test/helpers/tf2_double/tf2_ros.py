@@ -1,7 +1,8 @@
 """In the place of tf2_ros where it is not installed: the same claims on node, thread and executor.
 
-The real listener subscribes to /tf and /tf_static on the node that it is given, and with `spin_thread`
-spins that node in a thread that is no daemon and refers to the listener. The buffer knows nothing.
+The real listener subscribes to /tf and /tf_static on the node that it is given, and with
+`spin_thread` spins that node in a thread that is no daemon and refers to the listener. The buffer
+knows nothing.
 """
 
 from threading import Thread

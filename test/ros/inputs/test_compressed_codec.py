@@ -49,10 +49,12 @@ def test_files_that_were_written_in_rgb_order_are_read_so():
 
 def test_grey_alpha_16_bit_and_bayer():
     grey = pixels(1)
-    np.testing.assert_array_equal(compressed_to_rgb(message(grey, ".png", "mono8; png compressed ")),
+    np.testing.assert_array_equal(compressed_to_rgb(message(grey, ".png",
+                                                            "mono8; png compressed ")),
                                   cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
     bgra = pixels(4)
-    np.testing.assert_array_equal(compressed_to_rgb(message(bgra, ".png", "bgra8; png compressed ")),
+    np.testing.assert_array_equal(compressed_to_rgb(message(bgra, ".png",
+                                                            "bgra8; png compressed ")),
                                   cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGB))
     deep = pixels(3, np.uint16)
     expected = np.round(deep[..., ::-1].astype(np.float64) * 255 / 65535)
@@ -96,10 +98,12 @@ def claiming(extension: str, width: int, height: int) -> bytes:
 @pytest.mark.parametrize("extension, size", [
     (".png", (30_000, 30_000)), (".png", (20_000, 8_000)), (".png", (2**31 - 1, 2**31 - 1)),
     (".jpg", (65_000, 65_000)), (".bmp", (30_000, 30_000))])
-def test_a_size_that_no_camera_has_is_refused_before_anything_is_decoded(monkeypatch, extension, size):
+def test_a_size_that_no_camera_has_is_refused_before_anything_is_decoded(monkeypatch, extension,
+                                                                         size):
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     data = claiming(extension, *size)
-    with pytest.raises(FrameError, match=f"of {len(data)} bytes, format 'x': .*(pixels are more than 134 "
+    with pytest.raises(FrameError,
+                       match=f"of {len(data)} bytes, format 'x': .*(pixels are more than 134 "
                                          "million|exceeds limit)"):
         compressed_to_rgb(SimpleNamespace(format="x", data=data))
 

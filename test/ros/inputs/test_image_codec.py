@@ -101,7 +101,8 @@ def planes_message(encoding: str, width: int, height: int, *, padding: int = 0, 
     chroma = rng.integers(0, 256, (rows, pairs, 2), np.uint8)
     step = width + padding
     row = 2 * step if share == 1 else max(step, 2 * pairs)
-    data = [np.hstack([values, rng.integers(0, 256, (len(values), width_ - values.shape[1]), np.uint8)])
+    data = [np.hstack([values,
+                       rng.integers(0, 256, (len(values), width_ - values.shape[1]), np.uint8)])
             for values, width_ in ((luma, step), (chroma.reshape(rows, -1), row))]
     return SimpleNamespace(height=height, width=width, encoding=encoding, is_bigendian=0, step=step,
                            data=b"".join(part.tobytes() for part in data)), luma, chroma
@@ -145,7 +146,8 @@ def test_yuv_444_in_two_planes(width, height, padding):
 def test_planes_that_are_cut_off_are_named(encoding):
     image, *_ = planes_message(encoding, 38, 24)
     image.data = image.data[:-1]
-    with pytest.raises(FrameError, match=f"data: expected {len(image.data) + 1} bytes for 38x24 {encoding}"):
+    with pytest.raises(FrameError,
+                       match=f"data: expected {len(image.data) + 1} bytes for 38x24 {encoding}"):
         image_to_rgb(image)
     image.step = 37
     with pytest.raises(FrameError, match="step: expected at least 38"):

@@ -101,8 +101,8 @@ def node_with_tf(standin: StandIn) -> tuple[RosProcess, Client]:
     path = [os.environ.get("PYTHONPATH", "")] if find_spec("tf2_ros") else [
         str(ROOT / "test" / "helpers" / "tf2_double")]
     return standin.start(
-        "--ros-args", "-r", "__node:=samwise", "-r", "/tf:=/robot/tf", "-p", "target_frame:=base_link",
-        PYTHONPATH=os.pathsep.join(filter(None, [
+        "--ros-args", "-r", "__node:=samwise", "-r", "/tf:=/robot/tf", "-p",
+        "target_frame:=base_link", PYTHONPATH=os.pathsep.join(filter(None, [
             str(ROOT), str(ROOT / "test" / "helpers"), *path])))
 
 

@@ -1,4 +1,5 @@
-"""Masks, depth and camera_info are there and no pose: the log, ~/status and /diagnostics say why."""
+"""Masks, depth and camera_info are there and no pose: the log, ~/status and /diagnostics say
+why."""
 
 import numpy as np
 import pytest
@@ -36,7 +37,8 @@ class DepthCamera:
         self._info.publish(CameraInfo(header=header, height=HEIGHT, width=WIDTH,
                                       k=[30.0, 0.0, 16.0, 0.0, 30.0, 12.0, 0.0, 0.0, 1.0]))
         self._depth.publish(Image(
-            header=Header(stamp=later.to_msg(), frame_id=header.frame_id), height=HEIGHT, width=WIDTH,
+            header=Header(stamp=later.to_msg(), frame_id=header.frame_id), height=HEIGHT,
+            width=WIDTH,
             encoding={2: "16UC1", 4: "32FC1"}[depth.itemsize], step=WIDTH * depth.itemsize,
             data=depth.tobytes()))
         self._client.spin(0.1)
@@ -67,7 +69,8 @@ def seen(standin):
 def test_depth_that_is_no_measurement_is_named_with_counts_and_median(seen):
     process, client, camera = seen
     for depth, says in (
-            (filled(1500.0), "64 farther than 20 m; median of the values 1500 m: millimetres in a 32FC1"),
+            (filled(1500.0),
+             "64 farther than 20 m; median of the values 1500 m: millimetres in a 32FC1"),
             (filled(np.nan), "64 without a value (0, NaN), 0 nearer than 0.05 m, 0 farther"),
             (filled(0, np.uint16), "not one value"),
             (filled(2, np.uint16), "median of the values 0.002 m: metres in a 16UC1 image?")):

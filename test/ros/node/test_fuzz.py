@@ -90,8 +90,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Fuzzer]]:
         arguments = [part for parameter in (*parameters, "image_qos:=reliable", "process_all:=true",
                                             "queue_size:=10000", "expression:=the red thing")
                      for part in ("-p", parameter)]
-        process = RosProcess(["test/helpers/ros_standin_node.py", "--ros-args", "-r", f"__node:={name}",
-                              *arguments], domain, tmp_path / f"{name}.log")
+        process = RosProcess(["test/helpers/ros_standin_node.py", "--ros-args", "-r",
+                              f"__node:={name}", *arguments], domain, tmp_path / f"{name}.log")
         fuzzer = Fuzzer(domain, process, name)
         opened.extend((process.kill, fuzzer.close))
         fuzzer.lifecycle.run("up")
@@ -212,7 +212,8 @@ def check_log(text: str) -> None:
     written = defaultdict(list)
     for line in text.splitlines():
         assert len(line) < 1500, line[:300]
-        found = re.match(r"\[(?:WARN|ERROR)\] \[([\d.]+)\] \[\w+\]: ([^:]*(?:: memory reset)?)", line)
+        found = re.match(r"\[(?:WARN|ERROR)\] \[([\d.]+)\] \[\w+\]: ([^:]*(?:: memory reset)?)",
+                         line)
         if found:
             written[found[2]].append(float(found[1]))
     for place, stamps in written.items():
@@ -260,7 +261,8 @@ def test_bad_images_depths_and_commands_are_named_and_survived(start):
     fuzzer.block(COMMANDS, lambda: {"command": String(data=bad_command(fuzzer.random))})
     for text, named in (("x" * 2**20, "has 1048576 characters; at most"),
                         (f"add:{'i' * 2000}: x", "expected an id without spaces"),
-                        ("add:last:", "expected 'add:ID: SENTENCE', got no sentence after 'add:last'")):
+                        ("add:last:",
+                         "expected 'add:ID: SENTENCE', got no sentence after 'add:last'")):
         deadline = time.monotonic() + TIMEOUT
         while named not in fuzzer.process.text:  # the log leaves out what follows within a second
             assert time.monotonic() < deadline, named

@@ -100,4 +100,5 @@ def test_a_failed_configuration_can_be_repeated_with_other_parameters(standin):
     client.lifecycle.run("up")
     (refused,) = client.set_parameters(model="tiny")
     assert not refused.successful and "configuration only" in refused.reason
-    assert client.set_parameters(model="nano")[0].successful  # as it is: `ros2 param load` does that
+    # as it is: `ros2 param load` does that
+    assert client.set_parameters(model="nano")[0].successful

@@ -62,7 +62,8 @@ def test_the_first_frame_after_a_command_answers_it_and_is_published(standin):
 
 
 @needs_own_messages
-@pytest.mark.parametrize("release", ["stop", "", "clear", "remove:target", "Stop.", "\ufeffstop", "\u200b",
+@pytest.mark.parametrize("release",
+                         ["stop", "", "clear", "remove:target", "Stop.", "\ufeffstop", "\u200b",
                                      "“Stop tracking!”", "remove:target."])
 def test_a_released_target_leaves_empty_masks_and_arrays(standin, release):
     process, client = standin.start("--ros-args", "-p", "image_qos:=reliable")
@@ -92,7 +93,8 @@ def test_without_a_target_the_mask_is_empty_but_still_sent(standin):
 
 
 def test_a_slow_model_answers_the_newest_image_and_counts_the_rest(standin):
-    process, client = standin.start("--ros-args", "-p", "image_qos:=reliable", STANDIN_SECONDS="0.3")
+    process, client = standin.start("--ros-args", "-p", "image_qos:=reliable",
+                                    STANDIN_SECONDS="0.3")
     client.lifecycle.run("up")
     client.ask(frame_with_square(24, 32))
     client.settle(frame_with_square(24, 32))

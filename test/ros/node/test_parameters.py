@@ -1,4 +1,5 @@
-"""Parameters: which may change while the node is active and what that does, and their documentation."""
+"""Parameters: which may change while the node is active and what that does, and their
+documentation."""
 
 import re
 
@@ -16,7 +17,8 @@ from samwise_ros.ros.parameters.fields import fields_of
 from samwise_ros.structures import MissingDependencyError
 
 FIELDS = fields_of(NodeParameters)
-OTHER = {bool: lambda value: not value, int: lambda value: value + 64, float: lambda value: value + 1,
+OTHER = {bool: lambda value: not value, int: lambda value: value + 64,
+         float: lambda value: value + 1,
          str: lambda value: {"fp32": "bf16", "raw": "compressed", "sensor_data": "reliable"}.get(
              value, "other"), tuple: lambda value: ["left", "right"]}
 
@@ -108,13 +110,16 @@ def test_a_start_value_that_cannot_be_taken_is_one_line_and_exit_code_1(
 
 def test_whole_numbers_are_taken_where_decimals_are_meant(standin, tmp_path):
     file = tmp_path / "whole.yaml"
-    file.write_text("/**:\n  ros__parameters: {image_timeout: 3, reset_after_gap: 10, cameras: left}\n")
-    _, client = standin.start("--ros-args", "--params-file", str(file), "-p", "overlay_rate:=5", "-p",
-                              "depth_slop:=0", "-p", "queue_size:=7.0")
-    names = ("image_timeout", "reset_after_gap", "overlay_rate", "depth_slop", "queue_size", "cameras")
+    file.write_text("/**:\n  ros__parameters: {image_timeout: 3, reset_after_gap: 10, cameras: "
+                    "left}\n")
+    _, client = standin.start("--ros-args", "--params-file", str(file), "-p", "overlay_rate:=5",
+                              "-p", "depth_slop:=0", "-p", "queue_size:=7.0")
+    names = ("image_timeout", "reset_after_gap", "overlay_rate", "depth_slop", "queue_size",
+             "cameras")
     assert [client.parameter(name) for name in names] == [3.0, 10.0, 5.0, 0.0, 7, ["left"]]
     assert all(isinstance(client.parameter(name), float) for name in names[:4])
-    assert all(result.successful for result in client.set_parameters(overlay_rate=7, cameras="right",
+    assert all(result.successful for result in client.set_parameters(overlay_rate=7,
+                                                                     cameras="right",
                                                                      leave_frames=2.0))
     assert client.parameter("overlay_rate") == 7.0 and client.parameter("cameras") == ["right"]
     (refused,) = client.set_parameters(overlay_rate=5000)

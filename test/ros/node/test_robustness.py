@@ -1,4 +1,5 @@
-"""What the node does when others misbehave: hasty operators, fast, dying, restarted cameras, a full GPU."""
+"""What the node does when others misbehave: hasty operators, fast, dying, restarted cameras, a full
+GPU."""
 
 import statistics
 
@@ -41,7 +42,8 @@ def test_200_commands_in_two_seconds_end_in_the_target_of_the_last(standin):
 
 
 def test_a_camera_at_30_hz_and_a_model_of_100_ms_build_up_no_queue(standin):
-    process, client = standin.start("--ros-args", "-p", "image_qos:=reliable", STANDIN_SECONDS="0.1")
+    process, client = standin.start("--ros-args", "-p", "image_qos:=reliable",
+                                    STANDIN_SECONDS="0.1")
     client.lifecycle.run("up")
     client.ask(frame_with_square(24, 32))
     client.spin(0.5)
@@ -92,7 +94,8 @@ def test_a_camera_that_dies_and_returns_otherwise_is_answered_and_each_reset_nam
         width, height = map(int, size.split("x"))
         assert (mask.width, mask.height) == (width, height)
         assert mask_array(mask)[4:12, 8:16].all() and mask_array(mask).sum() == 64 * 255
-        client.wait(lambda: client.value("memory resets") == str(number), "resets are counted")  # noqa: B023
+        client.wait(lambda count=str(number): client.value("memory resets") == count,
+                    "resets are counted")
         assert reason in client.value("last memory reset")
         client.spin(0.5)
         assert process.text.count(f"memory reset: {reason}") == (1 if reason else 0)

@@ -46,7 +46,8 @@ def test_an_uncalibrated_camera_is_named(k):
 
 
 def info_of(camera: Pinhole, scale: int = 1) -> SimpleNamespace:
-    """CameraInfo of a camera with `scale` times the resolution, whose pixels are binned to this one."""
+    """CameraInfo of a camera with `scale` times the resolution, whose pixels are binned to this
+    one."""
     k = [camera.fx * scale, 0, camera.cx * scale, 0, camera.fy * scale, camera.cy * scale, 0, 0, 1]
     return info(width=camera.width * scale, height=camera.height * scale, k=k,
                 distortion_model=camera.model, d=list(camera.distortion), binning_x=scale,
@@ -62,7 +63,8 @@ def test_points_at_the_corners_come_back_within_a_tenth_of_a_millimetre(name, bi
     corners = np.array([(x, y, 1.0) for x in (-0.5, 0.5) for y in (-0.37, 0.37)])
     columns, rows = project(camera, corners).T
     np.testing.assert_allclose(read.rays(rows, columns), corners[:, :2], atol=1e-4)
-    bent = Pinhole(*(getattr(camera, field) for field in ("width", "height", "fx", "fy", "cx", "cy")))
+    bent = Pinhole(*(getattr(camera, field) for field in ("width", "height", "fx", "fy", "cx",
+                                                          "cy")))
     assert np.abs(bent.rays(rows, columns) - corners[:, :2]).max() > 2e-3  # so it matters
 
 

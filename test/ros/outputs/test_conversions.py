@@ -142,7 +142,8 @@ def test_the_log_says_how_to_get_absent_messages(monkeypatch):
     assert "~/targets" in first and "vision-msgs" in second
 
 
-@pytest.mark.skipif(Detection2DArray is None, reason="vision_msgs is neither installed nor built (make test does)")
+@pytest.mark.skipif(Detection2DArray is None,
+                    reason="vision_msgs is neither installed nor built (make test does)")
 def test_detections_hold_the_visible_targets_best_first():
     empty = np.zeros((13, 29), bool)
     mask = empty.copy()
@@ -156,7 +157,8 @@ def test_detections_hold_the_visible_targets_best_first():
     assert detection.results[0].hypothesis.score == pytest.approx(1 / (1 + math.exp(-1.5)))
 
 
-@pytest.mark.skipif(LabelInfo is None, reason="vision_msgs is neither installed nor built (make test does)")
+@pytest.mark.skipif(LabelInfo is None,
+                    reason="vision_msgs is neither installed nor built (make test does)")
 def test_label_info_names_each_number():
     message = through_the_wire(label_info_to_msg(
         result(ragged_mask(), ragged_mask()), {"t0": 1, "t1": 7}, 0.5, HEADER))

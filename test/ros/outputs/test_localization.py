@@ -136,12 +136,17 @@ def test_too_few_pixels_are_named_with_their_number():
 
 
 @pytest.mark.parametrize("depth, says", [
-    (np.float32(1500), "got 0 of the mask's 2000: 0 without a value (0, NaN), 0 nearer than 0.05 m, 2000"),
-    (np.float32(1500), "farther than 20 m; median of the values 1500 m: millimetres in a 32FC1 image?"),
-    (np.uint16(2), "2000 nearer than 0.05 m, 0 farther than 20 m; median of the values 0.002 m: metres in"),
+    (np.float32(1500),
+     "got 0 of the mask's 2000: 0 without a value (0, NaN), 0 nearer than 0.05 m, 2000"),
+    (np.float32(1500),
+     "farther than 20 m; median of the values 1500 m: millimetres in a 32FC1 image?"),
+    (np.uint16(2),
+     "2000 nearer than 0.05 m, 0 farther than 20 m; median of the values 0.002 m: metres in"),
     (np.float32(25), "2000 farther than 20 m; median of the values 25 m"),
-    (np.float32(np.nan), "2000 without a value (0, NaN), 0 nearer than 0.05 m, 0 farther than 20 m; not"),
-    (np.uint16(0), "2000 without a value (0, NaN), 0 nearer than 0.05 m, 0 farther than 20 m; not one"),
+    (np.float32(np.nan),
+     "2000 without a value (0, NaN), 0 nearer than 0.05 m, 0 farther than 20 m; not"),
+    (np.uint16(0),
+     "2000 without a value (0, NaN), 0 nearer than 0.05 m, 0 farther than 20 m; not one"),
     (np.float32(-np.inf), "0 without a value (0, NaN), 2000 nearer than 0.05 m"),
     (np.float32(np.inf), "2000 farther than 20 m; not one value"),
 ])
@@ -238,7 +243,8 @@ def test_a_board_in_the_corner_of_a_distorted_picture_is_placed_and_measured(nam
 
 
 def test_pixels_without_a_direction_are_no_measurements():
-    """This polynomial folds back: what lies farther out than it reaches cannot be on the picture."""
+    """This polynomial folds back: what lies farther out than it reaches cannot be on the
+    picture."""
     camera = Pinhole(640, 480, 400.0, 400.0, 320.0, 240.0, "plumb_bob", (-0.4, 0.2, 0, 0, -0.05))
     depth = np.ones((480, 640), np.float32)
     everything = np.ones(depth.shape, bool)

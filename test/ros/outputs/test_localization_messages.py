@@ -73,7 +73,8 @@ def test_the_cloud_is_the_same_with_sensor_msgs_py_and_without(monkeypatch):
     np.testing.assert_array_equal(point_cloud2.read_points(theirs)["z"], place.points[:, 2])
 
 
-@pytest.mark.skipif(Detection3DArray is None, reason="vision_msgs is neither installed nor built (make test does)")
+@pytest.mark.skipif(Detection3DArray is None,
+                    reason="vision_msgs is neither installed nor built (make test does)")
 def test_detections_hold_box_covariance_and_score_best_first():
     weak, strong = place_and_target(0.5, 4), place_and_target(2.0, 10)
     message = through_the_wire(detections_3d_to_msg([weak, strong], HEADER))

@@ -123,7 +123,8 @@ def test_reliable_and_best_effort_subscribers_all_get_the_mask_with_the_image_s_
 
 @pytest.mark.parametrize("scripted", [{"overlay_rate": 2.0}], indirect=True)
 def test_the_overlay_is_rate_limited_and_carries_its_image_s_header(scripted):
-    raw, compressed = (scripted.listen(Image, "overlay", reliability=QoSReliabilityPolicy.BEST_EFFORT),
+    raw, compressed = (scripted.listen(Image, "overlay",
+                                       reliability=QoSReliabilityPolicy.BEST_EFFORT),
                        scripted.listen(CompressedImage, "overlay/compressed",
                                        reliability=QoSReliabilityPolicy.BEST_EFFORT))
     scripted.meet(raw, compressed)
@@ -288,7 +289,8 @@ def test_a_lost_target_has_no_pose_and_for_a_moment_a_predicted_one(scripted):
     assert after_loss[0].pose.position.z == pytest.approx(2.0, abs=0.05)
 
 
-@pytest.mark.skipif(LabelInfo is None, reason="vision_msgs is neither installed nor built (make test does)")
+@pytest.mark.skipif(LabelInfo is None,
+                    reason="vision_msgs is neither installed nor built (make test does)")
 def test_label_info_is_kept_for_late_subscribers_and_renewed_on_a_change(scripted):
     scripted.meet()
     scripted.show(square(), CUP)

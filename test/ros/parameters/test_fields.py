@@ -39,7 +39,8 @@ def test_what_is_meant_is_taken(name, value, expected):
 @pytest.mark.parametrize(("name", "value", "message"), [
     ("decimal", 5.1, "decimal: expected a number from 0 to 5, got 5.1"),
     ("decimal", float("nan"), "from 0 to 5, got nan"), ("decimal", "abc", "from 0 to 5, got 'abc'"),
-    ("decimal", True, "got True"), ("decimal", [1.0], "got"), ("free", None, "a number, got nothing"),
+    ("decimal", True, "got True"), ("decimal", [1.0], "got"),
+    ("free", None, "a number, got nothing"),
     ("whole", 2.5, "whole: expected a whole number from 0 to 5, got 2.5"), ("whole", 6, "got 6"),
     ("whole", True, "got True"), ("whole", float("inf"), "got inf"),
     ("switch", 1, "switch: expected true or false, got 1"), ("switch", "yes", "got 'yes'"),

@@ -1,5 +1,4 @@
-"""Layers import downwards only, ROS stays in `ros/` and `demos/`, and importing the package does
-nothing else."""
+"""Imports point downwards only, ROS stays in `ros/` and `demos/`, importing does nothing else."""
 
 import ast
 import json

@@ -1,5 +1,4 @@
-"""The wheel holds the whole package and what ROS looks for, and everything that can be started is
-there."""
+"""The wheel holds the package and what ROS looks for; what can be started is there."""
 
 import importlib
 import os

@@ -1,7 +1,7 @@
 """Weights between those that a stage started from and those that it ended with.
 
-    python -m samwise_ros.training.blend runs/nano_8_remind/last.safetensors
-        runs/nano_9_long/last.safetensors \\ --share 0.75 --out runs/nano_9_long/blend.safetensors
+    python -m samwise_ros.training.blend FIRST.safetensors LAST.safetensors \\
+        --share 0.75 --out BLEND.safetensors
 
 A stage gains what it trains for and loses a little of what was there before; on the straight line
 between both ends there are weights with most of the one and most of the other (WiSE-FT, Wortsman et

@@ -1,7 +1,6 @@
 """Where "absent" begins: what a shift of the object score costs and gains on validation clips.
 
-    python -m samwise_ros.training.calibration runs/nano_10_cme/last.safetensors
-    data/packed/clips_val24
+    python -m samwise_ros.training.calibration CHECKPOINT.safetensors data/packed/clips_val24
 
 Training weighs what is there against what is not by how often each is asked. The table shows other
 weights of the two; the chosen shift goes into the recipe (`score_shift`) and from there into the

@@ -1,7 +1,7 @@
 """A camera process: black images with a red square, at a steady rate, best effort.
 
-    python test/helpers/ros_standin_camera.py FRAME_ID RATE WIDTHxHEIGHT COLUMN [SECONDS] --ros-args
-    -r image:=...
+    python test/helpers/ros_standin_camera.py FRAME_ID RATE WIDTHxHEIGHT COLUMN [SECONDS] \\
+        --ros-args -r image:=...
 
 COLUMN is where the square of 8x8 pixels begins (row 4), so that a mask tells whose image it
 answers; SECONDS are added to the stamps.

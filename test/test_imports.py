@@ -19,10 +19,12 @@ ALLOWED = {
     "setting_values": {"structures"}, "structures": set(), "user_files": {"structures"},
     "model": L0 | {"model"}, "streaming": L0 | {"model", "streaming"},
     **{name: L0 | {"model", "streaming"} | BESIDE for name in BESIDE},
-    "ros": L0 | {"model", "streaming", "ros", "msg", "srv", "action"},
+    "messages": L0 | {"streaming", "messages"},
+    "recordings": L0 | {"model", "streaming", "messages", "recordings"},
+    "ros": L0 | {"model", "streaming", "messages", "ros", "msg", "srv", "action"},
     # Besides: the simulated camera, and the demo's scores.
-    "demos": L0 | {"model", "streaming", "ros", "demos", "sim", "evaluation"},
-    "cli": L0 | {"model", "streaming", "ros", "demos", "cli"} | BESIDE,
+    "demos": L0 | {"model", "streaming", "messages", "ros", "demos", "sim", "evaluation"},
+    "cli": L0 | {"model", "streaming", "messages", "recordings", "ros", "demos", "cli"} | BESIDE,
 }
 ROS = ("rclpy", "cv_bridge", "tf2_ros", "sensor_msgs_py", "launch", "launch_ros",
        "ament_index_python")

@@ -32,7 +32,7 @@ from samwise_ros.demos.demo_judge import (
     write_sheet,
 )
 from samwise_ros.demos.options import DemoOptions, from_argument
-from samwise_ros.ros.inputs.image_codec import image_to_rgb
+from samwise_ros.messages.image_codec import image_to_rgb
 from samwise_ros.ros.outputs.conversions import TargetArray
 from samwise_ros.ros.services.lifecycle_client import LifecycleClient
 

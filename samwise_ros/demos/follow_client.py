@@ -24,8 +24,8 @@ from samwise_ros.demos.client import (
 )
 from samwise_ros.demos.options import FollowOptions, from_argument
 from samwise_ros.evaluation.metrics import region_similarity
-from samwise_ros.ros.inputs.depth_sync import StampedBuffer
-from samwise_ros.ros.inputs.image_codec import image_to_rgb
+from samwise_ros.messages.depth_sync import StampedBuffer
+from samwise_ros.messages.image_codec import image_to_rgb
 from samwise_ros.sim.assets import COLOURS
 from samwise_ros.sim.follow_scene import follow_scene, object_names, radius
 from samwise_ros.sim.plan import ScenePlan

@@ -18,8 +18,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 
-from samwise_ros.ros.inputs.depth_sync import StampedBuffer
-from samwise_ros.ros.inputs.image_codec import image_to_rgb
+from samwise_ros.messages.depth_sync import StampedBuffer
+from samwise_ros.messages.image_codec import image_to_rgb
 from samwise_ros.ros.node.shutdown import ros_process, until_shutdown
 from samwise_ros.ros.outputs.outputs import OutputSettings, ResultPublisher
 from samwise_ros.ros.parameters.fields import parameter

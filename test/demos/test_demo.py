@@ -19,7 +19,7 @@ from samwise_ros.cli import main
 from samwise_ros.demos import demo
 from samwise_ros.demos.client import mono_to_array, stamp_of
 from samwise_ros.demos.demo_judge import Question, judge, question_report
-from samwise_ros.ros.inputs.image_codec import image_to_rgb
+from samwise_ros.messages.image_codec import image_to_rgb
 from samwise_ros.sim.demo_scene import choose_expressions, choose_scene, demo_plan
 from samwise_ros.sim.expressions import Expression
 

@@ -10,7 +10,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]'
 from ros_processes import RosProcess, new_domain
 
 from samwise_ros.demos.options import BYTES_PER_PIXEL, OverheadOptions, to_argument
-from samwise_ros.ros.inputs.image_codec import ENCODINGS
+from samwise_ros.messages.image_codec import ENCODINGS
 
 HASTY = """
 from samwise_ros.demos.bench import node_overhead_client as client

@@ -15,7 +15,7 @@ from ros_processes import Client, RosProcess, new_domain
 from sensor_msgs.msg import Image
 
 from samwise_ros.demos.video_camera import CameraParameters
-from samwise_ros.ros.inputs.image_codec import image_to_rgb
+from samwise_ros.messages.image_codec import image_to_rgb
 from samwise_ros.ros.parameters.fields import build_parameters
 from samwise_ros.structures import ConfigError
 

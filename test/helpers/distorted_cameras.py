@@ -4,7 +4,7 @@ pictures."""
 import cv2
 import numpy as np
 
-from samwise_ros.ros.outputs.camera_model import Pinhole
+from samwise_ros.messages.camera_model import Pinhole
 
 _SHAPE = (640, 480, 600.0, 605.0, 318.5, 243.0)
 DISTORTED = {

@@ -17,7 +17,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from samwise_ros.ros.inputs.image_codec import image_to_rgb
+from samwise_ros.messages.image_codec import image_to_rgb
 from samwise_ros.ros.outputs.outputs import OutputSettings, ResultPublisher
 from samwise_ros.streaming.target_tracker import TargetTracker, TrackSettings
 from samwise_ros.structures import Box, FrameResult, TargetResult, TargetState

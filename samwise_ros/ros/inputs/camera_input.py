@@ -10,15 +10,15 @@ from rclpy.node import Node
 from rclpy.qos import QoSHistoryPolicy, QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-from samwise_ros.ros.inputs.compressed_codec import compressed_to_rgb
-from samwise_ros.ros.inputs.image_codec import image_to_rgb
+from samwise_ros.messages.compressed_codec import compressed_to_rgb
+from samwise_ros.ros.inputs.cv_bridge_codec import any_image_to_rgb
 
 IMAGE_QOS = {  # depth 1: more would let the middleware queue old frames
     "sensor_data": QoSProfile(depth=1, reliability=QoSReliabilityPolicy.BEST_EFFORT),
     "reliable": QoSProfile(depth=1, reliability=QoSReliabilityPolicy.RELIABLE),
 }
 _TRANSPORTS: dict[str, tuple[type, Callable[[Any], np.ndarray]]] = {
-    "raw": (Image, image_to_rgb), "compressed": (CompressedImage, compressed_to_rgb)}
+    "raw": (Image, any_image_to_rgb), "compressed": (CompressedImage, compressed_to_rgb)}
 
 
 @dataclass(frozen=True)

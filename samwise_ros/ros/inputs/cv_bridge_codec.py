@@ -13,9 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from samwise_ros.messages.image_codec import image_to_rgb
 from samwise_ros.structures import FrameError
 
 _PATIENCE = 20.0  # seconds for a trial, most of them for imports
+
+
+def any_image_to_rgb(message: Any) -> np.ndarray:
+    """`image_to_rgb`, with cv_bridge for what that doesn't know. Raises FrameError."""
+    return image_to_rgb(message, decode_by_cv_bridge)
 
 
 def decode_by_cv_bridge(message: Any) -> np.ndarray:

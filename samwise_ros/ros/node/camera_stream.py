@@ -10,16 +10,16 @@ from rclpy.lifecycle import LifecycleNodeMixin
 from rclpy.time import Time
 from std_msgs.msg import Header
 
+from samwise_ros.messages.depth_sync import StampLike, nanoseconds
 from samwise_ros.ros.health.monitor import StreamMonitor, with_time
 from samwise_ros.ros.inputs.camera_input import CameraInput, InputSettings
-from samwise_ros.ros.inputs.depth_sync import StampLike, nanoseconds
 from samwise_ros.ros.log_limits import ONCE_A_MINUTE, ONCE_A_SECOND
 from samwise_ros.ros.node.engine import Session
 from samwise_ros.ros.node.faults import DeviceError, DeviceGuard
-from samwise_ros.ros.node.reset_policy import ResetPolicy, Scene
 from samwise_ros.ros.outputs.output_settings import OutputSettings
 from samwise_ros.ros.outputs.outputs import ResultPublisher
 from samwise_ros.streaming.mailbox import Backlog, Mailbox
+from samwise_ros.streaming.reset_policy import ResetPolicy, Scene
 from samwise_ros.streaming.worker import Lane
 from samwise_ros.structures import Command, FrameResult, SamwiseError
 

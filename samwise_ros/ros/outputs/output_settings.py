@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from samwise_ros.ros.outputs.localization import LocalizationSettings
+from samwise_ros.messages.localization import LocalizationSettings
 from samwise_ros.streaming.target_tracker import TrackSettings
 from samwise_ros.structures import ConfigError
 

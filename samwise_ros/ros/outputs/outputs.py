@@ -23,6 +23,8 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from samwise_ros.streaming.label_map import LabelMap, paint_labels
+from samwise_ros.messages.result_messages import label_key, primary_mask
 from samwise_ros.ros.log_limits import ONCE_A_SECOND
 from samwise_ros.ros.outputs.conversions import (
     Detection2DArray,
@@ -33,7 +35,6 @@ from samwise_ros.ros.outputs.conversions import (
     label_info_to_msg,
     labels_to_msg,
     mask_to_msg,
-    primary_mask,
     rgb_to_msg,
     targets_to_msg,
 )
@@ -187,8 +188,7 @@ class ResultPublisher:
     def _publish_label_info(self, result: FrameResult, labels: dict[str, int], header: Header
                             ) -> None:
         """Say what the numbers mean, when that has changed; kept for late subscribers."""
-        key = (self.threshold, *((labels[target.target_id], target.expression)
-                                  for target in result.targets))
+        key = label_key(result, labels, self.threshold)
         if self._label_info is not None and key != self._label_key:
             self._label_info.publish(label_info_to_msg(result, labels, self.threshold, header))
             self._label_key = key

@@ -8,7 +8,7 @@ Nav2's FollowObject learns of a loss.
 import threading
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,12 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from samwise_ros.ros.inputs.depth_sync import DepthPair, DepthSync, nanoseconds
-from samwise_ros.ros.inputs.image_codec import image_to_depth
+from samwise_ros.messages.depth_sync import DepthPair, DepthSync, nanoseconds
+from samwise_ros.messages.localization import Localization
+from samwise_ros.messages.placing import place_targets, primary_key
 from samwise_ros.ros.inputs.tf_lookup import TransformLookup
 from samwise_ros.ros.log_limits import EVERY_TEN_SECONDS, ONCE_A_SECOND
-from samwise_ros.ros.outputs.camera_model import pinhole_from_info
-from samwise_ros.ros.outputs.localization import Localization, TooFewPixelsError, localize
-from samwise_ros.ros.outputs.localization_messages import (
+from samwise_ros.ros.outputs.conversions import (
     Detection3DArray,
     cloud_to_msg,
     detections_3d_to_msg,
@@ -40,7 +39,6 @@ from samwise_ros.structures import FrameResult, SamwiseError, TargetResult
 _INPUT_QOS = QoSProfile(depth=5, reliability=QoSReliabilityPolicy.BEST_EFFORT)
 _POSE_QOS = QoSProfile(depth=1)  # reliable: Nav2 asks for that, and only the newest pose counts
 _WAITING = 10  # answers and depth images kept for one another
-_NAMED = 2  # targets that one line names
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ class TargetPublisher:
             header: Of the image.
             rgb: uint8 [H, W, 3], the image; kept (not copied) while the frame waits.
         """
-        primary = next(((first.target_id, first.command) for first in result.targets), None)
+        primary = primary_key(result.targets)
         if primary != self._primary:
             self._forget_motion()
         self._primary = primary
@@ -221,7 +219,7 @@ class TargetPublisher:
             return
         order.newest = stamp
         try:
-            header, found = self._place(pair)
+            header, found, place = self._place(pair)
         except Exception as error:  # noqa: BLE001  named with what it is about
             named = "" if isinstance(error, SamwiseError) else f"{type(error).__name__}: "
             self.error = f"targets not placed: {named}{error}"
@@ -232,8 +230,6 @@ class TargetPublisher:
         self.error = ""
         if self._detections is not None:
             self._detections.publish(detections_3d_to_msg(found, header))
-        place = next((place for target, place in found
-                      if (target.target_id, target.command) == pair.answer.primary), None)
         if place is not None:
             self._pose.publish(pose_to_msg(place.position, header))
             if pair.answer.rgb is not None:
@@ -242,26 +238,22 @@ class TargetPublisher:
             self._predict(header, place)
 
     def _place(self, pair: DepthPair[_WaitingFrame, Image, CameraInfo]
-               ) -> tuple[Header, Sequence[tuple[TargetResult, Localization]]]:
-        """The targets with enough depth, in the wanted frame. Raises SamwiseError."""
-        header = pair.answer.header
-        camera = pinhole_from_info(pair.info, self._settings.rectified)
-        depth = image_to_depth(pair.depth)
-        found, unplaced = [], []
-        for target in pair.answer.targets:
-            try:
-                found.append((target, localize(target.mask, depth, camera,
-                                               self._settings.localization)))
-            except TooFewPixelsError as error:
-                unplaced.append(f"{target.target_id}: {error}")
-        more = f"; and {len(unplaced) - _NAMED} more" if len(unplaced) > _NAMED else ""
-        self._unplaced = self._warned("no pose of ", "; ".join(unplaced[:_NAMED]) + more)
-        if self._lookup is None or not found:
-            return header, found
-        transform = self._lookup.at(header)
-        moved = [(target, place.transformed(transform.rotation, transform.translation))
-                 for target, place in found]
-        return Header(stamp=header.stamp, frame_id=self._lookup.target_frame), moved
+               ) -> tuple[Header, Sequence[tuple[TargetResult, Localization]], Localization | None]:
+        """The targets with enough depth, and the primary one of them, in the wanted frame.
+
+        Raises SamwiseError.
+        """
+        header, settings = pair.answer.header, self._settings
+        placed = place_targets(pair.answer.targets, pair.depth, pair.info, settings.rectified,
+                               settings.localization)
+        self._unplaced = self._warned("no pose of ", placed.unplaced)
+        if self._lookup is not None and placed.found:
+            transform = self._lookup.at(header)
+            placed = replace(placed, found=tuple(
+                (target, place.transformed(transform.rotation, transform.translation))
+                for target, place in placed.found))
+            header = Header(stamp=header.stamp, frame_id=self._lookup.target_frame)
+        return header, placed.found, placed.of(pair.answer.primary)
 
     def _predict(self, header: Header, place: Localization | None) -> None:
         """Publish where the primary target should be now, stamped now."""

@@ -17,9 +17,10 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 
 from samwise_ros.action import TrackTarget
+from samwise_ros.messages.result_messages import STATE_NUMBERS
 from samwise_ros.ros.log_limits import ONCE_A_SECOND
 from samwise_ros.ros.node.camera_stream import CameraStream
-from samwise_ros.ros.outputs.conversions import STATE_NUMBERS, box_to_msg
+from samwise_ros.ros.outputs.conversions import box_to_msg
 from samwise_ros.ros.services.track_goal import Outcome, TrackGoal, Verdict
 from samwise_ros.streaming.commands import DEFAULT_ID, add_command, remove_command
 from samwise_ros.structures import Command, CommandError, FrameResult

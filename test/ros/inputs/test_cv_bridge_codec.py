@@ -1,5 +1,4 @@
-"""cv_bridge for encodings that our codec doesn't know: equal where both do, and never the node's
-end."""
+"""cv_bridge for encodings that our codec doesn't know: equal where both do, and never the node's end."""
 
 import subprocess
 import sys
@@ -9,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from samwise_ros.messages.image_codec import ENCODINGS, image_to_rgb
 from samwise_ros.ros.inputs import cv_bridge_codec
-from samwise_ros.ros.inputs.image_codec import ENCODINGS, image_to_rgb
+from samwise_ros.ros.inputs.cv_bridge_codec import any_image_to_rgb
 from samwise_ros.structures import FrameError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,12 +49,11 @@ def message(encoding: str) -> SimpleNamespace:
 def test_what_our_codec_does_not_know_is_decoded_by_cv_bridge(bridge):
     pytest.importorskip("sensor_msgs.msg", reason="needs ROS 2")
     bridge(WORKING)
-    rgb = image_to_rgb(message("BGR8"))
+    rgb = any_image_to_rgb(message("BGR8"))
     np.testing.assert_array_equal(rgb, image_to_rgb(message("bgr8")))
     assert rgb.flags.c_contiguous
-    with pytest.raises(FrameError,
-                       match=r"'8SC3' \(cv_bridge: 8SC3 is not a color format\); known"):
-        image_to_rgb(message("8SC3"))
+    with pytest.raises(FrameError, match=r"'8SC3' \(cv_bridge: 8SC3 is not a color format\); known"):
+        any_image_to_rgb(message("8SC3"))
 
 
 @pytest.mark.parametrize("text, reason", [
@@ -66,7 +65,7 @@ def test_a_cv_bridge_that_does_not_work_is_named_and_not_used(bridge, text, reas
     pytest.importorskip("sensor_msgs.msg", reason="needs ROS 2")
     bridge(text)
     with pytest.raises(FrameError, match=f"'BGR8' \\(cv_bridge does not work here: .*{reason}"):
-        image_to_rgb(message("BGR8"))
+        any_image_to_rgb(message("BGR8"))
 
 
 def test_without_cv_bridge_the_encoding_is_refused_by_name():
@@ -108,5 +107,4 @@ def smooth_image(encoding: str) -> tuple[object, int]:
     deep = "16" in encoding
     pixels = values[..., :size].astype(np.uint16) * 257 if deep else values[..., :size]
     data = pixels.tobytes() * (3 if encoding.startswith("nv") else 1)  # at least as long as needed
-    return Image(height=24, width=38, encoding=encoding, step=38 * size * (1 + deep),
-                 data=data), deep
+    return Image(height=24, width=38, encoding=encoding, step=38 * size * (1 + deep), data=data), deep

@@ -9,7 +9,7 @@ import pytest
 from model_builders import make_frames
 from PIL import Image
 
-from samwise_ros.ros.inputs.compressed_codec import compressed_to_rgb
+from samwise_ros.messages.compressed_codec import compressed_to_rgb
 from samwise_ros.streaming.pictures import read_picture
 from samwise_ros.structures import FrameError
 

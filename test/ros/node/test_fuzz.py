@@ -26,7 +26,7 @@ from ros_processes import TIMEOUT, Client, RosProcess, new_domain
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header, String
 
-from samwise_ros.ros.inputs.image_codec import ENCODINGS
+from samwise_ros.messages.image_codec import ENCODINGS
 from samwise_ros.ros.outputs.conversions import rgb_to_msg
 
 HEIGHT, WIDTH = 24, 32

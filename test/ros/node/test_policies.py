@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from samwise_ros.ros.node.faults import DeviceError, DeviceGuard, Fault, fault_of
-from samwise_ros.ros.node.reset_policy import ResetPolicy
+from samwise_ros.streaming.reset_policy import ResetPolicy
 from samwise_ros.structures import CommandError, FrameError
 
 SIZE = (48, 64)

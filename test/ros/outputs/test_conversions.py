@@ -12,7 +12,8 @@ from builtin_interfaces.msg import Time
 from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
 
-from samwise_ros.ros.inputs.image_codec import image_to_rgb
+from samwise_ros.messages.image_codec import image_to_rgb
+from samwise_ros.messages.result_messages import mask_centroid, primary_mask
 from samwise_ros.ros.outputs import conversions
 from samwise_ros.ros.outputs.conversions import (
     Detection2DArray,
@@ -21,9 +22,7 @@ from samwise_ros.ros.outputs.conversions import (
     detections_to_msg,
     label_info_to_msg,
     labels_to_msg,
-    mask_centroid,
     mask_to_msg,
-    primary_mask,
     rgb_to_msg,
     targets_to_msg,
 )

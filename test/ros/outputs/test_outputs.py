@@ -21,7 +21,7 @@ from ros_results_node import coded, scripted_result
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
-from samwise_ros.ros.inputs.depth_sync import nanoseconds
+from samwise_ros.messages.depth_sync import nanoseconds
 from samwise_ros.ros.outputs import outputs
 from samwise_ros.ros.outputs.conversions import LabelInfo, TargetArray, rgb_to_msg
 from samwise_ros.ros.outputs.outputs import OutputSettings, ResultPublisher

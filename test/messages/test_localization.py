@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from distorted_cameras import DISTORTED, project
 
-from samwise_ros.ros.inputs.image_codec import image_to_depth
-from samwise_ros.ros.outputs.camera_model import Pinhole
-from samwise_ros.ros.outputs.localization import (
+from samwise_ros.messages.camera_model import Pinhole
+from samwise_ros.messages.image_codec import image_to_depth
+from samwise_ros.messages.localization import (
     CameraInfoError,
     DepthError,
     LocalizationSettings,

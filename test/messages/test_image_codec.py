@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from samwise_ros.ros.inputs.image_codec import ENCODINGS, image_to_rgb
+from samwise_ros.messages.image_codec import ENCODINGS, image_to_rgb
 from samwise_ros.structures import FrameError
 
 HEIGHT, WIDTH = 23, 38  # not square, no multiple of anything; even width for 4:2:2

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from samwise_ros.ros.inputs.depth_sync import DepthSync, StampedBuffer
+from samwise_ros.messages.depth_sync import DepthSync, StampedBuffer
 from samwise_ros.structures import ConfigError
 
 MS = 1_000_000

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from samwise_ros.ros.inputs.compressed_codec import compressed_to_rgb
+from samwise_ros.messages.compressed_codec import compressed_to_rgb
 from samwise_ros.structures import FrameError
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from samwise_ros.ros.outputs.camera_model import (
+from samwise_ros.messages.camera_model import (
     CameraInfoError,
     LocalizationError,
     Pinhole,

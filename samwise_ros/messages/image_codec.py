@@ -1,17 +1,16 @@
-"""Camera images of every encoding of sensor_msgs -> uint8 RGB. NumPy and OpenCV, no ROS.
+"""Camera images of every encoding that sensor_msgs names -> uint8 RGB. NumPy and OpenCV, no ROS import.
 
-Decoded here rather than by cv_bridge, whose builds for Humble and Jazzy break beside NumPy 2: a
-view on the message's buffer is as fast. An encoding that is unknown here is left to cv_bridge where
-that works.
+Decoded here rather than by cv_bridge, whose builds for Humble and Jazzy break beside NumPy 2: a view on
+the message's buffer is as fast.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from samwise_ros.ros.inputs.cv_bridge_codec import decode_by_cv_bridge
 from samwise_ros.structures import FrameError
 
 
@@ -92,10 +91,15 @@ _DEPTH_LAYOUTS = {
 }
 
 
-def image_to_rgb(message: ImageLike) -> np.ndarray:
+def image_to_rgb(message: ImageLike,
+                 fallback: Callable[[Any], np.ndarray] | None = None) -> np.ndarray:
     """Decode an image message.
 
     Any row step and byte order is honoured; 16-bit values are scaled by 255/65535.
+
+    Args:
+        message: sensor_msgs/Image, of whatever library.
+        fallback: Decodes an encoding that is unknown here, or raises FrameError.
 
     Returns:
         uint8 [H, W, 3] RGB, C-contiguous. For tightly packed rgb8 it is a view on the message's
@@ -109,7 +113,7 @@ def image_to_rgb(message: ImageLike) -> np.ndarray:
         return _planes_to_rgb(message, _PLANES[message.encoding])
     layout = _LAYOUTS.get(message.encoding)
     if layout is None:
-        return _rgb_by_cv_bridge(message)
+        return _unknown_to_rgb(message, fallback)
     pixels = _pixels(message, layout)
     # Scaled first, where that is the same: afterwards there are more values to scale. A mosaic is
     # interpolated, so it is rounded last.
@@ -144,20 +148,24 @@ def image_to_depth(message: ImageLike) -> np.ndarray:
     return _pixels(message, layout).view(dtype)
 
 
-def _rgb_by_cv_bridge(message: ImageLike) -> np.ndarray:
+def _unknown_to_rgb(message: ImageLike,
+                    fallback: Callable[[Any], np.ndarray] | None) -> np.ndarray:
     encoding = message.encoding
     if encoding in _DEPTH_ENCODINGS:
-        raise FrameError(f"encoding {encoding!r} is a depth image: the `image` topic expects a "
-                         "colour or grey one; check the remapping")
-    try:
-        return decode_by_cv_bridge(message)
-    except FrameError as error:
-        raise FrameError(f"unknown image encoding {encoding[:40]!r} ({error}); known are "
-                         f"{', '.join(ENCODINGS)}: set the driver to one of them") from error
+        raise FrameError(f"encoding {encoding!r} is a depth image: the `image` topic expects a colour "
+                         "or grey one; check the remapping")
+    reason: FrameError | None = None
+    if fallback is not None:
+        try:
+            return fallback(message)
+        except FrameError as error:
+            reason = error
+    raise FrameError(f"unknown image encoding {encoding[:40]!r}{f' ({reason})' if reason else ''}; known "
+                     f"are {', '.join(ENCODINGS)}: set the driver to one of them") from reason
 
 
 def _planes_to_rgb(message: ImageLike, planes: _Planes) -> np.ndarray:
-    """Decode Y and chroma planes of one row step. The last pair of an odd size serves one pixel."""
+    """Decode Y and chroma planes of one row step. Of odd sizes the last pair serves a single pixel."""
     luma, chroma = _split_planes(message, planes)
     height, width = luma.shape
     if planes.across == 1:  # as YUYV with each pixel twice, since OpenCV has no code for 4:4:4
@@ -176,8 +184,8 @@ def _planes_to_rgb(message: ImageLike, planes: _Planes) -> np.ndarray:
 def _split_planes(message: ImageLike, planes: _Planes) -> tuple[np.ndarray, np.ndarray]:
     """Y [H, W] and chroma [ceil(H / down), ceil(W / across), 2], views where nothing is missing.
 
-    Of an odd size drivers may round the chroma rows up or down, in length and in number: a pair
-    that is not sent is that before it.
+    Of an odd size drivers may round the chroma rows up or down, in length and in number: a pair that is
+    not sent is that before it.
     """
     height, width, step = message.height, message.width, message.step
     _check_size(message, max(width, planes.across))

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from samwise_ros.ros.inputs.image_codec import image_to_rgb
+from samwise_ros.messages.image_codec import image_to_rgb
 from samwise_ros.streaming.pictures import DamagedPictureError, check_size, header_size
 from samwise_ros.structures import FrameError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from distorted_cameras import DISTORTED, project
 
-from samwise_ros.ros.outputs.camera_model import (
+from samwise_ros.messages.camera_model import (
     CameraInfoError,
     LocalizationError,
     Pinhole,

@@ -19,7 +19,7 @@ MESSAGE_PACKAGES = (
      _APT.format("tf2-ros-py")),
     ("launch_ros", "ros2 launch", _APT.format("launch-ros")),
 )
-SUPERFLUOUS = ("cv_bridge", "sensor_msgs_py")  # used where installed, replaced where not
+SUPERFLUOUS = ("cv_bridge",)  # used where installed, replaced where not
 
 
 def check_ros(required: bool) -> Check:

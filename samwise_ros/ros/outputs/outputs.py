@@ -23,7 +23,6 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from samwise_ros.streaming.label_map import LabelMap, paint_labels
 from samwise_ros.messages.result_messages import label_key, primary_mask
 from samwise_ros.ros.log_limits import ONCE_A_SECOND
 from samwise_ros.ros.outputs.conversions import (

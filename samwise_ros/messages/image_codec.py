@@ -1,7 +1,7 @@
-"""Camera images of every encoding that sensor_msgs names -> uint8 RGB. NumPy and OpenCV, no ROS import.
+"""Camera images of every encoding of sensor_msgs -> uint8 RGB. NumPy and OpenCV, no ROS.
 
-Decoded here rather than by cv_bridge, whose builds for Humble and Jazzy break beside NumPy 2: a view on
-the message's buffer is as fast.
+Decoded here rather than by cv_bridge, whose builds for Humble and Jazzy break beside NumPy 2: a
+view on the message's buffer is as fast.
 """
 
 from collections.abc import Callable
@@ -152,20 +152,21 @@ def _unknown_to_rgb(message: ImageLike,
                     fallback: Callable[[Any], np.ndarray] | None) -> np.ndarray:
     encoding = message.encoding
     if encoding in _DEPTH_ENCODINGS:
-        raise FrameError(f"encoding {encoding!r} is a depth image: the `image` topic expects a colour "
-                         "or grey one; check the remapping")
-    reason: FrameError | None = None
+        raise FrameError(f"encoding {encoding!r} is a depth image: the `image` topic expects a "
+                         "colour or grey one; check the remapping")
+    refused: FrameError | None = None
     if fallback is not None:
         try:
             return fallback(message)
         except FrameError as error:
-            reason = error
-    raise FrameError(f"unknown image encoding {encoding[:40]!r}{f' ({reason})' if reason else ''}; known "
-                     f"are {', '.join(ENCODINGS)}: set the driver to one of them") from reason
+            refused = error
+    reason = f" ({refused})" if refused else ""
+    raise FrameError(f"unknown image encoding {encoding[:40]!r}{reason}; known are "
+                     f"{', '.join(ENCODINGS)}: set the driver to one of them") from refused
 
 
 def _planes_to_rgb(message: ImageLike, planes: _Planes) -> np.ndarray:
-    """Decode Y and chroma planes of one row step. Of odd sizes the last pair serves a single pixel."""
+    """Decode Y and chroma planes of one row step. The last pair of an odd size serves one pixel."""
     luma, chroma = _split_planes(message, planes)
     height, width = luma.shape
     if planes.across == 1:  # as YUYV with each pixel twice, since OpenCV has no code for 4:4:4
@@ -184,8 +185,8 @@ def _planes_to_rgb(message: ImageLike, planes: _Planes) -> np.ndarray:
 def _split_planes(message: ImageLike, planes: _Planes) -> tuple[np.ndarray, np.ndarray]:
     """Y [H, W] and chroma [ceil(H / down), ceil(W / across), 2], views where nothing is missing.
 
-    Of an odd size drivers may round the chroma rows up or down, in length and in number: a pair that is
-    not sent is that before it.
+    Of an odd size drivers may round the chroma rows up or down, in length and in number: a pair
+    that is not sent is that before it.
     """
     height, width, step = message.height, message.width, message.step
     _check_size(message, max(width, planes.across))

@@ -1,7 +1,8 @@
 """Results of a session -> whole messages. Every function returns a complete message. No ROS import.
 
-The first argument of each makes messages: `make("std_msgs/msg/Header", frame_id="camera")`. The node gives
-one for the classes of rosidl (`ros/outputs/conversions.py`), recordings one for those of rosbags.
+The first argument of each makes messages: `make("std_msgs/msg/Header", frame_id="camera")`. The
+node gives one for the classes of rosidl (`ros/outputs/conversions.py`), recordings one for those of
+rosbags.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ STATE_NUMBERS = {state: number for number, state in enumerate(TargetState)}  # o
 class MakeMessage(Protocol):
     """Makes a message of a type by its full name; fields that are left out are zero or empty.
 
-    A uint8[] is given as `array("B")`: whatever else rosidl checks value by value, on Humble for 60 ms
-    per 1280x720.
+    A uint8[] is given as `array("B")`: whatever else rosidl checks value by value, on Humble for
+    60 ms per 1280x720.
     """
 
     def __call__(self, name: str, /, **fields: Any) -> Any:
@@ -40,8 +41,8 @@ def mask_to_msg(make: MakeMessage, mask: np.ndarray, header: Any) -> Any:
     data = array("B", b"\0") * mask.size  # written in place, without a picture in between
     np.negative(mask.view(np.uint8),  # 1 -> 255
                 out=np.frombuffer(data, np.uint8).reshape(height, width))
-    return make("sensor_msgs/msg/Image", header=header, height=height, width=width, encoding="mono8",
-                step=width, data=data)
+    return make("sensor_msgs/msg/Image", header=header, height=height, width=width,
+                encoding="mono8", step=width, data=data)
 
 
 def labels_to_msg(make: MakeMessage, labels: np.ndarray, header: Any) -> Any:
@@ -149,7 +150,7 @@ def _detection_to_msg(make: MakeMessage, target: TargetResult, box: Box, header:
 
 
 def hypothesis_to_msg(make: MakeMessage, target: TargetResult) -> Any:
-    """Sentence and score of a target -> vision_msgs/ObjectHypothesisWithPose, the pose left zero."""
+    """Sentence and score of a target -> vision_msgs/ObjectHypothesisWithPose with a zero pose."""
     message = make("vision_msgs/msg/ObjectHypothesisWithPose")
     message.hypothesis.class_id = target.expression
     message.hypothesis.score = target.score

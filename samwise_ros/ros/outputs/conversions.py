@@ -1,4 +1,4 @@
-"""Results -> messages of rosidl: `messages.result_messages` and `messages.place_messages` with our classes.
+"""Results -> messages of rosidl, by the functions of `samwise_ros/messages/`.
 
 Our own messages and vision_msgs are optional: where they can't be imported the names below are
 None, and the parts that need them are left out.
@@ -25,7 +25,10 @@ except ImportError:  # came later than the detections
 
 
 def make_message(name: str, /, **fields: Any) -> Any:
-    """A message of a type by its full name; see `MakeMessage`. Raises ImportError, AttributeError."""
+    """A message of a type by its full name; see `MakeMessage`.
+
+    Raises ImportError or AttributeError when the type is not installed.
+    """
     return _class_of(name)(**fields)
 
 

@@ -1,4 +1,5 @@
-"""cv_bridge for encodings that our codec doesn't know: equal where both do, and never the node's end."""
+"""cv_bridge for encodings that our codec doesn't know: equal where both do, and never the node's
+end."""
 
 import subprocess
 import sys
@@ -52,7 +53,8 @@ def test_what_our_codec_does_not_know_is_decoded_by_cv_bridge(bridge):
     rgb = any_image_to_rgb(message("BGR8"))
     np.testing.assert_array_equal(rgb, image_to_rgb(message("bgr8")))
     assert rgb.flags.c_contiguous
-    with pytest.raises(FrameError, match=r"'8SC3' \(cv_bridge: 8SC3 is not a color format\); known"):
+    with pytest.raises(FrameError,
+                       match=r"'8SC3' \(cv_bridge: 8SC3 is not a color format\); known"):
         any_image_to_rgb(message("8SC3"))
 
 
@@ -107,4 +109,5 @@ def smooth_image(encoding: str) -> tuple[object, int]:
     deep = "16" in encoding
     pixels = values[..., :size].astype(np.uint16) * 257 if deep else values[..., :size]
     data = pixels.tobytes() * (3 if encoding.startswith("nv") else 1)  # at least as long as needed
-    return Image(height=24, width=38, encoding=encoding, step=38 * size * (1 + deep), data=data), deep
+    return Image(height=24, width=38, encoding=encoding, step=38 * size * (1 + deep),
+                 data=data), deep

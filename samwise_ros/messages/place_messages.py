@@ -63,7 +63,7 @@ def cloud_to_msg(make: MakeMessage, place: Localization, rgb: np.ndarray, header
         header: Of the image.
 
     Returns:
-        sensor_msgs/PointCloud2 of x, y, z float32 [m] and rgb, the three bytes packed into a float32
+        sensor_msgs/PointCloud2 of x, y, z float32 [m] and rgb, three bytes packed into a float32
         as 0xRRGGBB (what RViz and PCL read); unordered, without NaN.
     """
     points = np.empty(place.num_valid, _CLOUD)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from samwise_ros.cli.options import DeviceOption, ModelOption, ThreadsOption, parse_size
 from samwise_ros.config import Precision
 from samwise_ros.user_files import keep_foreign
 
@@ -19,18 +20,17 @@ if TYPE_CHECKING:
 
 
 def benchmark(
-    model: Annotated[str, typer.Option(
-        help="nano, tiny, small, base_plus, large, or a path.")] = "nano",
+    model: ModelOption = "nano",
     image_size: Annotated[int | None, typer.Option(help="Input side, a multiple of 64.")] = None,
     fit: Annotated[str | None, typer.Option(help="pad or rectangle.")] = None,
     precision: Annotated[Precision, typer.Option(help="Of stream mode.")] = "fp32",
     targets: Annotated[int, typer.Option(min=1, help="Targets followed at once.")] = 1,
     frames: Annotated[int, typer.Option(min=1, help="Measured frames per mode.")] = 16,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    threads: ThreadsOption = None,
     camera: Annotated[str, typer.Option(help="Camera size, WIDTHxHEIGHT.")] = "854x480",
     compile_model: Annotated[bool, typer.Option("--compile", help=(
         "Run stream mode through torch.compile; clip mode stays plain."))] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
 ) -> None:
     """Time stream mode against clip mode fp32 in one run: medians, ratios, parts, FLOPs, memory.
@@ -50,16 +50,14 @@ def benchmark(
     changes = {key: value for key, value in (("image_size", image_size), ("fit", fit)) if value}
     keep_foreign(json_file, '"stream_fps":')
     loaded, weights = _load(model, device, changes)
-    width, _, height = camera.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise typer.BadParameter(f"expected WIDTHxHEIGHT, got {camera!r}", param_hint="--camera")
+    width, height = parse_size(camera, "--camera")
     config = SessionConfig(precision=precision, max_targets=max(16, targets))
     compiled = None
     if compile_model:
         compiled, _ = _load(model, device, changes)
         compile_parts(compiled)
     with Console(stderr=True).status("starting") as status:
-        report = run_benchmark(loaded, config, camera=(int(height), int(width)), targets=targets,
+        report = run_benchmark(loaded, config, camera=(height, width), targets=targets,
                                frames=frames, weights=weights, compiled=compiled,
                                progress=status.update)
     _print(report)

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from samwise_ros.cli.simulate import parse_size
+from samwise_ros.cli.options import (
+    ClipsOption,
+    ClipsOutOption,
+    ClipsSeedOption,
+    FramesOption,
+    SizeOption,
+    WorkersOption,
+    parse_size,
+)
 from samwise_ros.cli.terminal import say
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich",
@@ -53,13 +61,13 @@ def fetch(pictures: Annotated[Path | None, PICTURES] = None) -> None:
 
 @app.command()
 def clips(
-    out: Annotated[Path, typer.Option(help="Output folder, in the MeViS layout.")],
+    out: ClipsOutOption,
     split: Annotated[ComposeSplit, typer.Option(help="Which split.")] = ComposeSplit.train,
-    seed: Annotated[int, typer.Option(min=0, help="Seed; equal seeds give equal files.")] = 0,
-    clips: Annotated[int, typer.Option(min=1, help="Number of videos.")] = 100,
-    frames: Annotated[int, typer.Option(min=1, help="Frames per video; 1 makes stills.")] = 12,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "320x256",
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    seed: ClipsSeedOption = 0,
+    clips: ClipsOption = 100,
+    frames: FramesOption = 12,
+    size: SizeOption = "320x256",
+    workers: WorkersOption = 1,
     probe: Annotated[ComposeProbe | None, typer.Option(
         help="late_target: a look-alike is in view, what is named enters later; "
              "occlusion: what is named is hidden or away for a while.")] = None,

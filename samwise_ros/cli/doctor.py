@@ -25,14 +25,14 @@ from samwise_ros.cli.doctor_checks import (
     check_weights,
 )
 from samwise_ros.cli.doctor_ros import check_messages, check_ros, check_topics
+from samwise_ros.cli.options import DeviceOption, ModelOption
 
 _STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
 
 
 def doctor(
-    model: Annotated[str, typer.Option(
-        help="Size, released name, file or folder whose weights are looked for.")] = "nano",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    model: ModelOption = "nano",
+    device: DeviceOption = "auto",
     seeded: Annotated[bool, typer.Option(
         "--seeded", help="Do not ask for weights; time the model with random ones.")] = False,
     image_topic: Annotated[list[str] | None, typer.Option(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from samwise_ros.cli.options import DeviceOption, ModelOption
 from samwise_ros.cli.terminal import say
 from samwise_ros.config import Mode
 from samwise_ros.user_files import keep_foreign
@@ -35,7 +36,6 @@ DEFAULT_SPLITS = {"mevis": "", "ref-youtube-vos": "valid", "ref-davis17": "valid
 DataOption = Annotated[Path, typer.Option(
     help="mevis, sim: folder of one split. ref-youtube-vos, ref-davis17: folder with "
     "meta_expressions/. refcoco: folder of the converted sets.")]
-ModelOption = Annotated[str, typer.Option(help="A size, a released model, or a path.")]
 ModeOption = Annotated[Mode, typer.Option(
     help="clip: the published windows of eight; stream: frame by frame.")]
 OutOption = Annotated[Path | None, typer.Option(
@@ -69,7 +69,6 @@ AblationsOption = Annotated[Path | None, typer.Option(
 ContextOption = Annotated[int | None, typer.Option(
     min=0, max=7, help="Stream mode: earlier frames that HSA sees.")]
 ImageSizeOption = Annotated[int | None, typer.Option(help="Input side in pixels.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 ThreadsOption = Annotated[int | None, typer.Option(
     min=1, help="CPU threads. [default: as many as there are idle cores]", show_default=False)]
 

@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from samwise_ros.cli.options import ModelOption
+
 if TYPE_CHECKING:
     from samwise_ros.evaluation.photos import Photo, PhotoReport
 
@@ -19,7 +21,7 @@ BASELINE = "nano"
 def evaluate_photos(
     items: Annotated[Path, typer.Option(help="items.json.", show_default=False)],
     masks: Annotated[Path, typer.Option(help="masks.npz.", show_default=False)],
-    model: Annotated[str, typer.Option(help="A size, a released model, or a path.")] = BASELINE,
+    model: ModelOption = BASELINE,
     frames: Annotated[int, typer.Option(min=1, help="How often each photo is shown.")] = 4,
     local: Annotated[Path | None, typer.Option(
         help="Folder of photos that come from no package.")] = None,

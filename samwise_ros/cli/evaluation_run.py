@@ -68,9 +68,9 @@ def _sim(run: EvaluationRun) -> dict[str, Any]:
         write_expression_csv,
         write_video_csv,
     )
-    from samwise_ros.evaluation.sim_scenes import evaluate_sim_into
+    from samwise_ros.evaluation.sim_scenes import evaluate_sim
 
-    report = evaluate_sim_into(run.predictor(), run.mode, MevisSource(run.data), run.store(),
+    report = evaluate_sim(run.predictor(), run.mode, MevisSource(run.data), run.store(),
                                selection=run.selection, chunk=run.chunk, masks=run.masks)
     write_expression_csv(run.out / "per_expression.csv", report.results)
     write_video_csv(run.out / "per_video.csv", report.results)

@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from samwise_ros.cli.options import DeviceOption, ThreadsOption
+
 if TYPE_CHECKING:  # torch takes seconds to import; `samwise parity --help` does not need it
     from samwise_ros.evaluation.parity import ParityReport
 
@@ -20,8 +22,8 @@ def parity(
     assets: Annotated[Path | None, typer.Option(
         help="Folder with goldens/, samples/ and tokenizer/. Default: ../shared.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
 ) -> None:
     """Compare clip mode with a recording of the official code, tensor by tensor.
 

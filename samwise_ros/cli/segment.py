@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from samwise_ros.cli.options import DeviceOption, ModelOption
 from samwise_ros.cli.terminal import say
 from samwise_ros.config import Fit, Mode, Precision
 from samwise_ros.streaming.target_tracker import TargetTracker
@@ -43,8 +44,6 @@ ExpressionOption = Annotated[list[str] | None, typer.Option(
     "its own sentences.", show_default=False)]
 ModeOption = Annotated[Mode, typer.Option(
     help="stream: frame by frame, no look-ahead. clip: the published protocol, windows of 8.")]
-ModelOption = Annotated[str,
-                        typer.Option(help="Size, released name (mevis, ytvos), file or folder.")]
 SeededOption = Annotated[bool, typer.Option(
     "--seeded", help="Random weights: tries the program, finds nothing.")]
 ImageSizeOption = Annotated[int | None, typer.Option(
@@ -52,7 +51,6 @@ ImageSizeOption = Annotated[int | None, typer.Option(
 FitOption = Annotated[Fit | None, typer.Option(
     help="pad: square input. rectangle: no padding. Default: the model's own.")]
 PrecisionOption = Annotated[Precision, typer.Option(help="Stream mode only.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 TokenizerOption = Annotated[Path | None, typer.Option(
     help="Folder with vocab.json and merges.txt, if not beside the weights.")]
 MaxFramesOption = Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")]

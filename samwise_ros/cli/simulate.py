@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from samwise_ros.cli.options import (
+    ClipsOption,
+    ClipsOutOption,
+    ClipsSeedOption,
+    FramesOption,
+    SizeOption,
+    WorkersOption,
+    parse_size,
+)
 from samwise_ros.cli.terminal import say
 
 
@@ -26,14 +34,14 @@ class Probe(str, Enum):
 
 
 def simulate(
-    out: Annotated[Path, typer.Option(help="Output folder, in the MeViS layout.")],
+    out: ClipsOutOption,
     split: Annotated[Split, typer.Option(help="Which split.")] = Split.train,
-    seed: Annotated[int, typer.Option(min=0, help="Seed; equal seeds give equal files.")] = 0,
-    clips: Annotated[int, typer.Option(min=1, help="Number of videos.")] = 100,
-    frames: Annotated[int, typer.Option(min=1, help="Frames per video; 1 makes stills.")] = 16,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")] = "320x240",
+    seed: ClipsSeedOption = 0,
+    clips: ClipsOption = 100,
+    frames: FramesOption = 16,
+    size: SizeOption = "320x240",
     fps: Annotated[float, typer.Option(help="Frames per second of simulated time.")] = 8.0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    workers: WorkersOption = 2,
     depth: Annotated[bool, typer.Option(help="Also depth (16-bit PNG, mm) and poses.")] = False,
     probe: Annotated[Probe | None, typer.Option(
         help="late_target: a look-alike is in view, what is named enters later.")] = None,
@@ -58,15 +66,3 @@ def simulate(
         raise typer.BadParameter(str(error)) from error
     made = generate(request, workers)
     say(f"{made} clips rendered, {clips - made} were there already: {out}")
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Width and height [px] from "WIDTHxHEIGHT".
-
-    Raises:
-        typer.BadParameter: the text is not of that form.
-    """
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise typer.BadParameter(f"expected WIDTHxHEIGHT, got {text!r}", param_hint="--size")
-    return int(width), int(height)

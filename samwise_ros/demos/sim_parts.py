@@ -1,7 +1,6 @@
 """What the simulated camera and the simulated robot share: messages."""
 
 from array import array
-from typing import TypeVar
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image
@@ -9,8 +8,6 @@ from std_msgs.msg import Header
 
 from samwise_ros.ros.outputs.conversions import rgb_to_msg
 from samwise_ros.sim.geometry import Intrinsics
-
-Number = TypeVar("Number", int, float)
 
 
 def depth_to_msg(depth: np.ndarray, header: Header) -> Image:

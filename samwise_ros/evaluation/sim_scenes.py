@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from samwise_ros.config import Mode, SessionConfig
 from samwise_ros.data.mevis import MevisSource
@@ -101,55 +97,25 @@ class SimReport:
         }
 
 
-def evaluate_sim(model: SamwiseModel, data_dir: Path | str, mode: Mode = "stream", *,
-                 selection: Selection | None = None, session: SessionConfig | None = None,
-                 chunk: int = 8, progress: bool = False) -> SimReport:
-    """Evaluate a model on one simulated split, in memory.
-
-    Args:
-        model: Any model; it is put into eval mode for the time of the evaluation.
-        data_dir: Folder written by `samwise simulate`.
-        mode: "stream" or "clip".
-        selection: Which part of the data; default: all.
-        session: How stream mode runs; default: SessionConfig().
-        chunk: Expressions of one video that run together.
-        progress: Show a progress bar.
-
-    Raises DataError for missing or broken data.
-    """
-    source = MevisSource(data_dir)
-    videos = (selection or Selection()).apply(source.videos)
-    store: ResultStore[ExpressionResult] = ResultStore(None, {})
-    with eval_mode(model):
-        evaluate_videos(source, videos, sim_predictor(model, mode, session), store, chunk=chunk,
-                        progress=progress)
-    return sim_report(mode, store.results)
-
-
 def sim_predictor(model: SamwiseModel, mode: Mode,
                   session: SessionConfig | None = None) -> Predictor:
     """Predictor for simulated scenes, where clip mode may batch expressions."""
     return ClipRowsPredictor(model) if mode == "clip" else make_predictor(model, mode, session)
 
 
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode for a while; every part then returns to the mode it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+def evaluate_sim(predictor: Predictor, mode: Mode, source: MevisSource, store: ResultStore, *,
+                 selection: Selection, chunk: int = 8, masks: bool = False,
+                 progress: bool = True) -> SimReport:
+    """Score a predictor (eval mode) on simulated scenes; what the store holds is not done again.
 
+    Args:
+        predictor, mode: From `sim_predictor`.
+        source: Folder written by `samwise simulate`.
+        store: Takes the results.
+        selection: Which part of the data.
+        chunk, masks, progress: As in `evaluate_videos`.
 
-def evaluate_sim_into(predictor: Predictor, mode: Mode, source: MevisSource, store: ResultStore, *,
-                      selection: Selection, chunk: int = 8, masks: bool = False,
-                      progress: bool = True) -> SimReport:
-    """Evaluate with results on disk, resuming what the store already holds.
-
-    Args as in `evaluate_sim` and `evaluate_videos`.
+    Raises DataError for missing or broken data.
     """
     videos = selection.apply(source.videos)
     evaluate_videos(source, videos, predictor, store, chunk=chunk, masks=masks, progress=progress)

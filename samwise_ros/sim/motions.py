@@ -16,24 +16,6 @@ from scipy.spatial.transform import Rotation, Slerp
 from samwise_ros.sim.geometry import Pose
 
 DIRECTIONS = ("left", "right", "near", "far")
-TAGS = (
-    "still",
-    "moves",
-    *DIRECTIONS,
-    "roll",
-    "slide",
-    "drive",
-    "circle",
-    "spin",
-    "lift",
-    "push",
-    "fall",
-    "drop",
-    "enter",
-    "leave",
-    "return",
-    "hide",
-)
 
 
 class Motion(Protocol):

@@ -19,7 +19,7 @@ from samwise_ros.evaluation.late_target_scores import (
     late_target_report,
 )
 from samwise_ros.evaluation.selection import Selection
-from samwise_ros.evaluation.sim_scenes import evaluate_sim_into
+from samwise_ros.evaluation.sim_scenes import evaluate_sim
 from samwise_ros.evaluation.store import ResultStore
 from samwise_ros.model.checkpoint import load_model, save_model
 from samwise_ros.sizes import model_config
@@ -87,7 +87,7 @@ def test_a_tracker_that_changes_over_late_is_measured_on_the_masks(tmp_path: Pat
 
     predictor = PreparedPredictor(make_mask, switched=lambda frame: frame in (1, ENTRY + 1))
     store = ResultStore(tmp_path / "out", {})
-    report = evaluate_sim_into(predictor, "stream", source, store, selection=Selection(),
+    report = evaluate_sim(predictor, "stream", source, store, selection=Selection(),
                                progress=False)
 
     late = NUM_FRAMES - ENTRY

@@ -20,7 +20,7 @@ from samwise_ros.evaluation.expression_scores import (
 from samwise_ros.evaluation.metrics import mask_scores
 from samwise_ros.evaluation.predictors import ClipPredictor
 from samwise_ros.evaluation.selection import Selection
-from samwise_ros.evaluation.sim_scenes import evaluate_sim, evaluate_sim_into, sim_report
+from samwise_ros.evaluation.sim_scenes import evaluate_sim, sim_predictor, sim_report
 from samwise_ros.evaluation.store import ResultStore, weights_digest
 from samwise_ros.evaluation.stream_statistics import (
     first_correct,
@@ -47,7 +47,7 @@ def true_answer(source: MevisSource):
 
 
 def run(predictor, source: MevisSource, store: ResultStore, **options):
-    return evaluate_sim_into(predictor, "stream", source, store, progress=False,
+    return evaluate_sim(predictor, "stream", source, store, progress=False,
                              selection=options.pop("selection", Selection()), **options)
 
 
@@ -264,17 +264,9 @@ def test_a_selection_of_nothing_is_refused() -> None:
 @pytest.mark.parametrize("mode", ["stream", "clip"])
 def test_a_real_model_is_evaluated_and_left_as_it_was(
         source: MevisSource, micro_model, mode: str, one_thread) -> None:
-    frozen = next(micro_model.children())
-    flags = [module.training for module in micro_model.modules()]
     digest = weights_digest(micro_model)
-    frozen.train()
-    try:
-        report = evaluate_sim(micro_model, source.root, mode, selection=Selection(1), chunk=4)
-
-        assert frozen.training
-    finally:
-        frozen.eval()
-    assert [module.training for module in micro_model.modules()] == flags
+    report = evaluate_sim(sim_predictor(micro_model, mode), mode, source, ResultStore(None, {}),
+                          selection=Selection(1), chunk=4, progress=False)
     assert weights_digest(micro_model) == digest
     assert len(report.results) == 6 and 0.0 <= report.jf <= 1.0
     assert report.mode == mode
@@ -282,8 +274,9 @@ def test_a_real_model_is_evaluated_and_left_as_it_was(
 
 def test_expressions_score_the_same_alone_and_together(
         source: MevisSource, micro_model, one_thread) -> None:
-    together, alone = (evaluate_sim(micro_model, source.root, "stream", chunk=chunk,
-                                    selection=Selection(1)) for chunk in (6, 1))
+    together, alone = (evaluate_sim(sim_predictor(micro_model, "stream"), "stream", source,
+                                    ResultStore(None, {}), chunk=chunk, selection=Selection(1),
+                                    progress=False) for chunk in (6, 1))
 
     assert alone.jf > 0.01, "the model answers something"
     assert together.jf == pytest.approx(alone.jf, abs=1e-3)

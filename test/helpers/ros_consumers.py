@@ -1,8 +1,8 @@
 """Doubles of the two consumers, in a process of their own; what they got goes to stdout as JSON.
 
     python test/helpers/ros_consumers.py follow_object --ros-args -r pose:=POSE_TOPIC
-    python test/helpers/ros_consumers.py foundation_pose --ros-args -r depth_image:=... -r
-    segmentation:=...
+    python test/helpers/ros_consumers.py foundation_pose --ros-args \\
+        -r depth_image:=... -r segmentation:=...
 
 They follow the published rules, not our code:
 

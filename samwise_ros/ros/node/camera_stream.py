@@ -159,10 +159,6 @@ class CameraStream:
         """Have every answer handed over after it was published, in the thread that did so."""
         self._listeners.append(listener)
 
-    def remove_listener(self, listener: Listener) -> None:
-        """Undo `add_listener`."""
-        self._listeners.remove(listener)
-
     def _on_image(self, message: Any) -> None:
         self.monitor.image_received()
         if not self._enabled:

@@ -1,4 +1,8 @@
-"""Settings as people write them -> typed configurations: values are made to fit their fields."""
+"""Settings as people write them -> typed configurations: values are made to fit their fields.
+
+By hand: OmegaConf, which sam2 brings, refuses `Literal` and does not check the length of a tuple;
+pydantic would be one more dependency of every robot for these hundred lines.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,6 @@ def build_config(cls: type, values: Mapping[str, Any], path: str) -> Any:
         return cls(**built)
     except (TypeError, IndexError) as error:
         raise ConfigError(f"{path}: {error}") from error
-
 
 
 def fit_value(value: Any, hint: Any, path: str) -> Any:

@@ -1,6 +1,6 @@
 """A ROS domain that no other demo or test of this user on this machine has. No ROS import.
 
-ament_cmake_ros's `domain_coordinator` does the same with sockets; it is on no package index.
+By hand: ament_cmake_ros's `domain_coordinator` does the same with sockets, but is not on PyPI.
 """
 
 import fcntl

@@ -104,9 +104,8 @@ def make_optimizer(module: nn.Module, setup: OptimSetup) -> torch.optim.AdamW:
 class WeightAverage:
     """Exponential moving average of a model's floating-point state, frozen parts left out.
 
-    torch's AveragedModel would copy the frozen parts, too, and knows no decay that grows.
-
-    The decay grows as (1 + n) / (10 + n) up to `decay`, so that the start does not linger.
+    The decay grows as (1 + n) / (10 + n) up to `decay`, so that the start does not linger. torch's
+    `swa_utils.AveragedModel` copies frozen parts, too, and its `get_ema_multi_avg_fn` has one decay.
 
     Args:
         model: Source of the first values.

@@ -105,7 +105,7 @@ class WeightAverage:
     """Exponential moving average of a model's floating-point state, frozen parts left out.
 
     The decay grows as (1 + n) / (10 + n) up to `decay`, so that the start does not linger. torch's
-    `swa_utils.AveragedModel` copies frozen parts, too, and its `get_ema_multi_avg_fn` has one decay.
+    `swa_utils.AveragedModel` copies frozen parts, too; its `get_ema_multi_avg_fn` has one decay.
 
     Args:
         model: Source of the first values.

@@ -99,6 +99,46 @@ def test_named_files_exist(document: Path) -> None:
     assert missing <= WRITTEN_BY_COMMANDS
 
 
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_named_definitions_exist(document: Path) -> None:
+    """`streaming/session.py`: `step`, `submit`: the file defines what is named behind it."""
+    for name, definitions in named_definitions(document.read_text(encoding="utf-8")):
+        code = (ROOT / "samwise_ros" / name).read_text(encoding="utf-8")
+        for definition in definitions:
+            assert re.search(rf"^ *(?:def|class) {definition}\b", code, re.MULTILINE), definition
+
+
+def named_definitions(text: str) -> Iterator[tuple[str, list[str]]]:
+    """(file, names) of each "`file`: `name`, `name`"."""
+    for found in re.finditer(r"`([\w/]+/\w+\.py)`:((?:,? `\w+`)+)", text):
+        yield found[1], re.findall(r"`(\w+)`", found[2])
+
+
+WAYS = {"A frame's way: eight hops from camera to mask": (8, 4),
+        "A command's way: five hops from text to target": (5, 4)}
+
+
+@pytest.mark.parametrize("title", WAYS)
+def test_a_way_has_the_hops_that_its_title_says(title: str) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    way = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    hops, named = WAYS[title]
+    assert [int(n) for n in re.findall(r"^\| (\d) \|", way, re.MULTILINE)] == [*range(1, hops + 1)]
+    assert len(list(named_definitions(way))) >= named
+
+
+def test_the_house_is_drawn_as_it_stands() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawing = text.partition("```text\n")[2].partition("```")[0]
+    package = ROOT / "samwise_ros"
+    rooms = {path.name for folder in (package, package / "ros") for path in folder.iterdir()
+             if (path / "__init__.py").exists()} - {"ros", "msg", "srv", "action"}
+    files = {path.name for path in package.glob("*.py")} - {"__init__.py"}
+    others = {"samwise_ros", "ros", "bench", "assets"}
+    assert set(re.findall(r"\b(\w+)/", drawing)) == rooms | others
+    assert set(re.findall(r"\b\w+\.py\b", drawing)) == files
+
+
 WRITTEN_BY_COMMANDS = {"endurance.csv", "table.md"}
 
 

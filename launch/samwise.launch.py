@@ -38,7 +38,7 @@ OVERRIDES = (
     ("model", "model size or path of a checkpoint"),
     ("seeded", "random weights, to try the plumbing without any (true or false)"),
     ("device", "auto, cpu, cuda or cuda:N"),
-    ("precision", "fp32, bf16 or fp16"),
+    ("precision", "auto, fp32, bf16 or fp16"),
     ("compile", "torch.compile: slow to configure, faster frames (true or false)"),
     ("num_threads", "CPU threads of the network; 0: torch's choice"),
     ("image_transport", "raw or compressed"),

@@ -17,7 +17,7 @@ from samwise_ros.structures import ConfigError
 SwitchMode = Literal["reweight", "all_mask", "avg"]
 Fit = Literal["pad", "rectangle"]
 Stem = Literal["patch", "conv"]
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Mode = Literal["clip", "stream"]  # the published protocol, or frame by frame without look-ahead
 TrunkName = Literal["hiera", "lite0"]
 TextKind = Literal["roberta", "bert"]
@@ -324,7 +324,8 @@ class SessionConfig:
 
     Attributes:
         context_frames: Earlier frames that HSA and the text side may see (0..7).
-        precision: "fp32", or autocast to "bf16" / "fp16" (CUDA) with fp32 where it is needed.
+        precision: "fp32", or autocast to "bf16" or "fp16" (GPUs only) with fp32 where it is needed, or
+            "auto": see `model.precision`.
         fast_resize: Resize camera frames with OpenCV instead of PIL (the published path).
         max_targets: More targets than this are refused, so that memory stays bounded.
     """
@@ -337,5 +338,5 @@ class SessionConfig:
     def __post_init__(self) -> None:
         _check(0 <= self.context_frames <= 7,
                f"context_frames: expected 0..7, got {self.context_frames}")
-        _one_of("precision", self.precision, ("fp32", "bf16", "fp16"))
+        _one_of("precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
         _check(self.max_targets >= 1, f"max_targets: expected >= 1, got {self.max_targets}")

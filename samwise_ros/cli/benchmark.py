@@ -23,7 +23,8 @@ def benchmark(
     model: ModelOption = "nano",
     image_size: Annotated[int | None, typer.Option(help="Input side, a multiple of 64.")] = None,
     fit: Annotated[str | None, typer.Option(help="pad or rectangle.")] = None,
-    precision: Annotated[Precision, typer.Option(help="Of stream mode.")] = "fp32",
+    precision: Annotated[Precision, typer.Option(help=(
+        "Of stream mode. auto: bf16 on GPUs from Ampere on, else fp32."))] = "auto",
     targets: Annotated[int, typer.Option(min=1, help="Targets followed at once.")] = 1,
     frames: Annotated[int, typer.Option(min=1, help="Measured frames per mode.")] = 16,
     threads: ThreadsOption = None,

@@ -50,7 +50,8 @@ ImageSizeOption = Annotated[int | None, typer.Option(
     help="Longest input side, a multiple of 64. Default: the model's own.")]
 FitOption = Annotated[Fit | None, typer.Option(
     help="pad: square input. rectangle: no padding. Default: the model's own.")]
-PrecisionOption = Annotated[Precision, typer.Option(help="Stream mode only.")]
+PrecisionOption = Annotated[Precision, typer.Option(
+    help="Stream mode only. auto: bf16 on GPUs from Ampere on, else fp32.")]
 TokenizerOption = Annotated[Path | None, typer.Option(
     help="Folder with vocab.json and merges.txt, if not beside the weights.")]
 MaxFramesOption = Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")]
@@ -65,7 +66,7 @@ def segment(
     seeded: SeededOption = False,
     image_size: ImageSizeOption = None,
     fit: FitOption = None,
-    precision: PrecisionOption = "fp32",
+    precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
     tokenizer: TokenizerOption = None,
     max_frames: MaxFramesOption = None,
@@ -112,7 +113,7 @@ def segment(
 
 
 def _check_precision(mode: Mode, precision: Precision) -> None:
-    if mode == "clip" and precision != "fp32":
+    if mode == "clip" and precision not in ("auto", "fp32"):
         raise ConfigError("clip mode is the published protocol and runs in fp32; use --mode stream "
                           f"for {precision}")
 

@@ -33,6 +33,7 @@ from samwise_ros.evaluation.parity_probes import LadderRecorder
 from samwise_ros.model.checkpoint import empty_model, load_strict
 from samwise_ros.model.checkpoint_parts import with_token_types
 from samwise_ros.model.key_map import from_official, map_official, to_official
+from samwise_ros.model.precision import arithmetic
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.sizes import SIZES, model_config
@@ -141,7 +142,7 @@ def run_parity(path: Path | str, assets: Path | None = None, *,
     model.to(device)
     recorder, masks = LadderRecorder(golden, model), []
     start = time.perf_counter()
-    with recorder.attached(), _exact_fp32():
+    with recorder.attached(), arithmetic(model.device, "fp32"):
         for result in ClipRunner(model).run(frames, header.text):
             masks.append(result.mask)
             say(f"frame {result.index + 1} of {header.frames}")
@@ -268,14 +269,3 @@ def _notes(golden: Golden, rows: tuple[Row, ...], crc: dict[int, str]) -> list[s
     if "clip0/input/pixels" in failed:
         notes.append("the input pixels differ: decoder or resize, not the model")
     return notes
-
-
-class _exact_fp32:
-    """Inside this context CUDA multiplies in fp32, not TF32. Nothing changes on the CPU."""
-
-    def __enter__(self) -> None:
-        self._before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-
-    def __exit__(self, *_: object) -> None:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self._before

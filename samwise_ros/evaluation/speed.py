@@ -29,6 +29,7 @@ from samwise_ros.evaluation.speed_parts import (
 )
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.padding import PaddedStages
+from samwise_ros.model.precision import resolve_precision
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.streaming.clip_runner import ClipRunner, ClipState
 from samwise_ros.streaming.image_ops import input_size, prepare_frame, restore_logits
@@ -207,7 +208,7 @@ def _shares(parts: dict[str, float]) -> dict[str, float]:
 
 def _peak_memory(model: SamwiseModel) -> int:
     if model.device.type == "cuda":
-        return torch.cuda.max_memory_allocated()
+        return torch.cuda.max_memory_allocated(model.device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -234,5 +235,6 @@ def _describe(model: SamwiseModel, config: SessionConfig, camera: tuple[int, int
               weights: str) -> dict[str, Any]:
     size = input_size(camera, model.config.image_size, model.config.fit)
     return {"name": model.config.name, "input": list(size.padded), "camera": list(camera),
-            "fit": model.config.fit, "precision": config.precision, "weights": weights,
+            "fit": model.config.fit, "weights": weights,
+            "precision": resolve_precision(config.precision, model.device),
             "context_frames": config.context_frames}

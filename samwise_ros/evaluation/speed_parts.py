@@ -61,7 +61,7 @@ _CPU_ATTENTION = {
 def synchronise(model: SamwiseModel) -> None:
     """Wait for the GPU, if the model is on one."""
     if model.device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(model.device)
 
 
 def timed(model: SamwiseModel, call: Callable[[], object]) -> float:

@@ -24,6 +24,7 @@ from samwise_ros.model.cme import may_switch
 from samwise_ros.model.features import CausalContext, SharedFeatures, extend_context
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.padding import PaddedStages
+from samwise_ros.model.precision import arithmetic, resolve_precision
 from samwise_ros.model.samwise import SamwiseModel, Segmentation
 from samwise_ros.model.text_encoder import stack_text
 from samwise_ros.streaming.commands import (
@@ -61,12 +62,16 @@ class StreamingSession:
     Attributes:
         tracking: When a target counts as there. May be replaced at any time, for the next frame;
             states are kept.
+
+    Raises:
+        ConfigError: The precision is not for the model's device.
     """
 
     def __init__(self, model: SamwiseModel, config: SessionConfig | None = None,
                  tracking: TrackSettings | None = None) -> None:
         self.model = model
         self.config = config or SessionConfig()
+        self._precision = resolve_precision(self.config.precision, model.device)
         self.tracking = tracking or TrackSettings()
         self._plan = TargetPlan(self.config.max_targets)
         self._table = TargetTable()
@@ -161,7 +166,7 @@ class StreamingSession:
             if self._size is not None and size != self._size:
                 self.reset()
             pairs, earlier = self.model.pair_frames(pixels[None, None], self._earlier)
-            with torch.inference_mode(), self._autocast():
+            with torch.inference_mode(), arithmetic(self.model.device, self._precision):
                 shared, answers = self._answer(pairs, size)
         self._size, self._shared, self._earlier = size, shared, earlier
         self._index += 1
@@ -200,11 +205,6 @@ class StreamingSession:
         text = self.model.encode_text(tokens)
         memory = TargetMemory.empty(self.model.config.cmt)
         return Target(name, planned.expression, planned.command, text, memory)
-
-    def _autocast(self) -> torch.autocast:
-        dtype = torch.float16 if self.config.precision == "fp16" else torch.bfloat16
-        return torch.autocast(self.model.device.type, dtype,
-                              enabled=self.config.precision != "fp32")
 
     def _answer(self, pixels: Tensor, size: InputSize,
                 ) -> tuple[tuple[Tensor | None, ...], list[_RowAnswer]]:
@@ -287,7 +287,7 @@ class StreamingSession:
                                                 spatial)]
         if not bool(torch.stack(sums).isfinite().all()):
             raise FrameError("the network's answer is not finite: the weights are damaged, or "
-                             f"precision {self.config.precision!r} overflows; use fp32")
+                             f"precision {self._precision} overflows; use fp32")
 
     def _to_results(self, group: list[Target], segmentation: Segmentation,
                     size: InputSize) -> Iterator[TargetResult]:

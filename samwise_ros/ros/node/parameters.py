@@ -45,7 +45,8 @@ class NodeParameters:
         "", "Folder with vocab.json and merges.txt, where they are not beside the weights.")
     device: str = parameter("auto", "auto (CUDA where there is one), cpu, cuda or cuda:N.")
     precision: str = parameter(
-        "fp32", "Arithmetic of the network.", choices=("fp32", "bf16", "fp16"))
+        "auto", "Arithmetic of the network; auto: bf16 on GPUs from Ampere on, else fp32.",
+        choices=("auto", "fp32", "bf16", "fp16"))
     image_size: int = parameter(
         0, "Longest side of the network's input in pixels, a multiple of 64; 0: the model's own.",
         limits=(0, 1024), rule=_image_side)

@@ -96,7 +96,7 @@ def test_a_failed_configuration_can_be_repeated_with_other_parameters(standin):
 
     assert client.set_parameters(model="nano")[0].successful
     (refused,) = client.set_parameters(precision="fp64")
-    assert not refused.successful and "expected one of fp32, bf16, fp16" in refused.reason
+    assert not refused.successful and "expected one of auto, fp32, bf16, fp16" in refused.reason
     client.lifecycle.run("up")
     (refused,) = client.set_parameters(model="tiny")
     assert not refused.successful and "configuration only" in refused.reason

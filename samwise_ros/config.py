@@ -324,8 +324,8 @@ class SessionConfig:
 
     Attributes:
         context_frames: Earlier frames that HSA and the text side may see (0..7).
-        precision: "fp32", or autocast to "bf16" or "fp16" (GPUs only) with fp32 where it is needed, or
-            "auto": see `model.precision`.
+        precision: "fp32", or autocast to "bf16" or "fp16" (GPUs only) with fp32 where it is needed,
+            or "auto": see `model.precision`.
         fast_resize: Resize camera frames with OpenCV instead of PIL (the published path).
         max_targets: More targets than this are refused, so that memory stays bounded.
     """

@@ -17,15 +17,16 @@ _BF16_CAPABILITY = (8, 0)  # Ampere: tensor cores for bf16 and TF32
 def resolve_precision(asked: Precision, device: torch.device) -> Precision:
     """What `asked` means on a device; never "auto".
 
-    "auto" is bf16 on GPUs from Ampere on and fp32 everywhere else: bf16 is emulated on older GPUs, and
+    "auto" is bf16 on GPUs from Ampere on and fp32 everywhere else: older GPUs emulate bf16, and
     fp16 has too small a range for some of SAM 2's relatives.
 
     Raises:
         ConfigError: fp16 on a CPU.
     """
     if asked == "auto":
-        fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= _BF16_CAPABILITY
-        return "bf16" if fast else "fp32"
+        if device.type == "cuda" and torch.cuda.get_device_capability(device) >= _BF16_CAPABILITY:
+            return "bf16"
+        return "fp32"
     if asked == "fp16" and device.type == "cpu":
         raise ConfigError("precision: fp16 is for GPUs, a CPU is slower in it than in fp32; use "
                           "auto, fp32 or bf16")
@@ -36,9 +37,9 @@ def resolve_precision(asked: Precision, device: torch.device) -> Precision:
 def arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
     """Run the block in a precision that `resolve_precision` gave.
 
-    Autocast in bf16 and fp16. What stays in fp32 is multiplied in TF32 on a GPU, unless `precision` is
-    "fp32": that is exact, though torch's default for convolutions is not. The device is the current
-    one inside, so that streams, events and graphs belong to it.
+    Autocast in bf16 and fp16. What stays in fp32 is multiplied in TF32 on a GPU, unless `precision`
+    is "fp32": that is exact, though torch's default for convolutions is not. The device is the
+    current one inside, so that streams, events and graphs belong to it.
     """
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16
     half = torch.autocast(device.type, dtype, enabled=precision != "fp32")

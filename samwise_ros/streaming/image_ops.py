@@ -108,8 +108,8 @@ def prepare_frame(rgb: np.ndarray, config: ModelConfig, *, fast: bool = False,
 def _upload(array: np.ndarray, device: torch.device) -> Tensor:
     """A tensor on `device`; the host does not wait for a GPU's copy.
 
-    The copy is queued on the current stream, before everything that reads it. torch gives the pinned
-    block to no other tensor before that copy is done.
+    The copy is queued on the current stream, before everything that reads it. torch gives the
+    pinned block to no other tensor before that copy is done.
     """
     host = torch.from_numpy(array)
     if device.type != "cuda":

@@ -13,11 +13,11 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from samwise_ros.cli.terminal import say
-from samwise_ros.demos.options import DemoOptions, EnduranceOptions, FollowOptions
+from samwise_ros.demos.options import DemoOptions, EnduranceOptions, FollowOptions, GraspOptions
 from samwise_ros.structures import MissingDependencyError
 from samwise_ros.user_files import claim_outputs, keep_apart
 
-Options = TypeVar("Options", DemoOptions, EnduranceOptions, FollowOptions)
+Options = TypeVar("Options", DemoOptions, EnduranceOptions, FollowOptions, GraspOptions)
 
 MODEL = typer.Option(help="Weights: nano, a released name (mevis, ytvos), file or folder.")
 TIMEOUT = typer.Option(help="Seconds for the whole run.")
@@ -25,7 +25,7 @@ _STOPPED = 130  # exit code after Ctrl-C, as shells expect
 
 _MARK = ".samwise_demo"  # file in a folder that a demo made
 _WRITTEN = ("overlay.mp4", "contact_sheet.png", "report.json", "client.json", "logs", "follow.mp4",
-            "follow.png", "scene.mp4", "endurance.csv", "endurance.png")
+            "follow.png", "grasp.mp4", "grasp.png", "scene.mp4", "endurance.csv", "endurance.png")
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -48,6 +48,7 @@ def demo(
     \b
       samwise demo --seed 5           (another scene)
       samwise demo follow             (a base that follows the named ball)
+      samwise demo grasp              (an arm that picks the named thing)
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context)
@@ -85,6 +86,32 @@ def follow(
 
     report_run(run_follow, explain, FollowOptions(
         out, truth, model, lockstep, width, rate, seconds, distance, timeout))
+
+
+@app.command()
+def grasp(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("grasp_out"),
+    scenes: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="Of the scenes.")] = 0,
+    truth: Annotated[bool, typer.Option(
+        "--truth", help="Perfect masks from the simulator instead of the node's.")] = False,
+    model: Annotated[str, MODEL] = "nano",
+    rate: Annotated[float, typer.Option(min=1, max=60, help="Of the camera, frames/s.")] = 10.0,
+    timeout: Annotated[float, TIMEOUT] = 3600.0,
+) -> None:
+    """Have an arm pick what a sentence names and put it into a tray: the loop closed over DDS.
+
+    Pictures and depth to the node, its targets, poses and clouds to a client, that one's goals to a
+    simulated Panda with real contacts. Simulated time waits for each answer. Writes grasp.mp4,
+    grasp.png and report.json: what was lifted, what lies in the tray, and why not.
+
+    \b
+      samwise demo grasp --scenes 2 --truth
+    """
+    require_ros()
+    from samwise_ros.demos.grasp.grasp_demo import explain, run_grasp
+
+    report_run(run_grasp, explain, GraspOptions(out, scenes, seed, truth, model, rate, timeout))
 
 
 def require_ros() -> None:

@@ -66,6 +66,29 @@ class FollowOptions:
 
 
 @dataclass(frozen=True)
+class GraspOptions:
+    """Of `samwise demo grasp`.
+
+    Attributes:
+        out: Folder for results and logs.
+        scenes: How many; one more shows a change of mind.
+        seed: Of the scenes.
+        truth: Take the masks from the simulator instead of the node.
+        model: Weights of the node: a released name, a file or a folder.
+        rate: Frames per simulated second.
+        timeout: Seconds for the whole run.
+    """
+
+    out: Path
+    scenes: int = 20
+    seed: int = 0
+    truth: bool = False
+    model: str = "nano"
+    rate: float = 10.0
+    timeout: float = 3600.0
+
+
+@dataclass(frozen=True)
 class EnduranceOptions:
     """Of `samwise bench endurance`.
 
@@ -128,8 +151,8 @@ class OverheadOptions:
                                   f"{encoding!r}")
 
 
-def to_argument(options: DemoOptions | FollowOptions | EnduranceOptions | OverheadOptions
-                ) -> str:
+def to_argument(options: DemoOptions | FollowOptions | GraspOptions | EnduranceOptions
+                | OverheadOptions) -> str:
     """A dataclass of this module as one argument of a command line; `from_argument` reads it."""
     return json.dumps(asdict(options), default=str)
 

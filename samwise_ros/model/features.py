@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from samwise_ros.config import CmtConfig
+from samwise_ros.model.context_ring import ContextRing
 from samwise_ros.model.grounding import Seen
 
 
@@ -16,9 +18,9 @@ class CausalContext:
     """Projected frames that HSA and the text side still see while streaming.
 
     Attributes:
-        shared: Per adapter that looks back before any text is read: [B, K, h, w, E], one per camera,
-            or None. E is 3D with HSA and D without (`CmtAdapter.project_frames`).
-        rows: Per further adapter [N, K, h, w, E], one per target, or None.
+        shared: Per adapter that looks back before any text is read: [B, K, h, w, D], one per camera,
+            or None.
+        rows: Per further adapter [N, K, h, w, D], one per target, or None.
     """
 
     shared: tuple[Tensor | None, ...]
@@ -59,12 +61,13 @@ class Look:
     """What an adapter makes of the frames before it reads any text.
 
     Attributes:
-        projected: [B, T, h, w, E] what later frames need of these ones.
-        attended: [B, T, h, w, D] after HSA.
-        mean: [B, h, w, D] mean of the projection over the frames in sight.
+        kept: What later frames need of these ones: their projection [B, T, h, w, D], or in stream
+            mode the ring with it.
+        attended: [B or N, T, h, w, D] after HSA.
+        mean: [B or N, h, w, D] mean of the projection over the frames in sight.
     """
 
-    projected: Tensor
+    kept: Tensor | ContextRing
     attended: Tensor
     mean: Tensor
 
@@ -87,9 +90,9 @@ class SharedFeatures:
     shape: tuple[int, int]
 
     @property
-    def projected(self) -> tuple[Tensor, ...]:
+    def kept(self) -> tuple[Any, ...]:
         """What later frames need of these ones, per look."""
-        return tuple(look.projected for look in self.looks)
+        return tuple(look.kept for look in self.looks)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from torch import Tensor, nn
 
 from samwise_ros.config import ModelConfig
-from samwise_ros.model.cmt import CmtAdapter
+from samwise_ros.model.cmt import CmtAdapter, Past
 from samwise_ros.model.constants import constant
 from samwise_ros.model.features import Encoded, Look, SharedFeatures
 from samwise_ros.model.grounding import Grounding, on_grids
@@ -80,7 +80,7 @@ class FusedEncoder(nn.Module):
         """What compares nouns with the picture, if the model has it."""
         return self._parts[5]
 
-    def encode_shared(self, pixels: Tensor, past: tuple[Tensor | None, ...] | None = None,
+    def encode_shared(self, pixels: Tensor, past: Sequence[Past] | None = None,
                       padding: PaddedStages | None = None,
                       maps: Sequence[Tensor] | None = None) -> SharedFeatures:
         """Everything before the first expression-dependent operation.
@@ -88,7 +88,8 @@ class FusedEncoder(nn.Module):
         Args:
             pixels: [B, T, 3, S_h, S_w] normalised frames; with a motion branch [B, T, 6, S_h, S_w]
                 pairs of `pair_frames`, or frames that are then paired among themselves.
-            past: Contexts [B, K, h, w, E] of the adapters that look back before text is read.
+            past: What the adapters see that look back before text is read: contexts [B, K, h, w, D],
+                or rings (`context_ring.RingView`).
             padding: From `padded_stages` for inputs of this size, or None.
             maps: What `trunk_maps` gave for the frames; None: it is run.
         """
@@ -164,24 +165,24 @@ class FusedEncoder(nn.Module):
         return self._pyramid(maps, (pixels.shape[0], pixels.shape[1]), None, pixels.shape[0])
 
     def encode_rows(self, shared: SharedFeatures, text: TextState,
-                    past: tuple[Tensor | None, ...], clip_of_row: Tensor | None = None,
-                    ) -> tuple[Encoded, tuple[Tensor | None, ...]]:
+                    past: Sequence[Past], clip_of_row: Tensor | None = None,
+                    ) -> tuple[Encoded, tuple[Any, ...]]:
         """The expression-dependent part.
 
         Args:
             shared: Result of `encode_shared` on the same frames.
             text: N rows after the layers before the first fusion.
-            past: Per further adapter its context [N, K, h, w, E] or None.
+            past: Per further adapter its context [N, K, h, w, D], None, or a ring.
             clip_of_row: int64 [N] row -> clip; None when B is 1, or N == B in the same order.
 
         Returns:
-            The features, and per further adapter its projection [N, T, h, w, E] of these frames
-            (None without adapters).
+            The features, and per further adapter its projection [N, T, h, w, D] of these frames, or
+            the ring with it.
         """
         if not self.fusion_stages:
             return self._encode_without_fusion(shared, text, clip_of_row), ()
         rows, layers = text.hidden.shape[0], self.config.text.fusion_layers
-        maps, projected = list(shared.maps), []
+        maps, kept = list(shared.maps), []
         matches, evidence = self._match(shared, text, clip_of_row)
         for index, stage in enumerate(self.fusion_stages):
             adapter = self.adapters[index]
@@ -195,7 +196,7 @@ class FusedEncoder(nn.Module):
             else:
                 v = self._run_stages(v, self.fusion_stages[index - 1] + 1, stage, maps)
                 dv, dt, frame = adapter(v, text.hidden, text.mask, past[index - len(shared.looks)])
-                projected.append(frame)
+                kept.append(frame)
                 maps.append((v + dv).flatten(0, 1))
             v, text = v + dv, text.with_hidden(text.hidden + dt)
         if len(maps) < 4:
@@ -203,7 +204,7 @@ class FusedEncoder(nn.Module):
         text = self.text_encoder.run_layers(text, layers[-1], self.config.text.num_layers)
         encoded = self._pyramid(maps, shared.shape, clip_of_row, rows)
         return replace(encoded, cls=text.hidden[:, 0], motion=_verb_mean(text),
-                       evidence=evidence), tuple(projected)
+                       evidence=evidence), tuple(kept)
 
     def _match(self, shared: SharedFeatures, text: TextState, clip_of_row: Tensor | None,
                ) -> tuple[Sequence[Tensor | None], Tensor | None]:
@@ -224,10 +225,12 @@ class FusedEncoder(nn.Module):
             shared: Result of `encode_shared`.
             past: As there.
         """
-        looks = tuple(
-            Look(look.projected, *self.adapters[index].attend(look.projected, past[index]))
-            for index, look in enumerate(shared.looks))
-        return replace(shared, looks=looks)
+        looks = []
+        for look, adapter, earlier in zip(shared.looks, self.adapters, past, strict=False):
+            kept: Any = look.kept
+            seen = kept if earlier is None else torch.cat((earlier, kept), dim=1)
+            looks.append(Look(kept, adapter.attend_time(seen, kept.shape[1]), seen.mean(dim=1)))
+        return replace(shared, looks=tuple(looks))
 
     def _run_stages(self, v: Tensor, first: int, last: int, maps: list[Tensor]) -> Tensor:
         """Run stages `first`..`last` on [N, T, h, w, C]; those before `last` have no adapter."""

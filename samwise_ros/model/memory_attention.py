@@ -55,7 +55,8 @@ def _evens_first(dim: int, device: torch.device) -> Tensor:
         return torch.cat((torch.arange(0, dim, 2), torch.arange(1, dim, 2))).to(device)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0,
+           seen: Tensor | None = None) -> Tensor:
     """softmax(QK / sqrt(d)) V with V of any width.
 
     Fused kernels take tensors with a head axis only. On CUDA those of unequal widths run in the
@@ -64,24 +65,30 @@ def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> T
     Args:
         query: [N, Lq, D]. key: [N, Lk, D]. value: [N, Lk, E].
         dropout: Probability on the attention weights (training).
+        seen: bool [N, Lk] keys that may be attended to, at least one a row; None: all.
 
     Returns:
         [N, Lq, E].
     """
+    mask = None if seen is None else seen[:, None, None]
     learning = query.requires_grad or key.requires_grad or dropout > 0
     if query.device.type != "cpu" or learning or query.shape[-1] == value.shape[-1]:
-        return F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None],
-                                              dropout_p=dropout)[:, 0]
+        return F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None], mask,
+                                              dropout)[:, 0]
     # Blocks of queries: torch would make the whole score matrix here.
     key = key.transpose(1, 2)
     query = query * (1.0 / math.sqrt(query.shape[-1]))
     value = value.to(query.dtype)  # autocast leaves `out=` alone, and memories are fp32
-    out = value.new_empty(query.shape[0], query.shape[1], value.shape[-1])
-    for start in range(0, query.shape[1], _CHUNK):
-        scores = torch.bmm(query[:, start : start + _CHUNK], key)
-        weights = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype)
-        torch.bmm(weights, value, out=out[:, start : start + _CHUNK])
-    return out
+    bias = None if seen is None else torch.zeros_like(seen, dtype=query.dtype).masked_fill(
+        ~seen, -torch.inf)[:, None]
+    return torch.cat([_attend_block(block, key, value, bias)
+                      for block in query.split(_CHUNK, dim=1)], dim=1)
+
+
+def _attend_block(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    """Scaled queries [N, B, D], keys [N, D, Lk], values [N, Lk, E], bias [N, 1, Lk] -> [N, B, E]."""
+    scores = torch.bmm(query, key) if bias is None else torch.baddbmm(bias, query, key)
+    return torch.bmm(scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype), value)
 
 
 def _self_attention(attention: RoPEAttention, x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
@@ -93,7 +100,8 @@ def _self_attention(attention: RoPEAttention, x: Tensor, table: tuple[Tensor, Te
 
 
 def _cross_attention(attention: RoPEAttention, x: Tensor, memory: Tensor, keys: Tensor,
-                     num_pointer_tokens: int, table: tuple[Tensor, Tensor]) -> Tensor:
+                     num_pointer_tokens: int, table: tuple[Tensor, Tensor],
+                     seen: Tensor | None) -> Tensor:
     """x [N, hw, C] attends to memory tokens [N, M*hw + P, Cm]; pointers are not rotated."""
     order = _evens_first(attention.internal_dim, x.device)
     query = rotate(_project(x, attention.q_proj, order), table)
@@ -104,21 +112,22 @@ def _cross_attention(attention: RoPEAttention, x: Tensor, memory: Tensor, keys: 
     key = torch.cat((rotate(spatial, table).flatten(1, 2), pointers), dim=1)
     dropout = attention.dropout_p if attention.training else 0.0
     if dropout > 0:  # rows no longer sum to one, so the value bias cannot be added afterwards
-        return attention.out_proj(attend(query, key, attention.v_proj(memory), dropout))
-    return attention.out_proj(attention.v_proj(attend(query, key, memory)))
+        return attention.out_proj(attend(query, key, attention.v_proj(memory), dropout, seen))
+    return attention.out_proj(attention.v_proj(attend(query, key, memory, seen=seen)))
 
 
 def _layer(layer: MemoryAttentionLayer, x: Tensor, memory: Tensor, keys: Tensor,
-           num_pointer_tokens: int, table: tuple[Tensor, Tensor]) -> Tensor:
+           num_pointer_tokens: int, table: tuple[Tensor, Tensor], seen: Tensor | None) -> Tensor:
     x = x + layer.dropout1(_self_attention(layer.self_attn, layer.norm1(x), table))
     x = x + layer.dropout2(_cross_attention(layer.cross_attn_image, layer.norm2(x), memory, keys,
-                                            num_pointer_tokens, table))
+                                            num_pointer_tokens, table, seen))
     hidden = layer.dropout(layer.activation(layer.linear1(layer.norm3(x))))
     return x + layer.dropout3(layer.linear2(hidden))
 
 
 def attend_memory(module: MemoryAttention, vision: Tensor, position: Tensor, memory: Tensor,
-                  memory_position: Tensor, num_pointer_tokens: int) -> Tensor:
+                  memory_position: Tensor, num_pointer_tokens: int,
+                  seen: Tensor | None = None) -> Tensor:
     """Condition image features on memory (docs/model.md, 2.1).
 
     Args:
@@ -127,6 +136,7 @@ def attend_memory(module: MemoryAttention, vision: Tensor, position: Tensor, mem
         memory: [N, M*h*w + P, Cm], spatial memories oldest first, then pointer tokens.
         memory_position: Broadcastable to `memory`.
         num_pointer_tokens: P.
+        seen: bool [N, M*h*w + P] tokens that count, or None: all.
 
     Returns:
         [N, C, h, w].
@@ -136,5 +146,5 @@ def attend_memory(module: MemoryAttention, vision: Tensor, position: Tensor, mem
     table = rope_table(height, width, module.d_model, vision.device)
     keys = memory + memory_position
     for layer in module.layers:
-        x = _layer(layer, x, memory, keys, num_pointer_tokens, table)
+        x = _layer(layer, x, memory, keys, num_pointer_tokens, table, seen)
     return module.norm(x).transpose(1, 2).unflatten(2, (height, width))

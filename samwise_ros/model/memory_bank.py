@@ -17,19 +17,22 @@ from samwise_ros.config import MemoryConfig
 
 @dataclass(frozen=True)
 class MemoryBank:
-    """Memories of N targets of the same age. Immutable: `append` returns a new bank.
+    """Memories of N targets. Immutable: `append` returns a new bank.
 
     Attributes:
         spatial: [N, M, h*w, Cm], oldest first, M <= num_spatial; None while empty.
         pointers: [N, P, C], newest first, P <= num_pointers; None while empty.
         age: Frames remembered so far, the t of docs/model.md, 2.
         peak: [N] running peak of the mask logits, where masks are relative to it; else None.
+        known: int64 [N] frames that each row remembers: of its entries the newest so many count. None:
+            all count, for all rows.
     """
 
     spatial: Tensor | None = None
     pointers: Tensor | None = None
     age: int = 0
     peak: Tensor | None = None
+    known: Tensor | None = None
 
     def append(self, spatial: Tensor, pointer: Tensor, config: MemoryConfig,
                peak: Tensor | None = None) -> MemoryBank:
@@ -48,6 +51,22 @@ class MemoryBank:
             spatial = torch.cat((kept, spatial), dim=1)
             pointer = torch.cat((pointer, self.pointers[:, : config.num_pointers - 1]), dim=1)
         return MemoryBank(spatial, pointer, self.age + 1, peak)
+
+    def seen(self) -> Tensor | None:
+        """Which memory tokens count: bool [N, M*h*w + P*C/Cm], spatial memories first; None: all.
+
+        Of a row that remembers nothing all do, since attention to nothing has no result.
+        """
+        if self.known is None or self.spatial is None or self.pointers is None:
+            return None
+        count, pixels, dim = self.spatial.shape[1:]
+        pointers, tokens = self.pointers.shape[1], self.pointers.shape[2] // dim
+        device = self.spatial.device
+        ages = torch.cat([
+            torch.arange(count, 0, -1, device=device)[:, None].expand(-1, pixels).flatten(),
+            torch.arange(1, pointers + 1, device=device)[:, None].expand(-1, tokens).flatten()])
+        known = self.known[:, None]
+        return (ages <= known) | (known == 0)
 
     @property
     def is_empty(self) -> bool:

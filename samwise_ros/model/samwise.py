@@ -6,7 +6,7 @@ compose the same steps; whoever calls owns memory and context.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.cme import ConditionalMemoryEncoder, replace_logits
-from samwise_ros.model.cmt import CmtAdapter
+from samwise_ros.model.cmt import CmtAdapter, Past
 from samwise_ros.model.constants import constant
 from samwise_ros.model.features import (
     CausalContext,
@@ -144,7 +144,7 @@ class SamwiseModel(nn.Module):
         lag = self.config.motion_lag
         return pair_frames(pixels, earlier, lag) if lag else (pixels, None)
 
-    def encode_shared(self, pixels: Tensor, past: tuple[Tensor | None, ...] | None = None,
+    def encode_shared(self, pixels: Tensor, past: Sequence[Past] | None = None,
                       padding: PaddedStages | None = None) -> SharedFeatures:
         """Text-independent part of the encoder; see `FusedEncoder.encode_shared`."""
         return self.encoder.encode_shared(pixels, past, padding)
@@ -162,12 +162,12 @@ class SamwiseModel(nn.Module):
             padding: Constant part of padded inputs (`FusedEncoder.padded_stages`), or None.
 
         Returns:
-            Features, and the projections of these frames [.., T, h, w, E] to extend a context with.
+            Features, and the projections of these frames [.., T, h, w, D] to extend a context with.
         """
         past = context or CausalContext.empty(self.config.cmt)
         shared = self.encode_shared(pixels, past.shared, padding)
         encoded, projected = self.encoder.encode_rows(shared, text, past.rows, clip_of_row)
-        return encoded, CausalContext(shared.projected, projected)
+        return encoded, CausalContext(shared.kept, projected)
 
     def encode_plain(self, pixels: Tensor) -> Encoded:
         """Features without text, for targets that are shown; see `FusedEncoder.encode_plain`."""
@@ -239,6 +239,9 @@ class SamwiseModel(nn.Module):
             passes = self._predict(features, without_memory, hide_absent, 1, bank.peak, prompt)
         else:
             conditioned = self._read_memory(features.vision, bank)
+            if bank.known is not None:  # rows of their first frame have nothing to read
+                conditioned = torch.where((bank.known > 0)[:, None, None, None], conditioned,
+                                          without_memory)
             if cme_eligible is not None:
                 conditioned = torch.cat((conditioned, without_memory))
             passes = self._predict(features, conditioned, hide_absent,
@@ -312,7 +315,7 @@ class SamwiseModel(nn.Module):
         position = F.pad(self._memory_position(count, height, width), (0, 0, 0, pointers.shape[1]))
         code = self.sam.image_encoder.neck.position_encoding(vision[:1])
         return attend_memory(self.sam.memory_attention, vision, code, memory, position,
-                             pointers.shape[1])
+                             pointers.shape[1], bank.seen())
 
     def _memory_position(self, count: int, height: int, width: int) -> Tensor:
         """Codes [1, M*h*w, Cm] of place and age of `count` memories, oldest first."""

@@ -11,6 +11,7 @@ from sam2.modeling.backbones.hieradet import Hiera
 from torch import Tensor
 
 from samwise_ros.config import HieraConfig, ModelConfig
+from samwise_ros.model.constants import constant
 from samwise_ros.model.conv_stem import ConvStem
 from samwise_ros.model.efficientnet import Lite0Trunk
 
@@ -59,7 +60,9 @@ class HieraTrunk(Hiera):
     def embed(self, pixels: Tensor, whole: tuple[int, int]) -> Tensor:
         """Patch embedding and positional table; see `Trunk`."""
         v = self.patch_embed(pixels)
-        table = self._get_pos_embed((whole[0] // 4, whole[1] // 4))
+        grid = (whole[0] // 4, whole[1] // 4)
+        table = constant(self, ("positions", grid), (self.pos_embed, self.pos_embed_window),
+                         lambda: self._get_pos_embed(grid))
         return v + table[:, : v.shape[1], : v.shape[2]]
 
     def run_stage(self, v: Tensor, stage: int) -> Tensor:

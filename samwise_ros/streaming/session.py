@@ -224,7 +224,7 @@ class StreamingSession:
                 self.model.encoder.with_past(shared, seen)
             for answer in self._answer_group(group, view, size):
                 answers[answer.target.target_id] = answer
-        context = extend_context(CausalContext(past, ()), CausalContext(shared.projected, ()),
+        context = extend_context(CausalContext(past, ()), CausalContext(shared.kept, ()),
                                  self.config.context_frames)
         return context.shared, [answers[target.target_id] for target in rows]
 

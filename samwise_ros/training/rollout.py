@@ -41,7 +41,7 @@ def rollout(model: SamwiseModel, pixels: Tensor, text: TextState, clip_of_row: T
         shared = encoder.encode_shared(pixels[:, t : t + 1], context.shared)
         with torch.set_grad_enabled(learnt):
             encoded, projected = encoder.encode_rows(shared, text, context.rows, clip_of_row)
-            context = extend_context(context, CausalContext(shared.projected, projected),
+            context = extend_context(context, CausalContext(shared.kept, projected),
                                      model.config.cmt.clip_window - 1)
             if not (learnt or remembers):
                 continue

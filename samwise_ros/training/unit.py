@@ -92,7 +92,7 @@ class LossUnit(nn.Module):
         limit = self.model.config.cmt.clip_window - 1
         for t in range(pixels.shape[1]):
             seen = None if past is None else past.shared
-            new = self.model.encode_shared(pixels[:, t : t + 1], seen).projected
+            new = self.model.encode_shared(pixels[:, t : t + 1], seen).kept
             past = extend_context(past, CausalContext(new, ()), limit)
 
     def _weighted(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:

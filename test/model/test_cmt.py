@@ -9,6 +9,7 @@ from model_builders import TINY
 from torch import Tensor
 
 from samwise_ros.model.cmt import CmtAdapter, fused_attention, time_code
+from samwise_ros.model.context_ring import RingView, look_at
 from samwise_ros.model.samwise import SamwiseModel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -89,8 +90,7 @@ def test_projection_hsa_and_fusion_follow_the_official_code(
     x = adapter.project_down(v)
     expected_x = literal_down(adapter, v)
     torch.testing.assert_close(x, expected_x, atol=1e-5, rtol=1e-5)
-    projected = adapter.project_frames(x[None])
-    a = adapter.attend_time(projected, None)
+    a = adapter.attend_time(x[None], 3)
     expected_a = literal_hsa(adapter, expected_x)
     torch.testing.assert_close(a[0], expected_a, atol=1e-5, rtol=1e-5)
     _, _, mean = adapter.look_back(v[None], None)
@@ -101,7 +101,7 @@ def test_projection_hsa_and_fusion_follow_the_official_code(
     torch.testing.assert_close(dt[0], expected_dt, atol=1e-5, rtol=1e-4)
     assert (dv >= 0).all() and dv.abs().max() > 0.01
     whole = adapter(v[None], text[None], mask)
-    for one, part in zip(whole, (dv, dt, projected), strict=True):
+    for one, part in zip(whole, (dv, dt, x[None]), strict=True):
         assert torch.equal(one, part)
 
 
@@ -109,10 +109,34 @@ def test_projection_hsa_and_fusion_follow_the_official_code(
 def test_the_newest_frame_over_kept_frames_equals_the_last_of_a_clip(
         tiny_model: SamwiseModel, index: int) -> None:
     adapter = tiny_model.cmt_adapters[index]
-    frames = adapter.project_frames(adapter.project_down(maps(adapter, 6, 8, 8))[None])
-    clip = adapter.attend_time(frames, None)
-    alone = adapter.attend_time(frames[:, 5:], frames[:, :5])
+    frames = adapter.project_down(maps(adapter, 6, 8, 8))[None]
+    clip = adapter.attend_time(frames, 6)
+    alone = adapter.attend_time(frames, 1)
     torch.testing.assert_close(alone[:, 0], clip[:, 5], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("index", [0, 2])
+@pytest.mark.parametrize("slots", [1, 3, 8])
+def test_a_ring_gives_what_its_frames_give(tiny_model: SamwiseModel, index: int,
+                                           slots: int) -> None:
+    """Rows of every age, before the ring is full and after it has gone round."""
+    adapter = tiny_model.cmt_adapters[index]
+    v = maps(adapter, 11, 8, 16)[None]
+    x = adapter.project_down(v[0])[None]
+    ring = adapter.new_ring(1, slots, (8, 16), x)
+    for t in range(11):
+        ages = torch.arange(t + 1)
+        sight = look_at(torch.tensor([t]), ages, slots, slots, even=False)
+        ring, attended, mean = adapter.look_back(v[:, t : t + 1], RingView(ring, sight))
+        for age in ages.tolist():
+            seen = x[:, t - min(age, slots - 1) : t + 1]
+            torch.testing.assert_close(attended[age : age + 1], adapter.attend_time(seen, 1),
+                                       atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(mean[age : age + 1], seen.mean(dim=1), atol=1e-6, rtol=1e-5)
+        if t + 1 >= slots:
+            even = look_at(torch.tensor([t]), ages[-1:], slots, slots, even=True)
+            _, again, _ = adapter.look_back(v[:, t : t + 1], RingView(ring, even))
+            torch.testing.assert_close(again, attended[-1:], atol=1e-6, rtol=1e-5)
 
 
 def test_a_cell_sees_no_other_cell(tiny_model: SamwiseModel) -> None:
@@ -121,8 +145,7 @@ def test_a_cell_sees_no_other_cell(tiny_model: SamwiseModel) -> None:
     x = adapter.project_down(maps(adapter, 2, 2 * side, 3 * side))[None]
     other = x.clone()
     other[:, :, :side, side : 2 * side] += 1.0
-    one, two = (adapter.attend_time(adapter.project_frames(each), None)
-                for each in (x, other))
+    one, two = (adapter.attend_time(each, 2) for each in (x, other))
     same = torch.isclose(one, two, atol=1e-6).all(dim=-1)[0, 0]
     assert not same[:side, side : 2 * side].any()
     same[:side, side : 2 * side] = True

@@ -67,7 +67,7 @@ def test_the_rounds_follow_the_official_code(tiny_model: SamwiseModel) -> None:
             first_layer = last_layer
             adapter = model.cmt_adapters[stage - 1]
             x = adapter.project_down(v)[None]
-            a = adapter.attend_time(adapter.project_frames(x), None)
+            a = adapter.attend_time(x, x.shape[1])
             dv, dt = adapter.fuse(a, x.mean(dim=1), t, tokens.mask)
             v, t = v + dv[0], t + dt
         stages.append(v.permute(0, 3, 1, 2))
@@ -120,21 +120,21 @@ def test_the_first_adapters_context_equals_encoding_the_clip_anew(
     for t in range(5):
         step = tiny_model.encode_shared(pixels[:, t : t + 1],
                                         None if context is None else context.shared)
-        context = extend_context(context, CausalContext(step.projected, ()), 7)
+        context = extend_context(context, CausalContext(step.kept, ()), 7)
     (look,), (whole,) = step.looks, clip.looks
     torch.testing.assert_close(look.attended[:, 0], whole.attended[:, 4], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(look.mean, whole.mean, atol=1e-6, rtol=1e-4)
-    torch.testing.assert_close(context.shared, clip.projected, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(context.shared, clip.kept, atol=1e-6, rtol=1e-4)
 
 
 def test_with_past_gives_what_encoding_with_that_past_gives(tiny_model: SamwiseModel) -> None:
-    past, = tiny_model.encode_shared(pixels_of(TINY, 4, 1)).projected
+    past, = tiny_model.encode_shared(pixels_of(TINY, 4, 1)).kept
     now = pixels_of(TINY, 1, 2)
     full = tiny_model.encode_shared(now, (past,))
     for kept in (None, past[:, -2:]):
         narrowed, direct = (tiny_model.encoder.with_past(full, (kept,)).looks[0],
                             tiny_model.encode_shared(now, (kept,)).looks[0])
-        for name in ("attended", "mean", "projected"):
+        for name in ("attended", "mean", "kept"):
             assert torch.equal(getattr(narrowed, name), getattr(direct, name)), name
 
 

@@ -25,10 +25,10 @@ def test_a_frame_sees_itself_and_at_most_the_context(
         tiny_model: SamwiseModel, monkeypatch: pytest.MonkeyPatch, context_frames: int) -> None:
     seen, original = [], CmtAdapter.attend_time
 
-    def spy(self: CmtAdapter, present: torch.Tensor, past: torch.Tensor | None) -> torch.Tensor:
+    def spy(self: CmtAdapter, frames: torch.Tensor, asking: int) -> torch.Tensor:
         if self.patch_side == TINY.cmt.hsa_patch_sides[0]:
-            seen.append(1 + (0 if past is None else past.shape[1]))
-        return original(self, present, past)
+            seen.append(frames.shape[1])
+        return original(self, frames, asking)
 
     monkeypatch.setattr(CmtAdapter, "attend_time", spy)
     run(tiny_model, make_frames(10), context_frames=context_frames)

@@ -120,7 +120,7 @@ def time_code(frames: int, dim: int, device: torch.device | str = "cpu") -> Tens
 
 
 def all_time_codes(longest: int, dim: int, device: torch.device | str = "cpu") -> Tensor:
-    """Codes [M, dim] of all positions in clips of 1 to `longest` frames (`context_ring.code_number`)."""
+    """Codes [M, dim] of all positions in clips of 1 to `longest` frames, one clip after another."""
     return torch.cat([time_code(frames, dim, device) for frames in range(1, longest + 1)])
 
 
@@ -197,13 +197,13 @@ class CmtAdapter(nn.Module):
 
         Args:
             v: The frames that ask; all of them are also attended to.
-            past: [M, K, h, w, D] projections of the frames before them, None where there are none, or
-                the ring that has them (stream mode; T is 1 then).
+            past: [M, K, h, w, D] projections of the frames before them, None where there are none,
+                or the ring that has them (stream mode; T is 1 then).
 
         Returns:
             What later frames need, the projection [M, T, h, w, D] or the ring with it; HSA's result
-            [N, T, h, w, D]; the mean [N, h, w, D] over the frames in sight. N is M, or the number of
-            rows that look through the ring.
+            [N, T, h, w, D]; the mean [N, h, w, D] over the frames in sight. N is M, or the number
+            of rows that look through the ring.
         """
         x = self.project_down(v.flatten(0, 1)).unflatten(0, v.shape[:2])
         if isinstance(past, RingView):
@@ -297,7 +297,7 @@ class CmtAdapter(nn.Module):
                            write(ring.scale, 2, slot, self._scale(centred)))
 
     def _scale(self, centred: Tensor) -> Tensor:
-        """1 / standard deviation of x + code under each code: [..., P*P, D] -> [..., P*P, codes]."""
+        """1 / standard deviation of x + code for all codes: [.., P*P, D] -> [.., P*P, codes]."""
         folded = self._ring_parts()
         with torch.autocast(centred.device.type, enabled=False):
             centred, time = centred.float(), folded.time

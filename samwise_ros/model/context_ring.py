@@ -1,11 +1,11 @@
 """What HSA needs of earlier frames in stream mode: rings of fixed shape, written at a slot.
 
 Keys and values of a frame are linear maps of LayerNorm(x + code), and the code of a kept frame
-changes whenever the window slides. With x centred, W LayerNorm(x + code) = scale * (W x + W code) + b,
-where scale depends on the pixel and on the code. So W x and the scale under each code that the frame
-can ever have are computed once, when the frame comes. Later frames cost one addition and one
-product. The key's part of b adds the same to all scores of a query and is left out; the value's part
-is added after the attention, whose weights sum to one.
+changes whenever the window slides. With both centred, W LayerNorm(x + code) is
+scale * (W x + W code) + b, where scale depends on the pixel and on the code. So W x, and the scale
+under each code that the frame can ever have, are computed once, when the frame comes. Later frames
+cost one addition and one product. The key's part of b adds the same to all scores of a query and is
+left out; the value's part is added after the attention, whose weights sum to one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-LONGEST = 8  # frames in sight at most, the newest included; a frame can get any code of shorter clips
+LONGEST = 8  # frames in sight at most, the newest included
 
 
 @dataclass(frozen=True)

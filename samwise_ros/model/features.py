@@ -18,8 +18,8 @@ class CausalContext:
     """Projected frames that HSA and the text side still see while streaming.
 
     Attributes:
-        shared: Per adapter that looks back before any text is read: [B, K, h, w, D], one per camera,
-            or None.
+        shared: Per adapter that looks back before any text is read: [B, K, h, w, D], one per
+            camera, or None.
         rows: Per further adapter [N, K, h, w, D], one per target, or None.
     """
 

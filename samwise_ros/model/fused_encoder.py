@@ -88,8 +88,8 @@ class FusedEncoder(nn.Module):
         Args:
             pixels: [B, T, 3, S_h, S_w] normalised frames; with a motion branch [B, T, 6, S_h, S_w]
                 pairs of `pair_frames`, or frames that are then paired among themselves.
-            past: What the adapters see that look back before text is read: contexts [B, K, h, w, D],
-                or rings (`context_ring.RingView`).
+            past: What the adapters see that look back before text is read: contexts
+                [B, K, h, w, D], or rings (`context_ring.RingView`).
             padding: From `padded_stages` for inputs of this size, or None.
             maps: What `trunk_maps` gave for the frames; None: it is run.
         """
@@ -106,8 +106,9 @@ class FusedEncoder(nn.Module):
             if self.config.cmt.feedback:
                 maps[2] = read[2]
         looks = tuple(
-            Look(*self.adapters[index].look_back(read[self.fusion_stages[index]].unflatten(0, shape),
-                                                 None if past is None else past[index]))
+            Look(*self.adapters[index].look_back(
+                read[self.fusion_stages[index]].unflatten(0, shape),
+                None if past is None else past[index]))
             for index in range(self.config.cmt.shared_adapters))
         return SharedFeatures(tuple(maps), looks, seen, shape)
 

@@ -86,7 +86,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0,
 
 
 def _attend_block(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-    """Scaled queries [N, B, D], keys [N, D, Lk], values [N, Lk, E], bias [N, 1, Lk] -> [N, B, E]."""
+    """Scaled queries [N, B, D], keys [N, D, K], values [N, K, E], bias [N, 1, K] -> [N, B, E]."""
     scores = torch.bmm(query, key) if bias is None else torch.baddbmm(bias, query, key)
     return torch.bmm(scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype), value)
 

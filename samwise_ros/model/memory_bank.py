@@ -24,8 +24,8 @@ class MemoryBank:
         pointers: [N, P, C], newest first, P <= num_pointers; None while empty.
         age: Frames remembered so far, the t of docs/model.md, 2.
         peak: [N] running peak of the mask logits, where masks are relative to it; else None.
-        known: int64 [N] frames that each row remembers: of its entries the newest so many count. None:
-            all count, for all rows.
+        known: int64 [N] frames that each row remembers: of its entries the newest so many count.
+            None: all count, for all rows.
     """
 
     spatial: Tensor | None = None

@@ -1,8 +1,9 @@
 """One frame of stream mode as a function of tensors: `step(pixels, text, state) -> answer, state`.
 
-No branch on values, no wait for the device, no shape that depends on data: the same function runs as
-it is, captured, compiled and exported. `Fill` says what the host knows of how full the state is; it is
-part of the program, not of its input.
+No branch on values, no wait for the device, no shape that depends on data: the same function runs
+as it is, captured, compiled and exported. `Fill` says what the host knows of how full the state is;
+it is part of the program, not of its input. Before it is traced, a step has to run once: tables are
+made then, and become constants of the graph.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Answer:
 
     Attributes:
         masks: bool [R, H, W].
-        boxes: int32 [R, 4] x0, y0, x1, y1 of tight boxes, the last two exclusive; zeros where empty.
+        boxes: int32 [R, 4] x0, y0, x1, y1 of tight boxes, the last two exclusive; zeros where
+            empty.
         areas: int32 [R] pixels of the masks.
         scores: float32 [R] logit that the target is visible.
         switched: bool [R] the CME replaced what memory keeps.
@@ -59,7 +61,7 @@ class Fill:
     youngest: int
 
     def entries(self, size: int) -> tuple[int, bool]:
-        """Of a memory for `size` frames: how many to read, and whether all rows have all of them."""
+        """Of a memory for `size` frames: how many to read, and whether all rows have them all."""
         read = min(self.clock, size)
         return read, min(self.youngest, size) == read
 

@@ -1,8 +1,8 @@
 """All that stream mode remembers of one camera's frames: one record of tensors of fixed shape.
 
-What does not exist yet is masked, not absent: what a row sees follows from its age. Rings have one slot
-more than is read of them. The next frame is written there, and counts once the clock has advanced,
-so a frame that fails has overwritten nothing that counts.
+What does not exist yet is masked, not absent: what a row sees follows from its age. Rings have one
+slot more than is read of them. The next frame is written there, and counts once the clock has
+advanced, so a frame that fails has overwritten nothing that counts.
 """
 
 from __future__ import annotations

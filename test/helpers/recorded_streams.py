@@ -1,4 +1,4 @@
-"""Streams with commands midway whose answers were recorded once, and what a recording keeps of them."""
+"""Streams with commands midway whose answers were recorded once, and what is recorded."""
 
 from __future__ import annotations
 

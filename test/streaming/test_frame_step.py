@@ -1,4 +1,4 @@
-"""A step is one function of tensors: what it answers, what it may not do, that it can be exported."""
+"""A step is one function of tensors: what it answers, what it may not do, its export."""
 
 
 import numpy as np

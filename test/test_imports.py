@@ -18,12 +18,13 @@ ALLOWED = {
     "": {"structures"}, "allocator": set(), "config": L0, "sizes": L0,
     "setting_values": {"structures"}, "structures": set(), "user_files": {"structures"},
     "model": L0 | {"model"}, "streaming": L0 | {"model", "streaming"},
+    "live": L0 | {"streaming", "live"},
     **{name: L0 | {"model", "streaming"} | BESIDE for name in BESIDE},
     "messages": L0 | {"streaming", "messages"},
-    "ros": L0 | {"model", "streaming", "messages", "ros", "msg", "srv", "action"},
+    "ros": L0 | {"model", "streaming", "messages", "live", "ros", "msg", "srv", "action"},
     # Besides: the simulated camera, and the demo's scores.
     "demos": L0 | {"model", "streaming", "messages", "ros", "demos", "sim", "evaluation"},
-    "cli": L0 | {"model", "streaming", "messages", "ros", "demos", "cli"} | BESIDE,
+    "cli": L0 | {"model", "streaming", "messages", "live", "ros", "demos", "cli"} | BESIDE,
 }
 ROS = ("rclpy", "cv_bridge", "tf2_ros", "sensor_msgs_py", "launch", "launch_ros",
        "ament_index_python")

@@ -58,7 +58,8 @@ def test_the_package_is_whole_and_alone(wheel: zipfile.ZipFile) -> None:
     packed = {name for name in wheel.namelist()
               if not PurePosixPath(name).parts[0].endswith((".data", ".dist-info"))}
     code = {name for name in files_below(ROOT / "samwise_ros") if name.endswith(".py")}
-    assert packed == code | files_below(ROOT / "samwise_ros" / "assets")
+    assert packed == code | files_below(ROOT / "samwise_ros" / "assets") | files_below(
+        ROOT / "samwise_ros" / "live" / "page")
 
 
 def test_what_ros_looks_for_is_below_the_prefix(wheel: zipfile.ZipFile) -> None:

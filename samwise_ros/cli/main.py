@@ -41,6 +41,8 @@ _USE, _WEIGHTS, _LEARN = "Use", "Weights", "Train and measure"
 COMMANDS = {
     "segment": LazyCommand("Find what a sentence names in a video, folder or image.",
                            _USE, None, "segment"),
+    "live": LazyCommand("Watch a camera or video on a page, and command from there.",
+                        _USE, "live", "live"),
     "demo": LazyCommand("Watch the node at work on a simulated robot camera.",
                         _USE, "sim", "demo"),
     "benchmark": LazyCommand("Time stream mode against clip mode, part by part.",

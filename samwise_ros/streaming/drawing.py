@@ -10,12 +10,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from samwise_ros.structures import Box, FrameError
+from samwise_ros.structures import Box, FrameError, SamwiseError
 
 # Okabe and Ito's colours, told apart with every common kind of colour blindness; black left out.
 PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178),
            (213, 94, 0), (204, 121, 167))
 _OPACITY = 0.5  # of the tint
+_JPEG_QUALITY = 80
 
 
 def colour_of(index: int) -> tuple[int, int, int]:
@@ -49,6 +50,18 @@ def paint_mask(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, in
     cv2.copyTo(cv2.addWeighted(part, 1 - _OPACITY, flat, _OPACITY, 0), inside, part)
     outlines, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, outlines, -1, colour, 1, offset=(box.x0, box.y0))
+
+
+def encode_jpeg(rgb: np.ndarray) -> bytes:
+    """uint8 [H, W, 3] RGB -> JPEG. Raises SamwiseError where OpenCV can't (sides above 65500)."""
+    try:
+        encoded, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR),
+                                     [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    except cv2.error as error:
+        raise SamwiseError(f"picture of {rgb.shape[1]}x{rgb.shape[0]} pixels: {error}") from error
+    if not encoded:
+        raise SamwiseError(f"picture of {rgb.shape[1]}x{rgb.shape[0]} pixels: not a JPEG size")
+    return data.tobytes()
 
 
 class ContactSheet:

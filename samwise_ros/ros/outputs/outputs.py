@@ -38,10 +38,11 @@ from samwise_ros.ros.outputs.conversions import (
     targets_to_msg,
 )
 from samwise_ros.ros.outputs.output_settings import OutputSettings
-from samwise_ros.ros.outputs.overlay import RateLimit, draw_overlay, encode_jpeg
+from samwise_ros.ros.outputs.overlay import RateLimit, draw_overlay
 from samwise_ros.ros.outputs.publishers import LATCHED_QOS, create_publisher, destroy_publisher
 from samwise_ros.ros.outputs.sender import Sender
 from samwise_ros.ros.outputs.target_publisher import TargetPublisher
+from samwise_ros.streaming.drawing import encode_jpeg
 from samwise_ros.streaming.label_map import LabelMap, paint_labels
 from samwise_ros.structures import FrameResult
 

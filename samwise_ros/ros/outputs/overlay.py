@@ -7,13 +7,12 @@ import cv2
 import numpy as np
 
 from samwise_ros.streaming.drawing import colour_of, paint_mask
-from samwise_ros.structures import FrameResult, SamwiseError, TargetResult
+from samwise_ros.structures import FrameResult, TargetResult
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _TEXT_HEIGHT = 0.035  # of the image's shorter side
 _TEXT_LENGTH = 80  # characters of one line
 _WHITE = (255, 255, 255)
-_JPEG_QUALITY = 80
 
 
 class RateLimit:
@@ -62,18 +61,6 @@ def draw_overlay(rgb: np.ndarray, result: FrameResult, numbers: Mapping[str, int
         _write(picture, line, _describe(target),
                colour_of(numbers[target.target_id] - 1))
     return picture
-
-
-def encode_jpeg(rgb: np.ndarray) -> bytes:
-    """uint8 [H, W, 3] RGB -> JPEG. Raises SamwiseError where OpenCV can't (sides above 65500)."""
-    try:
-        encoded, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR),
-                                     [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    except cv2.error as error:
-        raise SamwiseError(f"overlay of {rgb.shape[1]}x{rgb.shape[0]} pixels: {error}") from error
-    if not encoded:
-        raise SamwiseError(f"overlay of {rgb.shape[1]}x{rgb.shape[0]} pixels: not a JPEG size")
-    return data.tobytes()
 
 
 def _describe(target: TargetResult) -> str:

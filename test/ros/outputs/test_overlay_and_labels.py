@@ -9,7 +9,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]'
 
 from ros_results_node import coded, scripted_result
 
-from samwise_ros.ros.outputs.overlay import RateLimit, draw_overlay, encode_jpeg
+from samwise_ros.ros.outputs.overlay import RateLimit, draw_overlay
+from samwise_ros.streaming.drawing import encode_jpeg
 from samwise_ros.streaming.label_map import LabelMap, paint_labels
 from samwise_ros.structures import Box, FrameResult, SamwiseError, TargetResult
 
@@ -80,5 +81,5 @@ def test_an_overlay_of_any_size_is_a_new_picture(shape):
 
 
 def test_an_overlay_that_is_too_large_for_jpeg_is_named():
-    with pytest.raises(SamwiseError, match="overlay of 70000x1 pixels"):
+    with pytest.raises(SamwiseError, match="picture of 70000x1 pixels"):
         encode_jpeg(np.zeros((1, 70000, 3), np.uint8))

@@ -1,0 +1,80 @@
+"""`samwise live`: a page that shows what a camera sees, and takes commands."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import closing
+from typing import Annotated, Any
+
+import typer
+
+from samwise_ros.cli.live_sources import open_source, source_names
+from samwise_ros.cli.segment import (
+    DeviceOption,
+    ImageSizeOption,
+    ModelOption,
+    PrecisionOption,
+    SeededOption,
+    TokenizerOption,
+)
+from samwise_ros.cli.terminal import say
+from samwise_ros.live.board import Board
+from samwise_ros.live.player import Player
+from samwise_ros.live.server import PageServer
+
+_MOST_CAMERAS = 16
+
+
+def live(
+    source: Annotated[list[str], typer.Argument(
+        metavar="SOURCE...", show_default=False,
+        help="Video file, folder of images or image (played in a loop), number of a camera, or sim (sim:3: "
+        "another scene) for the simulated camera. Several: several cameras.")],
+    expression: Annotated[str, typer.Option(
+        "--expression", "-e", help="First command.", show_default=False)] = "",
+    port: Annotated[int, typer.Option(
+        min=0, max=65535, help="Of the page; 0: any that is free.")] = 8080,
+    address: Annotated[str, typer.Option(
+        help="To listen on. 0.0.0.0: other machines may look, too, with the token that is printed.",
+    )] = "localhost",
+    model: ModelOption = "nano",
+    seeded: SeededOption = False,
+    image_size: ImageSizeOption = None,
+    precision: PrecisionOption = "fp32",
+    device: DeviceOption = "auto",
+    tokenizer: TokenizerOption = None,
+) -> None:
+    """Show on a page what a camera sees and where the target is, and take commands there.
+
+    Pictures are taken as they come; those for which the model has no time are left out. Ctrl-C ends it.
+
+    \b
+      samwise live sim                            (the simulated camera)
+      samwise live clip.mp4 -e "the red cup"
+      samwise live 0 2 --address 0.0.0.0          (two cameras, seen from other machines)
+    """
+    if len(source) > _MOST_CAMERAS:
+        raise typer.BadParameter(f"at most {_MOST_CAMERAS} cameras", param_hint="SOURCE")
+    sources = dict(zip(source_names(source), map(open_source, source), strict=True))
+
+    from samwise_ros.config import SessionConfig
+    from samwise_ros.model.checkpoint import load_model
+    from samwise_ros.streaming.session import StreamingSession
+
+    changes: dict[str, Any] = {} if image_size is None else {"image_size": image_size}
+    loaded = load_model(model, device=device, seeded=seeded, tokenizer_dir=tokenizer, **changes)
+    sessions = {name: StreamingSession(loaded, SessionConfig(precision=precision)) for name in sources}
+    board = Board(tuple(sources))
+    player = Player(sources, sessions, board)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with closing(player):
+        if expression:
+            player.command("", expression)
+        with closing(PageServer(board, player.command, port, address)) as server:
+            say(f"open {server.url}")
+            player.start()
+            try:
+                player.wait()
+            except KeyboardInterrupt:
+                pass

@@ -66,8 +66,8 @@ EXTRAS = {
     "sim": ["pybullet"],
     "compose": ["OpenEXR>=3.3", "pycocotools"],
     "train": ["lightning", "tensorboard", "pycocotools", "scipy"],
-    "dev": ["hypothesis", "mypy>=2.4,<3", "playwright", "psutil", "pytest", "pytest-timeout", "ruff>=0.17,<0.18",
-            "types-PyYAML"],
+    "dev": ["hypothesis", "mypy>=2.4,<3", "playwright", "psutil", "pytest", "pytest-timeout",
+            "ruff>=0.17,<0.18", "types-PyYAML"],
 }
 
 

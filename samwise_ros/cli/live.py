@@ -29,8 +29,8 @@ _MOST_CAMERAS = 16
 def live(
     source: Annotated[list[str], typer.Argument(
         metavar="SOURCE...", show_default=False,
-        help="Video file, folder of images or image (played in a loop), number of a camera, or sim (sim:3: "
-        "another scene) for the simulated camera. Several: several cameras.")],
+        help="Video file, folder of images or image (played in a loop), number of a camera, or sim "
+        "(sim:3: another scene) for the simulated camera. Several: several cameras.")],
     expression: Annotated[str, typer.Option(
         "--expression", "-e", help="First command.", show_default=False)] = "",
     port: Annotated[int, typer.Option(
@@ -47,7 +47,8 @@ def live(
 ) -> None:
     """Show on a page what a camera sees and where the target is, and take commands there.
 
-    Pictures are taken as they come; those for which the model has no time are left out. Ctrl-C ends it.
+    Pictures are taken as they come; those for which the model has no time are left out. Ctrl-C ends
+    it.
 
     \b
       samwise live sim                            (the simulated camera)
@@ -64,7 +65,8 @@ def live(
 
     changes: dict[str, Any] = {} if image_size is None else {"image_size": image_size}
     loaded = load_model(model, device=device, seeded=seeded, tokenizer_dir=tokenizer, **changes)
-    sessions = {name: StreamingSession(loaded, SessionConfig(precision=precision)) for name in sources}
+    config = SessionConfig(precision=precision)
+    sessions = {name: StreamingSession(loaded, config) for name in sources}
     board = Board(tuple(sources))
     player = Player(sources, sessions, board)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

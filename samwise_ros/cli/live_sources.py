@@ -1,4 +1,4 @@
-"""What `samwise live` can watch: videos and folders in a loop, cameras of this machine, the simulated one."""
+"""What `samwise live` can watch: videos in a loop, cameras of this machine, the simulated one."""
 
 from __future__ import annotations
 
@@ -93,7 +93,8 @@ def _opened(number: int) -> cv2.VideoCapture:
     if not device.isOpened():
         there = sorted(path.name for path in Path("/dev").glob("video*"))
         raise FrameError(f"camera {number} cannot be opened: it is not there, in use by another "
-                         f"program, or not yours to read. /dev has {', '.join(there) or 'no video*'}")
+                         "program, or not yours to read. /dev has "
+                         f"{', '.join(there) or 'no video*'}")
     return device
 
 

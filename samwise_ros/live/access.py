@@ -35,7 +35,7 @@ class Access:
 
     Attributes:
         token: That a request has to show; empty: none, and `Host` has to be this machine.
-        cookie: Name of the cookie that carries the token. Cookies know no ports, hence one for each.
+        cookie: Name of the cookie that carries the token; one for each port, which cookies ignore.
     """
 
     token: str

@@ -61,7 +61,7 @@ class Page:
     async def _serve(self, socket: WebSocket) -> None:
         await socket.accept()
         if len(self._watchers) >= _MOST_WATCHERS:
-            await socket.close(_FULL, f"{_MOST_WATCHERS} browsers are connected; no more are served")
+            await socket.close(_FULL, f"{_MOST_WATCHERS} browsers are connected already")
             return
         watcher = Watcher(socket, self._board, self._painter, self._command)
         self._watchers.add(watcher)
@@ -81,7 +81,7 @@ def _file(content: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]
 class _Guard:
     """Asks `Access` before anything else, and puts the headers on whatever is sent.
 
-    A token in the address becomes a cookie: an address is kept and shown where a secret should not be.
+    A token in the address becomes a cookie: addresses are kept and shown where no secret should be.
     """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:

@@ -1,7 +1,7 @@
 """What the page shows: the newest answer of each camera and how that camera is doing.
 
-Whoever has answers puts them here, in whatever thread; it waits for nobody. Who shows them takes the
-newest.
+Whoever has answers puts them here, in whatever thread, and waits for nobody. Who shows them takes
+the newest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from samwise_ros.streaming.drawing import colour_of
 from samwise_ros.structures import FrameResult, TargetResult
 
 Level = Literal["ok", "idle", "error"]
-_RATE_OVER = 3.0  # seconds
+_RATE_OVER = 10.0  # seconds
 _SILENT = 3.0  # seconds without an answer after which that is said
 
 
@@ -132,7 +132,8 @@ def _described(name: str, camera: _Camera) -> dict[str, Any]:
     silent = time.monotonic() - camera.times[-1] if camera.times else 0.0
     if level == "ok" and silent > _SILENT:
         status, level = f"no answer for {silent:.0f} s", "idle"
-    described: dict[str, Any] = {"name": name, "status": status, "level": level, "rate": _rate(camera.times), "latency": None, "size": None,
+    described: dict[str, Any] = {"name": name, "status": status, "level": level,
+                                 "rate": _rate(camera.times), "latency": None, "size": None,
                                  "targets": []}
     if answer is not None:
         height, width = answer.result.size

@@ -44,8 +44,8 @@ class Shot:
 
     Attributes:
         rgb: uint8 [H, W, 3].
-        first: Whether it has nothing to do with the one before: the first one, or a video that begins
-            again.
+        first: Whether it has nothing to do with the one before: the first one, or that of a video
+            which begins again.
         stamp: Handed through to the answer.
     """
 
@@ -72,8 +72,9 @@ class Player:
                  ) -> None:
         self._changed = threading.Condition()
         self._ended = threading.Event()
-        self._cameras = {name: _Camera(name, source, sessions[name], board, self._changed, self._ended)
-                         for name, source in sources.items()}
+        self._cameras = {
+            name: _Camera(name, source, sessions[name], board, self._changed, self._ended)
+            for name, source in sources.items()}
         self._thread = ModelThread()
         self._worker = FrameWorker([camera.lane for camera in self._cameras.values()],
                                    self._changed, self._thread, self._crashed)
@@ -96,7 +97,8 @@ class Player:
         self._ended.set()
         self._worker.stop(_PATIENCE)
         for camera in self._cameras.values():
-            camera.reader.join(_PATIENCE)
+            if camera.reader.is_alive():  # not started, if the page could not be
+                camera.reader.join(_PATIENCE)
         self._thread.close(_PATIENCE)
 
     def command(self, camera: str, text: str) -> str:
@@ -139,7 +141,7 @@ class _Camera:
         self.reader = threading.Thread(target=self._read, name=f"camera {name}", daemon=True)
 
     def submit(self, text: str) -> int:
-        """Hand a command to the session. A refusal stays on the board until a later one is taken."""
+        """Hand a command to the session. A refusal stays on the board until one is taken."""
         try:
             number = self._session.submit(parse_command(text))
         except CommandError as error:

@@ -29,8 +29,8 @@ class PageServer:
 
     Args:
         board: What is shown.
-        command: Carries out a text command for a camera (an empty name: for all) and says what became
-            of it; raises CommandError. Called in the server's thread.
+        command: Carries out a text command for a camera (an empty name: for all) and says what
+            became of it; raises CommandError. Called in the server's thread.
         port: To listen on; 0: a free one.
         address: Name or IP address to listen on. Beyond this machine ("0.0.0.0") a token is needed.
 
@@ -41,7 +41,8 @@ class PageServer:
         ConfigError: The address is none of this machine's, or the port is in use or not allowed.
     """
 
-    def __init__(self, board: Board, command: Commander, port: int, address: str = "localhost") -> None:
+    def __init__(self, board: Board, command: Commander, port: int, address: str = "localhost"
+                 ) -> None:
         listener = _listen(address, port)
         host, self.port = listener.getsockname()[:2]
         access = Access.at(host, self.port)
@@ -54,7 +55,8 @@ class PageServer:
             self._page.app, log_config=None, log_level="warning", access_log=False, lifespan="off",
             server_header=False, proxy_headers=False, limit_concurrency=_MOST_CONNECTIONS,
             ws_max_size=_MOST_BYTES, ws_per_message_deflate=False, timeout_graceful_shutdown=1))
-        self._thread = threading.Thread(target=self._run, args=(listener,), name="page", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(listener,), name="page",
+                                        daemon=True)
         self._thread.start()
         board.listen(self._wake)
         deadline = time.monotonic() + _PATIENCE
@@ -101,16 +103,16 @@ def _listen(address: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted connections inherit it. What is sent and not taken for that long ends them, in the
-        # kernel: a write that waits would wait for ever.
+        # Accepted connections inherit it: the kernel ends those that do not take what is sent. A
+        # write that waits for them would wait for ever.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1e3 * _GONE_AFTER))
         listener.bind(place)
         listener.listen(_MOST_CONNECTIONS)
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise ConfigError(f"page: port {port} of {address} is in use by another program (or another "
-                              "node); choose another port") from None
+            raise ConfigError(f"page: port {port} of {address} is in use by another program "
+                              "(or another node); choose another port") from None
         raise ConfigError(f"page: port {port} of {address}: {error.strerror}") from None
     return listener
 

@@ -2,8 +2,8 @@
 
 It gets the state as JSON, and pictures as bytes: the camera's number (uint8), the answer's (uint32,
 big-endian), JPEG. It says {"seen": CAMERA} when it has shown a picture, so that at most one of each
-camera is on its way however slow the line is, and {"camera": NAME, "text": COMMAND}, which is answered
-by {"accepted": WHAT} or {"refused": WHY}.
+camera is on its way however slow the line is, and {"camera": NAME, "text": COMMAND}, which is
+answered by {"accepted": WHAT} or {"refused": WHY}.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ class Watcher:
         socket: Accepted already.
         board: What is shown.
         painter: Who paints it.
-        command: Carries out a text command for a camera (an empty name: for all) and says what became
-            of it; raises CommandError.
+        command: Carries out a text command for a camera (an empty name: for all) and says what
+            became of it; raises CommandError.
     """
 
-    def __init__(self, socket: WebSocket, board: Board, painter: Painter, command: Commander) -> None:
+    def __init__(self, socket: WebSocket, board: Board, painter: Painter, command: Commander
+                 ) -> None:
         self._socket = socket
         self._board = board
         self._painter = painter

@@ -2,12 +2,14 @@
 # make demo    a simulated camera, the node and three commands over DDS, judged by the truth -> demo_out/
 # make test    the whole test suite
 # make lint    ruff and mypy
+# make gpu-check   is the model right on this GPU, and how quick is it -> gpu_check/, docs/performance.md
 # make nano    nano's data and training from nothing, hours on two cores -> runs/nano; goes on where
 #              it was stopped
 #
 # PYTHON=python3.11        the interpreter of a new .venv
 # TORCH="torch torchvision"  another build of torch, e.g. TORCH="torch==2.14.1+cpu torchvision"
 # PIP_FLAGS=...            passed to every pip install
+# ASSETS=folder            recordings for gpu-check
 # DEMO_MODEL=path          weights for the demo instead of the shipped ones
 # PYTEST_ARGS=...          e.g. PYTEST_ARGS="-k ros"
 
@@ -33,7 +35,7 @@ EXTRAS := ros,msgs,mini,live,sim,compose,train,dev
 MESSAGES := on
 endif
 
-.PHONY: setup demo test lint clean nano
+.PHONY: setup demo test lint gpu-check clean nano
 setup: $(STAMPS)/package
 
 $(STAMPS)/venv:
@@ -76,6 +78,9 @@ $(TEST_INTERFACES): $(STAMPS)/requirements $(wildcard test/interfaces/*/* test/i
 test: setup $(if $(ROS_DISTRO),,$(TEST_INTERFACES))
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
+gpu-check: setup
+	$(VENV)/bin/samwise bench gpu --out gpu_check --document docs/performance.md $(if $(ASSETS),--assets '$(ASSETS)')
+
 lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
@@ -107,4 +112,4 @@ nano: setup
 	  export('runs/nano_10_cme/last.safetensors', 'runs/nano', cme={'enabled': False})"
 
 clean:
-	rm -rf demo_out follow_out endurance_out build install log .pytest_cache .ruff_cache .mypy_cache
+	rm -rf demo_out follow_out endurance_out gpu_check build install log .pytest_cache .ruff_cache .mypy_cache

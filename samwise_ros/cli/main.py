@@ -49,6 +49,8 @@ COMMANDS = {
                              _USE, None, "benchmark"),
     "bench": LazyCommand("Measure the ROS node: its own cost per frame, and endurance.",
                          _USE, "ros", "bench"),
+    "bench gpu": LazyCommand("Check a model on a GPU and time it there, in eight minutes.",
+                             _USE, None, "bench_gpu"),
     "doctor": LazyCommand("Check this machine's set-up.", _USE, None, "doctor"),
     "checkpoint": LazyCommand("Download, inspect and convert weights.",
                               _WEIGHTS, None, "checkpoint"),

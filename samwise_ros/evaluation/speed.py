@@ -100,7 +100,7 @@ def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
     """
     window = model.config.cmt.clip_window
     rounds = max(1, -(-frames // window))
-    images = _moving_noise(camera, window + 1)
+    images = moving_noise(camera, window + 1)
     plain_session = _filled_session(model, config, images[-1], targets)
     session = plain_session
     if compiled is not None:
@@ -131,7 +131,7 @@ def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
         session_bytes_end=held[-1], lookahead_frames=0, frames=rounds * window, targets=targets)
 
 
-def _moving_noise(camera: tuple[int, int], count: int) -> list[np.ndarray]:
+def moving_noise(camera: tuple[int, int], count: int) -> list[np.ndarray]:
     """Frames of a smooth random texture that moves: content does not change the cost."""
     noise = np.random.default_rng(0).integers(0, 255, (*camera, 3), dtype=np.uint8)
     return [np.ascontiguousarray(np.roll(noise, 3 * i, axis=1)) for i in range(count)]

@@ -1,0 +1,256 @@
+"""Whether a model is right on a device, and how quick it is there, within eight minutes.
+
+`samwise bench gpu` and `pytest -m gpu` run it on a GPU. On a CPU it runs as well, with small
+models: that is how it is tested where there is no GPU.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from samwise_ros.config import SessionConfig
+from samwise_ros.evaluation import gpu_measure as measure
+from samwise_ros.evaluation.golden import find_assets, read_frames
+from samwise_ros.evaluation.parity import run_parity
+from samwise_ros.evaluation.speed import moving_noise
+from samwise_ros.model.checkpoint import load_model
+from samwise_ros.model.compilation import compile_parts
+from samwise_ros.model.precision import resolve_precision
+from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.streaming.session import StreamingSession
+from samwise_ros.structures import DataError
+
+BF16_IOU, ENGINE_IOU = 0.995, 0.999
+_GROWTH = 2**20  # bytes that a steady stream may come to hold
+_GOLDEN, _SAMPLE, _CAMERA = "golden_tiny_dev_q1.npz", "example_video.mp4", (480, 854)
+
+
+def _compiled(model: SamwiseModel, config: SessionConfig) -> StreamingSession:
+    model = copy.deepcopy(model)
+    compile_parts(model)
+    return StreamingSession(model, config)
+
+
+# How a session is made for each engine; the first one is the reference.
+ENGINES: Mapping[str, Callable[[SamwiseModel, SessionConfig], StreamingSession]] = {
+    "eager": StreamingSession, "compile": _compiled}
+
+
+@dataclass(frozen=True)
+class CheckSetup:
+    """What is run.
+
+    Attributes:
+        device: Where.
+        sizes, sides, targets: Model sizes, input sides and numbers of targets that are timed.
+        frames: Measured frames per row. flat_frames: Length of the stream that must stay flat.
+        budget: Seconds; rows that would begin later are left out and named.
+        assets: Folder with goldens/, samples/ and tokenizer/; None: `../shared` where it is.
+        engines: Of `ENGINES`, eager first.
+    """
+
+    device: torch.device
+    sizes: tuple[str, ...] = ("tiny", "base_plus")
+    sides: tuple[int, ...] = (512, 768, 1024)
+    targets: tuple[int, ...] = (1, 4, 8)
+    frames: int = 30
+    flat_frames: int = 500
+    budget: float = 480.0
+    assets: Path | None = None
+    engines: tuple[str, ...] = tuple(ENGINES)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that is right or wrong.
+
+    Attributes:
+        name: What was checked.
+        passed: None: it could not be run, or there is no limit to it.
+        detail: The figure beside its limit, or why it was not run.
+    """
+
+    name: str
+    passed: bool | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class SpeedRow:
+    """One timed stream; `speedup` is over eager with the same model, side and targets."""
+
+    size: str
+    side: int
+    targets: int
+    engine: str
+    precision: str
+    fps: float
+    p50_ms: float
+    p95_ms: float
+    peak_bytes: int
+    speedup: float | None
+
+
+@dataclass
+class GpuReport:
+    """What was found so far."""
+
+    card: str
+    torch_version: str
+    ceilings: dict[str, float] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+    rows: list[SpeedRow] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """No check failed; those that were not run do not count."""
+        return all(check.passed is not False for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary for JSON."""
+        return {**asdict(self), "passed": self.passed}
+
+
+def check_device(setup: CheckSetup,
+                 save: Callable[[GpuReport], None] = lambda _: None) -> GpuReport:
+    """Run all checks, then time rows until the budget is spent.
+
+    Args:
+        setup: What is run.
+        save: Called with the report after each finding, so that a run that is cut off leaves one.
+    """
+    device, start = setup.device, time.monotonic()
+    cuda = device.type == "cuda"
+    report = GpuReport(torch.cuda.get_device_name(device) if cuda else "CPU", torch.__version__)
+    report.ceilings = measure.ceilings(device, 8192 if cuda else 256)
+    report.ceilings |= measure.attention_forms(device, 4096 if cuda else 64)
+    save(report)
+    for check in _checks(setup):
+        report.checks.append(check)
+        save(report)
+    _time_rows(setup, report, start + setup.budget, save)
+    return report
+
+
+def _checks(setup: CheckSetup) -> Iterator[Check]:
+    nano, device = load_model("nano", device=setup.device), setup.device
+    clip, half = measure.drawn_clip(20), SessionConfig(precision="bf16")
+    yield _parity(setup)
+    for config in (SessionConfig(), half):
+        session = StreamingSession(nano, config)
+        measure.name_targets(session, measure.DRAWN_TARGETS)
+        why = measure.unfused_attention(session, clip[:3], device)
+        yield Check(f"no unfused attention, {config.precision}", not why, why or "fused kernels")
+    exact = measure.answers(StreamingSession(nano), clip, measure.DRAWN_TARGETS)
+    rough = measure.answers(StreamingSession(nano, half), clip, measure.DRAWN_TARGETS)
+    yield _iou("bf16 beside fp32, nano, drawn balls", measure.pooled_iou(rough, exact), BF16_IOU)
+    yield _sample_video(setup, nano)
+    for engine in setup.engines[1:]:
+        found = measure.answers(ENGINES[engine](nano, SessionConfig()), clip,
+                                measure.DRAWN_TARGETS)
+        yield _iou(f"{engine} beside eager, nano", measure.pooled_iou(found, exact), ENGINE_IOU)
+    session = StreamingSession(nano, SessionConfig(precision="auto"))
+    measure.name_targets(session, measure.DRAWN_TARGETS)
+    early, late = measure.held_bytes(session, clip, setup.flat_frames, device)
+    yield Check(f"flat memory over {setup.flat_frames} frames", late - early <= _GROWTH,
+                f"{early} bytes, then {late}")
+    if device.type == "cuda":
+        waits = measure.waits_per_frame(session, clip[0])
+        yield Check("waits of the host per frame", None, str(waits))
+
+
+def _parity(setup: CheckSetup) -> Check:
+    """A recording of the official code, in fp32 on the device."""
+    name = f"parity of {_GOLDEN}, fp32"
+    try:
+        assets = find_assets(setup.assets)
+        report = run_parity(assets / "goldens" / _GOLDEN, assets, device=setup.device)
+    except DataError as error:
+        return Check(name, None, f"not run: {error}")
+    failed = [row.name for row in report.rows if not row.passed]
+    return Check(name, report.passed, f"{len(report.rows) - len(failed)} of {len(report.rows)} "
+                 "within tolerance" + (f"; not {', '.join(failed[:5])}" if failed else ""))
+
+
+def _sample_video(setup: CheckSetup, nano: SamwiseModel) -> Check:
+    """Nano on the sample video, which shows nothing that it knows: soft masks, so no limit."""
+    name = "bf16 beside fp32, nano, sample video (no limit)"
+    try:
+        frames, _ = read_frames(find_assets(setup.assets) / "samples" / _SAMPLE, 0, 16)
+    except DataError as error:
+        return Check(name, None, f"not run: {error}")
+    sentences = ("the dog", "the small object that moves")
+    exact, rough = (measure.answers(StreamingSession(nano, SessionConfig(precision=precision)),
+                                    frames, sentences) for precision in ("fp32", "bf16"))
+    return Check(name, None, f"IoU {measure.pooled_iou(rough, exact):.4f}")
+
+
+def _iou(name: str, found: float, limit: float) -> Check:
+    return Check(name, found >= limit, f"IoU {found:.4f}, at least {limit}")
+
+
+def _time_rows(setup: CheckSetup, report: GpuReport, deadline: float,
+               save: Callable[[GpuReport], None]) -> None:
+    """Eager rows first, then the other engines with one target, which is quicker to prepare."""
+    cases = [(case, "eager") for case in product(setup.sizes, setup.sides, setup.targets)]
+    cases += [(case, engine) for engine in setup.engines[1:]
+              for case in product(setup.sizes, setup.sides, setup.targets[:1])]
+    weights: dict[str, SamwiseModel] = {}
+    for (size, side, targets), engine in cases:
+        if time.monotonic() > deadline:
+            report.left_out.append(f"{size} {side}, {targets} targets, {engine}")
+            continue
+        if size not in weights:  # one size at a time: two would share the memory
+            weights = {size: load_model(size, device=setup.device, seeded=True)}
+        model = measure.at_side(weights[size], side)
+        report.rows.append(_time_row(setup, model, targets, engine, report.rows))
+        save(report)
+
+
+def _time_row(setup: CheckSetup, model: SamwiseModel, targets: int, engine: str,
+              earlier: list[SpeedRow]) -> SpeedRow:
+    config = SessionConfig(precision="auto", fast_resize=True)
+    session = ENGINES[engine](model, config)
+    measure.name_targets(session, ["the object that moves to the left"] * targets)
+    times, peak = measure.frame_times(session, moving_noise(_CAMERA, 8), setup.frames,
+                                      setup.device)
+    p50, p95 = (1e3 * float(np.quantile(times, share)) for share in (0.5, 0.95))
+    case = (model.config.name, model.config.image_size, targets)
+    eager = next((row.p50_ms for row in earlier if row.engine == "eager"
+                  and (row.size, row.side, row.targets) == case), None)
+    speedup = eager / p50 if eager and engine != "eager" else None
+    return SpeedRow(*case, engine, resolve_precision("auto", setup.device), 1e3 / p50, p50, p95,
+                    peak, speedup)
+
+
+def markdown(report: GpuReport) -> str:
+    """The report as two Markdown tables, with the card's name above them."""
+    found = report.ceilings
+    head = (f"{report.card}, torch {report.torch_version}. Copies: {found['copy_gb_s']:.0f} GB/s; "
+            f"bf16 products: {found['bf16_tflops']:.1f} TFLOP/s. One memory attention with values "
+            f"64 wide {found['values_64_ms']:.2f} ms, padded to 256 "
+            f"{found['values_256_ms']:.2f} ms.")
+    lines = [head, "", "| check | | |", "|---|---|---|"]
+    words = {True: "passed", False: "**FAILED**", None: ""}
+    lines += [f"| {check.name} | {words[check.passed]} | {check.detail} |"
+              for check in report.checks]
+    columns = ("model, side", "targets", "engine", "frames/s", "p50", "p95", "peak memory",
+               "beside eager")
+    lines += ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines += [f"| {row.size} {row.side} | {row.targets} | {row.engine}, {row.precision} | "
+              f"{row.fps:.1f} | {row.p50_ms:.1f} ms | {row.p95_ms:.1f} ms | "
+              f"{row.peak_bytes / 2**20:.0f} MiB | "
+              + (f"{row.speedup:.2f}" if row.speedup else "") + " |" for row in report.rows]
+    if report.left_out:
+        lines += ["", "No time was left for " + "; ".join(report.left_out) + "."]
+    return "\n".join(lines) + "\n"

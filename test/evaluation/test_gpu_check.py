@@ -1,0 +1,124 @@
+"""The check of a GPU: its harness on a CPU with nano; all of it where there is a GPU."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from model_builders import make_frames
+from typer.testing import CliRunner
+
+from samwise_ros.cli.bench_gpu import put_into
+from samwise_ros.cli.main import app
+from samwise_ros.evaluation import gpu_check
+from samwise_ros.evaluation import gpu_measure as measure
+from samwise_ros.evaluation.gpu_check import CheckSetup, check_device, markdown
+from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.streaming.image_ops import prepare_frame
+from samwise_ros.streaming.session import StreamingSession
+from samwise_ros.structures import DataError
+
+CPU = torch.device("cpu")
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
+
+
+@pytest.fixture
+def no_assets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine that has the checkout only: no recordings, which take a minute."""
+    def nowhere(_: Path | None) -> Path:
+        raise DataError("no assets in here")
+
+    monkeypatch.setattr(gpu_check, "find_assets", nowhere)
+
+
+@pytest.mark.usefixtures("one_thread", "no_assets")
+def test_all_of_it_runs_on_a_cpu_with_a_small_model() -> None:
+    setup = CheckSetup(CPU, sizes=("nano",), sides=(64, 128), targets=(1, 2), frames=3,
+                       flat_frames=40, engines=("eager",))
+    saved = []
+    report = check_device(setup, lambda so_far: saved.append(len(so_far.checks)))
+    assert report.passed, report.checks
+    assert saved == sorted(saved) and saved[0] == 0
+    assert [check.passed for check in report.checks] == [None, True, True, True, None, True]
+    cases = [(row.side, row.targets) for row in report.rows]
+    assert cases == [(64, 1), (64, 2), (128, 1), (128, 2)]
+    for row in report.rows:
+        assert 0 < row.p50_ms <= row.p95_ms and row.fps == pytest.approx(1e3 / row.p50_ms)
+    text = markdown(report)
+    assert "not run: no assets" in text and text.count("| nano 128 |") == 2 and "FAILED" not in text
+
+
+@pytest.mark.usefixtures("one_thread", "no_assets")
+def test_what_the_time_does_not_suffice_for_is_named() -> None:
+    report = check_device(CheckSetup(CPU, sizes=("nano",), sides=(64,), targets=(1,), frames=1,
+                                     flat_frames=20, budget=0.0, engines=("eager",)))
+    assert not report.rows and "nano 64, 1 targets, eager" in markdown(report)
+
+
+def test_masks_are_pooled_and_none_at_all_is_no_success(micro_model: SamwiseModel) -> None:
+    frames = make_frames(3)
+    once, twice = (measure.answers(StreamingSession(micro_model), frames, ["mug", "ball"])
+                   for _ in range(2))
+    for result in (*once, *twice):
+        for target in result.targets:
+            target.mask_logits[:] = -1.0
+    assert measure.pooled_iou(once, twice) == 0.0
+    once[0].targets[0].mask_logits[:2] = 1.0
+    twice[0].targets[0].mask_logits[:1] = 1.0
+    assert measure.pooled_iou(once, twice) == pytest.approx(0.5)
+
+
+def test_an_attention_without_head_axis_is_noticed(
+        micro_model: SamwiseModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    from samwise_ros.model import memory_attention
+
+    session = StreamingSession(micro_model)
+    measure.name_targets(session, ["mug"])
+    assert not measure.unfused_attention(session, make_frames(2), CPU)
+    monkeypatch.setattr(memory_attention, "attend", lambda query, key, value, *_, **__: (
+        torch.nn.functional.scaled_dot_product_attention(query, key, value)))
+    assert "kernel" in measure.unfused_attention(session, make_frames(2), CPU)
+
+
+def test_tables_go_between_the_marks_of_a_document(tmp_path: Path) -> None:
+    document = tmp_path / "a.md"
+    document.write_text("before\n<!-- bench gpu -->\nNever run.\n<!-- end -->\nafter\n")
+    for tables in ("| one |\n", "| two |\n"):
+        put_into(document, tables)
+        assert document.read_text() == (
+            f"before\n<!-- bench gpu -->\n{tables}<!-- end -->\nafter\n")
+    document.write_text("no marks")
+    with pytest.raises(DataError, match="bench gpu"):
+        put_into(document, "x")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_without_a_gpu_the_command_says_so(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["bench", "gpu", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2 and "CUDA" in done.output and not (tmp_path / "out").exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.timeout(600)
+@NO_GPU
+def test_the_gpu_passes_all_checks(tmp_path: Path) -> None:
+    assets = next((folder for folder in (Path(".gpu"), Path("../shared")) if folder.is_dir()), None)
+    setup = CheckSetup(torch.device("cuda"), sizes=("tiny",), sides=(512,), targets=(1, 4),
+                       assets=assets, budget=300.0)
+    report = check_device(setup)
+    assert report.passed and report.rows, markdown(report)
+
+
+@pytest.mark.gpu
+@NO_GPU
+@pytest.mark.parametrize("index", range(max(1, torch.cuda.device_count())))
+def test_frames_that_follow_each_other_closely_arrive_whole(index: int) -> None:
+    """Uploads are not waited for: none may be overwritten by the next one."""
+    from samwise_ros.config import ModelConfig
+
+    config, device = ModelConfig(image_size=256), torch.device("cuda", index)
+    frames = [np.full((256, 256, 3), value, np.uint8) for value in range(0, 250, 5)]
+    uploaded = [prepare_frame(frame, config, device=device)[0] for frame in frames]
+    for frame, pixels in zip(frames, uploaded, strict=True):
+        assert pixels.device == device
+        torch.testing.assert_close(pixels.cpu(), prepare_frame(frame, config)[0])

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from samwise_ros.cli.options import DeviceOption, ModelOption, ThreadsOption, parse_size
+from samwise_ros.cli.shared_options import DeviceOption, ModelOption, ThreadsOption, parse_size
 from samwise_ros.config import Precision
 from samwise_ros.user_files import keep_foreign
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from samwise_ros.cli.options import (
+from samwise_ros.cli.shared_options import (
     ClipsOption,
     ClipsOutOption,
     ClipsSeedOption,

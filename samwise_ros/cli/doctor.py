@@ -25,7 +25,7 @@ from samwise_ros.cli.doctor_checks import (
     check_weights,
 )
 from samwise_ros.cli.doctor_ros import check_messages, check_ros, check_topics
-from samwise_ros.cli.options import DeviceOption, ModelOption
+from samwise_ros.cli.shared_options import DeviceOption, ModelOption
 
 _STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
 

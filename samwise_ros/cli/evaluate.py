@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from samwise_ros.cli.options import DeviceOption, ModelOption
+from samwise_ros.cli.shared_options import DeviceOption, ModelOption
 from samwise_ros.cli.terminal import say
 from samwise_ros.config import Mode
 from samwise_ros.user_files import keep_foreign

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from samwise_ros.cli.options import ModelOption
+from samwise_ros.cli.shared_options import ModelOption
 
 if TYPE_CHECKING:
     from samwise_ros.evaluation.photos import Photo, PhotoReport

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from samwise_ros.cli.options import DeviceOption, ThreadsOption
+from samwise_ros.cli.shared_options import DeviceOption, ThreadsOption
 
 if TYPE_CHECKING:  # torch takes seconds to import; `samwise parity --help` does not need it
     from samwise_ros.evaluation.parity import ParityReport

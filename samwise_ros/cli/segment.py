@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from samwise_ros.cli.options import DeviceOption, ModelOption
+from samwise_ros.cli.shared_options import DeviceOption, ModelOption
 from samwise_ros.cli.terminal import say
 from samwise_ros.config import Fit, Mode, Precision
 from samwise_ros.streaming.target_tracker import TargetTracker

@@ -44,7 +44,6 @@ _PARTS: tuple[tuple[object, str, str], ...] = (
     (Grounding, "look", "grounding"),
     (Grounding, "forward", "grounding"),
     (CmtAdapter, "look_back", "cmt"),
-    (CmtAdapter, "attend", "cmt"),
     (CmtAdapter, "fuse", "cmt"),
     (SamwiseModel, "segment_frame", "decoder"),
     (samwise_module, "attend_memory", "memory_attention"),

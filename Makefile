@@ -11,6 +11,7 @@
 # PIP_FLAGS=...            passed to every pip install
 # ASSETS=folder            recordings for gpu-check
 # DEMO_MODEL=path          weights for the demo instead of the shipped ones
+# VIEW=1                   a page shows the demo, and stays until Ctrl-C: http://localhost:8080/
 # PYTEST_ARGS=...          e.g. PYTEST_ARGS="-k ros"
 
 SHELL := /bin/bash
@@ -20,6 +21,7 @@ TORCH ?= torch torchvision
 PIP_FLAGS ?=
 PYTEST_ARGS ?=
 DEMO_MODEL ?=
+VIEW ?=
 VENV := .venv
 STAMPS := $(VENV)/.samwise_ros
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -q $(PIP_FLAGS)
@@ -65,7 +67,7 @@ $(STAMPS)/package: $(STAMPS)/requirements setup.py package.xml CMakeLists.txt \
 	touch $@
 
 demo: setup
-	$(VENV)/bin/samwise demo --out demo_out $(if $(DEMO_MODEL),--model '$(DEMO_MODEL)')
+	$(VENV)/bin/samwise demo --out demo_out $(if $(VIEW),--page 8080) $(if $(DEMO_MODEL),--model '$(DEMO_MODEL)')
 
 # What PyPI lacks of the interfaces, for tests only.
 TEST_INTERFACES := $(STAMPS)/test_interfaces

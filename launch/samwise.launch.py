@@ -48,6 +48,7 @@ OVERRIDES = (
     ("empty_masks", "publish masks without the target, too (true or false)"),
     ("target_frame", "frame of reference of poses, by TF"),
     ("cameras", "names of several cameras that share the model, separated by spaces"),
+    ("page", "port of a page to look at and to command from; 0: none"),
     ("use_sim_time", "follow /clock, as of a simulator or a recording (true or false)"),
 )
 BOOLEANS = ("seeded", "compile", "empty_masks", "use_sim_time")
@@ -109,7 +110,7 @@ def _parameter(name: str, text: str) -> str | bool | int | float | list[str]:
     """The value of a parameter that an argument gives."""
     if name in BOOLEANS:
         return read_bool(name, text)
-    if name in ("overlay_rate", "num_threads"):
+    if name in ("overlay_rate", "num_threads", "page"):
         return read_number(name, text, float if name == "overlay_rate" else int)
     return text.split() if name == "cameras" else text
 

@@ -39,6 +39,9 @@ def demo(
     frames: Annotated[int, typer.Option(min=1, help="Answered frames per command.")] = 80,
     model: Annotated[str, MODEL] = "nano",
     timeout: Annotated[float, TIMEOUT] = 300.0,
+    page: Annotated[int, typer.Option(
+        min=0, max=65535, help="Port of a page to look at and to command from, until Ctrl-C.",
+        show_default=False)] = 0,
 ) -> None:
     """Give the node three commands on a simulated robot camera, judged by the simulator's truth.
 
@@ -56,7 +59,8 @@ def demo(
     require_ros()
     from samwise_ros.demos.demo import explain, run_demo
 
-    report_run(run_demo, explain, DemoOptions(out, seed, rate, frames, model, timeout))
+    report_run(run_demo, explain, DemoOptions(
+        out, seed, rate, frames, model, timeout, page))
 
 
 @app.command()

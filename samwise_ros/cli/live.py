@@ -41,7 +41,7 @@ def live(
     model: ModelOption = "nano",
     seeded: SeededOption = False,
     image_size: ImageSizeOption = None,
-    precision: PrecisionOption = "fp32",
+    precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
     tokenizer: TokenizerOption = None,
 ) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -171,7 +172,10 @@ def samwise(
 def main() -> None:
     """Entry point of the `samwise` program."""
     keep_freed_memory()
-    app(prog_name="samwise")
+    try:
+        app(prog_name="samwise")
+    finally:
+        gc.freeze()  # torch leaves millions of objects, whose last collection may take minutes
 
 
 if __name__ == "__main__":

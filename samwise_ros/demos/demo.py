@@ -34,7 +34,8 @@ def run_demo(options: DemoOptions) -> dict[str, Any]:
         # second core is the camera's, which renders.
         group.start("node", "samwise_ros.ros.node.node", "--ros-args",
                     "-r", "image:=/camera/image_raw", "-p", "image_qos:=reliable",
-                    "-p", f"model:={options.model}", "-p", "num_threads:=1")
+                    "-p", f"model:={options.model}", "-p", "num_threads:=1",
+                    "-p", f"page:={options.page}")
         scene = choose_scene(options.seed, options.rate, _REHEARSED)
         questions = [{"expression": item.text, "kind": item.kind, "instance": item.targets[0] + 1}
                      for item in scene.expressions]
@@ -47,6 +48,10 @@ def run_demo(options: DemoOptions) -> dict[str, Any]:
         group.start("client", "samwise_ros.demos.demo_client", to_argument(options),
                     json.dumps(questions))
         group.wait_for("client", options.timeout)
+        if options.page:
+            print(f"http://localhost:{options.page}/ shows what the camera sees, and takes "
+                  "commands; Ctrl-C ends it", flush=True)
+            group.hold()
     finally:
         group.stop()
     return read_client_report(options.out) | {"source": described, "rate": options.rate}

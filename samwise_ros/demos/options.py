@@ -28,6 +28,7 @@ class DemoOptions:
         frames: Answered frames per command.
         model: Weights of the node: a released name, a file or a folder.
         timeout: Seconds for the whole run.
+        page: Port of the node's page; 0: none. With one, node and camera go on until Ctrl-C.
     """
 
     out: Path
@@ -36,6 +37,7 @@ class DemoOptions:
     frames: int = 80
     model: str = "nano"
     timeout: float = 300.0
+    page: int = 0
 
 
 @dataclass(frozen=True)

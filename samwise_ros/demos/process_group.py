@@ -61,13 +61,20 @@ class ProcessGroup:
             if time.monotonic() > deadline:
                 raise SamwiseError(f"{name}: not finished after {timeout:.0f} "
                                    f"s\n{self._tail(name)}")
-            for other, process in self.running.items():
-                if process.poll() not in (None, 0):
-                    raise SamwiseError(f"{other} failed:\n{self._tail(other)}")
+            self._refuse_failed()
             time.sleep(0.1)
         if self.running[name].returncode != 0:
             tails = "\n".join(f"--- {other}\n{self._tail(other)}" for other in self.running)
             raise SamwiseError(f"{name} failed:\n{tails}")
+
+    def hold(self) -> None:
+        """Wait for Ctrl-C. Raises SamwiseError when a process fails meanwhile."""
+        try:
+            while True:
+                self._refuse_failed()
+                time.sleep(0.1)
+        except KeyboardInterrupt:
+            return
 
     def stop(self) -> None:
         """Ask all to end, then end what is left, children included; the domain is free again."""
@@ -81,6 +88,11 @@ class ProcessGroup:
                 except subprocess.TimeoutExpired:
                     continue
         self._domain.close()
+
+    def _refuse_failed(self) -> None:
+        for name, process in self.running.items():
+            if process.poll() not in (None, 0):
+                raise SamwiseError(f"{name} failed:\n{self._tail(name)}")
 
     def _tail(self, name: str) -> str:
         lines = (self.logs / f"{name}.log").read_text(errors="replace").splitlines()

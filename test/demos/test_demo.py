@@ -1,7 +1,10 @@
 """The demo: its scene, its camera, its judge, and the whole of it over real DDS with nano."""
 
 import json
+import os
+import signal
 import sys
+import threading
 from collections import defaultdict
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
 
+from live_builders import Onlooker, free_port, wait_until
 from ros_processes import Client, RosProcess, new_domain
 from sensor_msgs.msg import CameraInfo, Image
 from typer.testing import CliRunner
@@ -110,9 +114,14 @@ def test_without_the_simulator_it_says_what_to_install(tmp_path, monkeypatch):
 def test_the_simulated_demo_asks_three_times_and_reports(pybullet, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(demo, "_REHEARSED", 12)
+    port, seen = free_port(), []
+    visitor = threading.Thread(target=lambda: seen.append(visit(port, tmp_path / "client.json")))
+    visitor.start()
     done = CliRunner().invoke(main.app, ["demo", "--out", str(tmp_path), "--frames", "5",
-                                         "--timeout", "200"])
+                                         "--timeout", "200", "--page", str(port)])
+    visitor.join()
     assert done.exit_code == 0, done.output
+    assert f"http://localhost:{port}/" in done.output and seen == ["the red thing"]
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["frames"] == 15 and 0.5 < report["jf"] <= 1  # nano knows these toys
     assert "J&F against the truth" in done.output
@@ -124,7 +133,21 @@ def test_the_simulated_demo_asks_three_times_and_reports(pybullet, tmp_path, mon
     assert cv2.imread(str(tmp_path / "contact_sheet.png")).shape == (3 * 360, 4 * 480, 3)
     video = cv2.VideoCapture(str(tmp_path / "overlay.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 15
-    assert _log_of_node(tmp_path).count("command ") == 3
+    assert _log_of_node(tmp_path).count("command ") == 4
+
+
+def visit(port: int, report: Path) -> str:
+    """Once the demo is done, command its node from the page, then Ctrl-C; what the page showed."""
+    try:
+        wait_until(report.exists, "the three commands are done", 200.0)
+        page = Onlooker(port)
+        page.say("the red thing")
+        wait_until(lambda: [target["expression"] for target in page.cameras[""]["targets"]] == [
+            "the red thing"] if page.cameras else False, "the node obeys the page")
+        page.close()
+        return "the red thing"
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def _log_of_node(out: Path) -> str:

@@ -4,11 +4,14 @@ import http.client
 import json
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 
 import cv2
 import numpy as np
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from samwise_ros.live.board import Board
@@ -92,3 +95,53 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = TIMEOU
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(0.01)
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Onlooker:
+    """A connection that takes in and acknowledges everything in a thread of its own.
+
+    Attributes:
+        cameras: The newest state of each by name.
+        pictures: The newest picture of each by number, uint8 RGB [H, W, 3].
+        replies: What became of commands, in order.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._opened = ExitStack()
+        self._client = self._opened.enter_context(watch(port))
+        self.cameras: dict[str, dict] = {}
+        self.pictures: dict[int, np.ndarray] = {}
+        self.replies: list[dict] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def say(self, text: str, camera: str = "") -> None:
+        """Send a command."""
+        self._client.send(json.dumps({"camera": camera, "text": text}))
+
+    def close(self) -> None:
+        """Leave."""
+        self._opened.close()
+        self._thread.join(TIMEOUT)
+
+    def _read(self) -> None:
+        with suppress(ConnectionClosed):
+            for message in self._client:
+                self._take(message)
+
+    def _take(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            bgr = cv2.imdecode(np.frombuffer(message[5:], np.uint8), cv2.IMREAD_COLOR)
+            self.pictures[message[0]] = bgr[..., ::-1]
+            self._client.send(json.dumps({"seen": message[0]}))
+        elif "cameras" in (said := json.loads(message)):
+            self.cameras = {camera["name"]: camera for camera in said["cameras"]}
+        else:
+            self.replies.append(said)

@@ -179,12 +179,13 @@ def test_arguments_reach_the_node_in_their_usual_spellings(tmp_path):
     domain = new_domain()
     process = launch(tmp_path, domain, "samwise.launch.py", "autostart:=no", "use_sim_time:=yes",
                      "compile:=1", "num_threads:=2", "image_transport:=compressed",
-                     "image_qos:=reliable", "empty_masks:=0", "seeded:=on", "overlay_rate:=5")
+                     "image_qos:=reliable", "empty_masks:=0", "seeded:=on", "overlay_rate:=5",
+                     "page:=8123")
     client = Client(domain)
     try:
         values = {"use_sim_time": True, "compile": True, "num_threads": 2, "seeded": True,
                   "image_transport": "compressed", "image_qos": "reliable", "empty_masks": False,
-                  "overlay_rate": 5.0}
+                  "overlay_rate": 5.0, "page": 8123}
         assert {name: client.parameter(name) for name in values} == values
         assert client.lifecycle.state() == "unconfigured"
         assert "deprecated" not in process.text

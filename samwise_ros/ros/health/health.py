@@ -32,14 +32,16 @@ class HealthReporter:
         snapshot: Says what there is: engine and cameras (None while nothing is configured), and
             whether the node is active.
         early_refusal: Why a command was not taken while nothing is configured; empty: none was.
+        told: Called with what both messages are made from.
     """
 
     def __init__(self, node: Node,
                  snapshot: Callable[[], tuple[Engine | None, CameraGroup | None, bool]],
-                 early_refusal: Callable[[], str]) -> None:
+                 early_refusal: Callable[[], str], told: Callable[[NodeHealth], None]) -> None:
         self._node = node
         self._snapshot = snapshot
         self._early_refusal = early_refusal
+        self._told = told
         self._unused = StreamMonitor()
         self._diagnostics = create_publisher(
             node, DiagnosticArray, "/diagnostics", QoSProfile(depth=10), steady=True)
@@ -62,6 +64,7 @@ class HealthReporter:
             retries=0 if group is None else group.guard.retries,
             memory=resident_memory(),
             device_memory=None if engine is None else engine.device_memory)
+        self._told(health)
         stamp = self._node.get_clock().now().to_msg()
         self._diagnostics.publish(health_to_diagnostics(health, stamp))
         if self._status is not None:

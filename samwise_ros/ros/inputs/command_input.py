@@ -17,6 +17,7 @@ from samwise_ros.structures import Command, CommandError, CommandKind
 _QOS = QoSProfile(depth=100)
 _MOST_EARLY = 100  # commands that came before there was a session
 _LOGGED = 200  # characters of a command
+_Outcome = tuple[list[str], list[str]]  # what became of a command: accepted as, refused because
 
 
 class EarlyCommands:
@@ -94,11 +95,22 @@ class CommandInput:
         with self._lock:
             self._streams = {}
 
+    def carry_out(self, camera: str, text: str) -> str:
+        """Take a command as if it came on the topic of a camera; what became of it.
+
+        Raises CommandError when a camera refuses it; others may have taken it.
+        """
+        with self._lock:
+            accepted, refused = self._take(camera, text)
+        if refused:
+            raise CommandError("; ".join(refused))
+        return "accepted as " + ", ".join(accepted) if accepted else "kept until there is a model"
+
     def _on_command(self, camera: str, text: str) -> None:
         with self._lock:
             self._take(camera, text)
 
-    def _take(self, camera: str, text: str) -> None:
+    def _take(self, camera: str, text: str) -> _Outcome:
         """Hand a command over or keep it. A refusal is named and changes nothing."""
         try:
             command = parse_command(text, self._node.get_parameter("release_words").value)
@@ -107,10 +119,11 @@ class CommandInput:
                 self.refusal = ""
         except CommandError as error:
             self._refuse(camera, f"command refused: {error}")
-        else:
-            self._hand_over(camera, command)
+            return [], [str(error)]
+        return self._hand_over(camera, command)
 
-    def _hand_over(self, camera: str, command: Command) -> None:
+    def _hand_over(self, camera: str, command: Command) -> _Outcome:
+        accepted, refused = [], []
         for name, stream in self._meant(camera).items():
             of = f" of {name}" if name else ""
             try:
@@ -118,8 +131,11 @@ class CommandInput:
             except Exception as error:  # noqa: BLE001  rclpy would end the node with it
                 kind = "" if isinstance(error, CommandError) else f"{type(error).__name__}: "
                 self._refuse(name, f"command{of} refused: {kind}{error}")
+                refused.append(f"{name}: {kind}{error}" if name else f"{kind}{error}")
             else:
                 self._node.get_logger().info(f"command {number}{of}: {_described(command)}")
+                accepted.append(f"command {number}{of}")
+        return accepted, refused
 
     def _refuse(self, camera: str, reason: str) -> None:
         self._node.get_logger().error(reason, **ONCE_A_SECOND)

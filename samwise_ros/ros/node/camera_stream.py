@@ -2,10 +2,11 @@
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from rclpy.lifecycle import LifecycleNodeMixin
 from rclpy.time import Time
 from std_msgs.msg import Header
@@ -25,6 +26,8 @@ from samwise_ros.structures import Command, FrameResult, SamwiseError
 
 MonitorFactory = Callable[[], StreamMonitor]
 Listener = Callable[[FrameResult], None]
+# The picture uint8 [H, W, 3], its answer, the targets' label numbers, seconds from stamp to answer.
+Viewer = Callable[[np.ndarray, FrameResult, Mapping[str, int], float], None]
 Received = tuple[Any, Scene]  # an image message and what it belongs to
 
 
@@ -64,6 +67,7 @@ class CameraStream:
     Attributes:
         monitor: Counts and latencies since `start`.
         refusal: Why a command was not taken, and when; empty once a later one was.
+        viewer: Is shown every answer after it was published, in the thread that did so.
     """
 
     def __init__(self, node: LifecycleNodeMixin, name: str, session: Session, guard: DeviceGuard,
@@ -72,6 +76,7 @@ class CameraStream:
         self._new_monitor = monitor
         self.monitor = monitor()
         self.refusal = ""
+        self.viewer: Viewer | None = None
         self._enabled = True
         self._node = node
         self._name = name
@@ -188,12 +193,14 @@ class CameraStream:
         result = self._guard.step(self.session, rgb, header)
         if mailbox.closed:
             return
-        self.outputs.publish(result, header, rgb, lambda: self._published(result, header))
+        self.outputs.publish(result, header, rgb, lambda: self._published(result, header, rgb))
 
-    def _published(self, result: FrameResult, header: Header) -> None:
+    def _published(self, result: FrameResult, header: Header, rgb: np.ndarray) -> None:
         clock = self._node.get_clock()
         age = clock.now() - Time.from_msg(header.stamp, clock_type=clock.clock_type)
         self.monitor.frame_answered(age.nanoseconds * 1e-9)
+        if (viewer := self.viewer) is not None:  # may be taken away meanwhile
+            viewer(rgb, result, self.outputs.labels, age.nanoseconds * 1e-9)
         for listener in tuple(self._listeners):
             listener(result)
 

@@ -18,6 +18,7 @@ from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallba
 from rclpy.node import Node
 
 from samwise_ros.allocator import keep_freed_memory
+from samwise_ros.ros.health.diagnostics import NodeHealth
 from samwise_ros.ros.health.health import HealthReporter
 from samwise_ros.ros.health.monitor import StreamMonitor
 from samwise_ros.ros.inputs.command_input import CommandInput
@@ -30,6 +31,7 @@ from samwise_ros.ros.node.camera_group import (
 from samwise_ros.ros.node.camera_stream import CameraStream, MonitorFactory
 from samwise_ros.ros.node.engine import Engine, ModelEngine
 from samwise_ros.ros.node.executor import PatientExecutor
+from samwise_ros.ros.node.node_page import NodePage
 from samwise_ros.ros.node.parameters import NodeParameters
 from samwise_ros.ros.node.shutdown import leave_at_once, ros_process, until_shutdown
 from samwise_ros.ros.outputs.conversions import missing_messages
@@ -65,6 +67,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         self._thread = ModelThread()
         self._engine: Engine | None = None
         self._group: CameraGroup | None = None
+        self._page: NodePage | None = None
         self._active = False
         self._configured = False  # from the moment that parameters are read
         parameters = declare_parameters(self, NodeParameters, self._parameters_changed,
@@ -73,7 +76,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         self._server = CommandServer(self, lambda: self.streams)
         self._listen(parameters.cameras)
         self._health = HealthReporter(self, lambda: (self._engine, self._group, self._active),
-                                      lambda: self._commands.refusal)
+                                      lambda: self._commands.refusal, self._tell_page)
         for missing in missing_messages():
             self.get_logger().warning(f"not published here: {missing}")
 
@@ -100,6 +103,9 @@ class SamwiseNode(LifecycleNodeMixin, Node):
             self._parameters_changed(read_parameters(self, NodeParameters))
             self._server.attach()
             self._commands.attach(self.streams, parameters.expression)
+            if parameters.page:
+                self._page = NodePage(self, self.streams, self._commands, parameters.page,
+                                      parameters.page_address)
         except Exception as error:  # noqa: BLE001  rclpy would swallow it without a word
             self._log_failure("configure", error)
             self._release()
@@ -158,6 +164,11 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         self.destroy_node()
         return ended
 
+    def _tell_page(self, health: NodeHealth) -> None:
+        page = self._page
+        if page is not None:
+            page.tell(health)
+
     def _result(self, future: Future[T]) -> T:
         """What the model's thread made. Raises InterruptedError when the process is to end."""
         while not wait([future], _LOOK).done:
@@ -181,6 +192,9 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         """Stop the streams and free the model; harmless when there are none."""
         self._active = self._configured = False
         self._commands.detach()
+        page, self._page = self._page, None
+        if page is not None:
+            page.close()
         group, self._group = self._group, None
         engine, self._engine = self._engine, None
         if group is not None:

@@ -125,6 +125,12 @@ class NodeParameters:
         "not at all. Just below half a frame's period is right for cameras that are not "
         "synchronised.",
         limits=(0.0, 1.0))
+    page: int = parameter(
+        0, "Port of a page that shows the pictures with the masks and takes commands; 0: none.",
+        limits=(0, 65535))
+    page_address: str = parameter(
+        "localhost", "Name or IP address that the page listens on. Beyond this machine (0.0.0.0) "
+        "it needs a token, which the log shows.")
     predict: bool = parameter(
         OutputSettings.predict, "Publish ~/predicted_pose, where the target should be now.")
 

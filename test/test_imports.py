@@ -133,6 +133,17 @@ print(json.dumps({"same": before == state(), "handlers": handlers,
     assert found == {"same": True, "handlers": 0, "hydra": False}
 
 
+def test_the_page_needs_neither_the_model_nor_ros() -> None:
+    pytest.importorskip("uvicorn", reason="needs the page: pip install 'samwise_ros[live]'")
+    found = run_python("""
+import json, sys
+import samwise_ros.live.player, samwise_ros.live.server
+heavy = {"torch", "sam2", "transformers", "rclpy"}
+print(json.dumps(sorted(heavy & {m.partition(".")[0] for m in sys.modules})))
+""")
+    assert found == []
+
+
 def test_hydra_that_somebody_else_set_up_is_left_alone(tmp_path: Path) -> None:
     found = run_python(f"""
 import json

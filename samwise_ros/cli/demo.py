@@ -100,7 +100,7 @@ def grasp(
     truth: Annotated[bool, typer.Option(
         "--truth", help="Perfect masks from the simulator instead of the node's.")] = False,
     model: Annotated[str, MODEL] = "nano",
-    rate: Annotated[float, typer.Option(min=1, max=60, help="Of the camera, frames/s.")] = 10.0,
+    rate: Annotated[float, typer.Option(min=1, max=60, help="Of the camera, frames/s.")] = 5.0,
     timeout: Annotated[float, TIMEOUT] = 3600.0,
 ) -> None:
     """Have an arm pick what a sentence names and put it into a tray: the loop closed over DDS.

@@ -86,7 +86,7 @@ class GraspOptions:
     seed: int = 0
     truth: bool = False
     model: str = "nano"
-    rate: float = 10.0
+    rate: float = 5.0
     timeout: float = 3600.0
 
 

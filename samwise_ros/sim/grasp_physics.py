@@ -1,7 +1,7 @@
 """The physics of grasping: an arm, toys that weigh and rub, a tray. Nothing is glued.
 
-World frame, metres, seconds, kilogrammes; gravity is 9.81 m/s^2. Balls are spheres; cubes, cars and
-robots boxes of their size; all others have the convex hull of their mesh.
+World frame, metres, seconds, kilogrammes; gravity is 9.81 m/s^2. Balls are spheres; cubes, cars,
+robots and teddies boxes of their size; all others have the convex hulls of their meshes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FASTEST = 0.25  # [m/s] of the hand
 _FASTEST_TURN = 1.5  # [rad/s]
 _SOLVE_EVERY = 4  # steps between two solutions of the inverse kinematics
 _SETTLING = 0.5  # [s] for toys to come to rest, before anybody looks
-_BOXES = ("cube", "car", "robot")
+_BOXES = ("cube", "car", "robot", "teddy")  # the hull of a teddy does not stand
 _DOWNWARDS = Rotation.from_euler("x", np.pi)  # the hand's z axis, where its fingers point to
 
 

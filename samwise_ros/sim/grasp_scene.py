@@ -36,12 +36,13 @@ TRAY = (0.0, 0.24)
 TRAY_ROOM = (0.02, 0.24)  # middle of its larger compartment
 TRAY_SCALE = 0.3
 _STREAM = 14  # random stream of these scenes
-_REGION = ((-0.16, 0.16), (-0.11, 0.08))  # x and y range [m] of the objects
+_REGION = ((-0.15, 0.15), (-0.11, 0.08))  # x and y range [m] of the objects
 _GAP = 0.03  # [m] between footprints: room for a finger
-_SIZES = (0.052, 0.06)  # [m] common scale of a scene's objects
+_SIZES = (0.060, 0.069)  # [m] common scale of a scene's objects
 _WIDEST = 0.068  # [m] of what has to go between the fingers, which open by 0.08
-_EYE, _LOOKS_AT = (0.0, -0.27, 0.25), (0.0, 0.047, 0.02)
-_VIEW = np.deg2rad(52)  # vertical opening angle
+# Low enough to look under the hand, which hides what it grasps from a camera that is higher.
+_EYE, _LOOKS_AT = (0.0, -0.34, 0.21), (0.0, 0.095, 0.03)
+_VIEW = np.deg2rad(44)  # vertical opening angle
 _ATTEMPTS = 200
 
 

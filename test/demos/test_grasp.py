@@ -41,7 +41,7 @@ from samwise_ros.sim.grasp_world import GraspWorld
 TRAY = (0.36, 0.02)
 READY = np.array([0.30, 0.0, 0.42])
 HAND_SPEED = 0.04  # metres per picture
-SCENE = 2  # a red ball, a green ball, a red car and a red mug
+SCENE = 2  # a ball and two robots
 
 
 @lru_cache
@@ -211,18 +211,18 @@ def test_stop_while_it_carries_keeps_the_hand_closed_and_another_sentence_has_it
         stage.tick(0, 0)
     assert np.linalg.norm(stage.tip - tip) < 1e-6
     assert stage.wanted_opening == 0.0 and stage.held == 0
-    stage.until("waiting", 3, 3)
+    stage.until("waiting", 1, 3)
     assert stage.held is None and np.linalg.norm(stage.places[0][:2] - ball[:2]) < 0.01
-    stage.until("done", 3, 3)
-    assert np.linalg.norm(stage.places[3][:2] - TRAY) < 0.03
+    stage.until("done", 1, 3)
+    assert np.linalg.norm(stage.places[1][:2] - TRAY) < 0.03
     assert np.linalg.norm(stage.places[0][:2] - ball[:2]) < 0.01
 
 
 def test_a_new_sentence_on_the_way_turns_the_arm_to_the_other_thing(stage):
     stage.until("descending", 0, 1)
-    stage.until("closing", 3, 2)
-    assert stage.held is None or stage.held == 3
-    assert np.linalg.norm(stage.tip[:2] - stage.places[3][:2]) < 0.02
+    stage.until("closing", 1, 2)
+    assert stage.held is None or stage.held == 1
+    assert np.linalg.norm(stage.tip[:2] - stage.places[1][:2]) < 0.02
     assert 0 not in stage.moved
 
 
@@ -233,7 +233,7 @@ def test_grips_are_in_the_middle_of_things_and_fit_between_the_fingers(number):
         cloud = cloud_to_msg(make_message, place, rgb, Header())
         grip = grip_of(transformed(cloud_points(cloud), transform.transform))
         assert grip is not None, sentence_of(item)
-        assert np.hypot(grip.x - true[0], grip.y - true[1]) < 0.02, sentence_of(item)
+        assert np.hypot(grip.x - true[0], grip.y - true[1]) < 0.025, sentence_of(item)
         assert 0.3 * min(item.box[:2]) < grip.width < 0.078, sentence_of(item)
         assert abs(grip.top - item.box[2]) < 0.015, sentence_of(item)
 
@@ -285,7 +285,7 @@ def test_failures_are_named_by_their_cause(case, cause):
 
 def test_an_arm_grasps_what_was_named_changes_its_mind_and_stops(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    done = CliRunner().invoke(main.app, ["demo", "grasp", "--scenes", "1", "--truth", "--rate", "5",
+    done = CliRunner().invoke(main.app, ["demo", "grasp", "--scenes", "1", "--truth",
                                          "--out", str(tmp_path), "--timeout", "280"])
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "report.json").read_text())

@@ -60,7 +60,7 @@ class ArmParameters:
     """Values of the arm's parameters."""
 
     seed: int = parameter(0, "Seed of the scenes.", limits=(0, 2**31 - 1))
-    rate: float = parameter(10.0, "Frames per second of simulated time.", limits=(1.0, 60.0))
+    rate: float = parameter(5.0, "Frames per second of simulated time.", limits=(1.0, 60.0))
     patience: float = parameter(
         3.0, "Seconds for which a frame waits until the one before was answered.",
         limits=(0.0, 60.0))

@@ -14,6 +14,7 @@ _TOP = 0.97
 _ANGLES = np.deg2rad(np.arange(-90, 90, 5))
 _SIDEWAYS = 0.15  # share by which a side may be wider and be taken still, if it is seen whole
 _LOWEST = 0.014  # [m] of the tip above the table
+_FINGERS = 0.033  # [m] that fit between the tip and the palm
 _WIDEST = 0.078  # [m]
 
 
@@ -56,7 +57,7 @@ def grip_of(points: np.ndarray) -> Grip | None:
     across = np.array([closing[1, best], -closing[0, best]])
     along = np.quantile(seen @ across, _TAILS).mean()
     x, y = (low[best] + high[best]) / 2 * closing[:, best] + along * across
-    return Grip(float(x), float(y), max(_LOWEST, top / 2), float(_ANGLES[best]),
+    return Grip(float(x), float(y), max(_LOWEST, top / 2, top - _FINGERS), float(_ANGLES[best]),
                 float(widths[best]), top)
 
 

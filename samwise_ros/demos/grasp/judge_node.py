@@ -34,7 +34,8 @@ from samwise_ros.streaming.drawing import ContactSheet, paint_masks
 from samwise_ros.streaming.pictures import write_png
 from samwise_ros.streaming.video_file import VideoWriter
 
-_PATIENCE = 30.0  # simulated seconds for a scene
+_PATIENCE = 30.0  # simulated seconds for a scene...
+_UNSEEN = 8.0  # ...and without its target, after which nothing is expected any more
 _AFTER = 1.0  # [s] that is watched after the client is done
 _STILL = (0.5, 2.5)  # [s] after "stop": the arm must not move between these
 _FILMED = 2  # scenes
@@ -52,7 +53,7 @@ class GraspJudge(CommandingClient):
         self._obeyed = self._before = 0  # that the client obeys; the last before the sentence
         self._video, self._sheet = video, sheet
         self._frame, self._numbers, self._sentence = "", [0], ""
-        self._present = False
+        self._present, self._seen_at = False, 0.0
         self._images: StampedBuffer[Image] = StampedBuffer(20)
         self._instances: StampedBuffer[Image] = StampedBuffer(20)
         self._view: np.ndarray | None = None
@@ -83,12 +84,13 @@ class GraspJudge(CommandingClient):
         places = self.attempt.ticks[0:1]  # heights are told from the scene's start
         self.attempt = Attempt(target, ticks=places)
         self._sentence, self._before = sentence, self._obeyed
+        self._seen_at = self.tips[-1][0]
         self.command(sentence, timeout)
 
     def watch(self, timeout: float) -> Attempt:
         """The attempt, until the client is done or the scene's time is over."""
         begin = self.tips[-1][0]
-        self.wait(lambda: self._does(Step.DONE) or self.tips[-1][0] - begin > _PATIENCE, timeout,
+        self.wait(lambda: self._does(Step.DONE) or self._is_over(begin), timeout,
                   "the simulation does not go on")
         end, done = self.tips[-1][0], self._does(Step.DONE)
         attempt, self.attempt = self.attempt, Attempt(0)
@@ -101,9 +103,13 @@ class GraspJudge(CommandingClient):
     def reach(self, step: Step, timeout: float) -> bool:
         """Wait for a step of the client; False when the scene's time is over before."""
         begin = self.tips[-1][0]
-        self.wait(lambda: self._does(step) or self.tips[-1][0] - begin > _PATIENCE, timeout,
+        self.wait(lambda: self._does(step) or self._is_over(begin), timeout,
                   "the simulation does not go on")
         return self._does(step)
+
+    def _is_over(self, begin: float) -> bool:
+        now = self.tips[-1][0]
+        return now - begin > _PATIENCE or now - self._seen_at > _UNSEEN
 
     def _does(self, step: Step) -> bool:
         """Whether the client is at a step of obeying the newest sentence."""
@@ -147,6 +153,8 @@ class GraspJudge(CommandingClient):
             target.expression == self._sentence
             and target.state in (Target.TRACKING, Target.REACQUIRED)
             for target in message.targets[:1])
+        if self._present:
+            self._seen_at = stamp_of(message.header) * 1e-9
 
     def _on_mask(self, message: Image) -> None:
         try:

@@ -3,8 +3,8 @@
     WAIT -> APPROACH -> DESCEND -> CLOSE -> LIFT -> CARRY -> LOWER -> OPEN -> LEAVE -> DONE
     RISE -> WAIT     after a new sentence, a miss, or a way that takes too long
 
-A target that is not there, and no target at all, mean standing still, in whatever state. A new
-sentence is obeyed at once; what is held by then is put back to where it was.
+No target means standing still, in whatever state; so does a target that is not seen, until it is
+let go. A new sentence is obeyed at once; what is held by then is put back to where it was.
 
 Frame of reference: the arm's base (x forward, y left, z up from the table), metres, radians,
 seconds.
@@ -25,8 +25,7 @@ _REACHED = 0.008  # [m]
 _TURNED = 0.06  # [rad]
 _HIGH = 0.15  # [m] of the tip on its way over other objects
 _NEAR = 0.10  # [m]: from here on the hand may cover what it goes to
-_MOVED = 0.04  # [m] that a target may seem to move while the hand comes
-_HELD = 0.07  # [m] from the tip to the middle of the surface of what it holds
+_MOVED = 0.06  # [m] that a target may seem to move while the hand comes
 _CLOSING, _OPENING = 0.8, 0.6  # [s]
 _LONGEST = 8.0  # [s] of one way
 _LOOKS = 4  # grips that have to agree...
@@ -51,6 +50,7 @@ class Step(Enum):
 
 
 _HOLDING = (Step.CLOSE, Step.LIFT, Step.CARRY, Step.LOWER)
+_LETTING_GO = (Step.OPEN, Step.LEAVE, Step.DONE)  # needs no target any more
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Picker:
     def _why_still(self, sight: Sight) -> str:
         if not sight.command:
             return "nothing is looked for"
-        return "" if sight.present or self.step is Step.DONE else "the target is not seen"
+        return "" if sight.present or self.step in _LETTING_GO else "the target is not seen"
 
     def _obey(self, sight: Sight) -> None:
         """A new command, or none: what is held has to go back before another thing is taken."""
@@ -226,9 +226,6 @@ class Picker:
     def _carry(self, sight: Sight, hand: Hand) -> Goal:
         if hand.opening < _SHUT:
             return self._miss("it slipped", sight, hand)
-        if self._drop == self._tray and sight.place is not None and (
-                np.linalg.norm(sight.place - hand.tip) > _HELD):
-            return self._miss("the target is not in the hand", sight, hand)
         return self._go(self._holding(self._drop, _HIGH), Step.LOWER, sight, hand)
 
     def _lower(self, sight: Sight, hand: Hand) -> Goal:

@@ -328,12 +328,14 @@ class SessionConfig:
             or "auto": see `model.precision`.
         fast_resize: Resize camera frames with OpenCV instead of PIL (the published path).
         max_targets: More targets than this are refused, so that memory stays bounded.
+        mask_logits: Results hold the mask logits, too.
     """
 
     context_frames: int = 7
     precision: Precision = "fp32"
     fast_resize: bool = False
     max_targets: int = 16
+    mask_logits: bool = True
 
     def __post_init__(self) -> None:
         _check(0 <= self.context_frames <= 7,

@@ -113,7 +113,8 @@ class TargetResult:
         switched: True when CME replaced what the memory keeps of this frame.
         age: Frames since the command, 0 on the first answer.
         mask_logits: float32 [h, w] low-resolution logits (stride 4 of the model input, padding
-            included), -1024 everywhere when the object score says absent.
+            included), -1024 everywhere when the object score says absent; None unless the session
+            was asked for them.
     """
 
     target_id: str
@@ -126,7 +127,7 @@ class TargetResult:
     area: int
     switched: bool
     age: int
-    mask_logits: np.ndarray
+    mask_logits: np.ndarray | None
 
     @property
     def score(self) -> float:

@@ -73,7 +73,8 @@ class StreamPredictor:
             expressions: Sequence[str]) -> Iterator[tuple[PredictedMask, ...]]:
         """See `Predictor`."""
         room = max(self._config.max_targets, len(expressions))
-        session = StreamingSession(self._model, replace(self._config, max_targets=room))
+        session = StreamingSession(self._model, replace(
+            self._config, max_targets=room, mask_logits=True))
         for row, expression in enumerate(expressions):
             session.submit(Command(CommandKind.ADD, str(row), expression))
         for frame in frames:
@@ -85,7 +86,8 @@ class StreamPredictor:
     def _camera_logits(self, target: TargetResult) -> np.ndarray:
         """float32 [H, W] from the low-resolution logits, by the steps that made the mask."""
         size = input_size(target.mask.shape, self._model.config.image_size, self._model.config.fit)
-        low = torch.from_numpy(np.ascontiguousarray(target.mask_logits))[None, None]
+        assert target.mask_logits is not None  # the session was asked for them
+        low = torch.from_numpy(target.mask_logits.copy())[None, None]
         high = F.interpolate(low, size.padded, mode="bilinear", align_corners=False)[:, 0]
         return restore_logits(high, size)[0].numpy()
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from samwise_ros.config import MemoryConfig, SessionConfig
 from samwise_ros.evaluation.speed_parts import (
@@ -27,6 +26,7 @@ from samwise_ros.evaluation.speed_parts import (
     measure_parts,
     timed,
 )
+from samwise_ros.model.context_ring import ContextRing
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.padding import PaddedStages
 from samwise_ros.model.precision import resolve_precision
@@ -34,6 +34,7 @@ from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.streaming.clip_runner import ClipRunner, ClipState
 from samwise_ros.streaming.image_ops import input_size, prepare_frame, restore_logits
 from samwise_ros.streaming.session import StreamingSession
+from samwise_ros.streaming.stream_state import StreamState
 
 _AGE = 100  # frames; more than any memory holds
 _EXPRESSION = "the object that moves to the left"
@@ -144,14 +145,29 @@ def _filled_session(model: SamwiseModel, config: SessionConfig, image: np.ndarra
     for index in range(targets):
         session.submit(f"add:t{index}: {_EXPRESSION}")
     session.step(image)
-    seen, frames = session.memory, config.context_frames
-    memories = {name: (dataclasses.replace(
-        memory, bank=_full_bank(memory.bank, model.config.memory),
-        context=tuple(_repeated(part, frames) for part in memory.context), age=_AGE), tracker)
-        for name, (memory, tracker) in seen.targets.items()}
-    shared = tuple(_repeated(part, frames) for part in seen.shared)
-    session.memory = dataclasses.replace(seen, shared=shared, targets=memories)
+    memory = session.memory
+    frames = dataclasses.replace(memory.frames, clock=_AGE, ages=(_AGE,) * targets,
+                                 state=_full_state(memory.frames.state))
+    session.memory = dataclasses.replace(memory, frames=frames)
     return session
+
+
+def _full_state(state: StreamState | None) -> StreamState:
+    """A state as after many frames, from that of one: each ring holds its first slot throughout."""
+    assert state is not None  # a frame was answered
+
+    def spread(ring: Any, dim: int) -> Any:
+        return None if ring is None else ring.narrow(dim, 0, 1).expand_as(ring).clone()
+
+    def rings(parts: tuple[ContextRing, ...]) -> tuple[ContextRing, ...]:
+        return tuple(dataclasses.replace(
+            ring, frames=spread(ring.frames, 1), mapped=spread(ring.mapped, 2),
+            scale=spread(ring.scale, 2)) for ring in parts)
+
+    return dataclasses.replace(
+        state, clock=torch.full_like(state.clock, _AGE), ages=torch.full_like(state.ages, _AGE),
+        spatial=spread(state.spatial, 1), pointers=spread(state.pointers, 1),
+        shared=rings(state.shared), rows=rings(state.rows))
 
 
 def _full_bank(bank: MemoryBank, limits: MemoryConfig) -> MemoryBank:
@@ -160,11 +176,6 @@ def _full_bank(bank: MemoryBank, limits: MemoryConfig) -> MemoryBank:
         return bank
     return MemoryBank(bank.spatial.repeat(1, limits.num_spatial, 1, 1),
                       bank.pointers.repeat(1, limits.num_pointers, 1), _AGE, bank.peak)
-
-
-def _repeated(context: Tensor | None, frames: int) -> Tensor | None:
-    """Projected frames [1, 1, h, w, E] -> [1, frames, h, w, E]."""
-    return None if context is None else context.repeat(1, frames, 1, 1, 1)
 
 
 class _ReferenceRun:

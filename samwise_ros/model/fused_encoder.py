@@ -218,21 +218,6 @@ class FusedEncoder(nn.Module):
         maps, evidence = self.grounding(shared.seen, text.names, clip_of_row, frames)
         return on_grids(maps, self.fusion_stages), evidence
 
-    def with_past(self, shared: SharedFeatures,
-                  past: tuple[Tensor | None, ...]) -> SharedFeatures:
-        """The same frames with other earlier frames in sight: only HSA runs again.
-
-        Args:
-            shared: Result of `encode_shared`.
-            past: As there.
-        """
-        looks = []
-        for look, adapter, earlier in zip(shared.looks, self.adapters, past, strict=False):
-            kept: Any = look.kept
-            seen = kept if earlier is None else torch.cat((earlier, kept), dim=1)
-            looks.append(Look(kept, adapter.attend_time(seen, kept.shape[1]), seen.mean(dim=1)))
-        return replace(shared, looks=tuple(looks))
-
     def _run_stages(self, v: Tensor, first: int, last: int, maps: list[Tensor]) -> Tensor:
         """Run stages `first`..`last` on [N, T, h, w, C]; those before `last` have no adapter."""
         shape = v.shape[:2]

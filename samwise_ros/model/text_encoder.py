@@ -70,23 +70,30 @@ class TextState:
         return TextState(self.hidden[rows], self.mask[rows], verbs, names)
 
 
-def stack_text(states: Sequence[TextState]) -> TextState:
-    """Join states into rows of one batch, padded to the longest expression."""
-    if len(states) == 1:
-        return states[0]
-    length = max(state.mask.shape[1] for state in states)
+def stack_text(states: Sequence[TextState], rows: int = 0, length: int = 0) -> TextState:
+    """Join states into rows of one batch, padded to the longest expression.
 
-    def pad(tensor: Tensor) -> Tensor:
-        grown = tensor.new_zeros((tensor.shape[0], length, *tensor.shape[2:]))
-        grown[:, : tensor.shape[1]] = tensor
-        return grown
+    Args:
+        states: One or more.
+        rows: At least so many rows; those beyond `states` are blank: one token of zeros.
+        length: At least so many tokens.
+    """
+    length = max(length, *(state.mask.shape[1] for state in states))
+    blank = max(0, rows - sum(len(state.mask) for state in states))
 
+    def join(parts: Sequence[Tensor], dims: Sequence[int]) -> Tensor:
+        grown = [part.new_zeros((len(part), *dims, *part.shape[1 + len(dims):])) for part in parts]
+        for new, part in zip(grown, parts, strict=True):
+            new[:, : part.shape[1]] = part
+        return torch.cat((*grown, grown[0].new_zeros((blank, *grown[0].shape[1:]))))
+
+    mask = join([state.mask for state in states], (length,))
+    mask[len(mask) - blank :, 0] = True  # attention to no token at all has no result
     verbs = [state.verbs for state in states if state.verbs is not None]
     names = [state.names for state in states if state.names is not None]
-    return TextState(torch.cat([pad(state.hidden) for state in states]),
-                     torch.cat([pad(state.mask) for state in states]),
-                     torch.cat(list(map(pad, verbs))) if verbs else None,
-                     torch.cat(names) if names else None)
+    return TextState(join([state.hidden for state in states], (length,)), mask,
+                     join(verbs, (length,)) if verbs else None,
+                     join(names, ()) if names else None)
 
 
 class TextEncoder(nn.Module):

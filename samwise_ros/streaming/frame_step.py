@@ -141,7 +141,8 @@ class FrameStep(nn.Module):
                              prediction.pointer.unsqueeze(1))
         last = torch.where(found.switched, state.ages, state.last_switch)
         return replace(state, clock=state.clock + 1, ages=state.ages + 1, last_switch=last,
-                       spatial=kept, pointers=pointers, peak=prediction.peak)
+                       spatial=kept, pointers=pointers,
+                       peak=None if prediction.peak is None else prediction.peak.float())
 
     def _answer(self, found: Segmentation, spatial: Tensor) -> Answer:
         prediction = found.prediction
@@ -197,5 +198,5 @@ def fetch(answer: Answer, logits: bool = True) -> dict[str, np.ndarray]:
     return found
 
 
-for _record in (ContextRing, StreamState, TextState, Answer):
+for _record in (TextState, Answer):
     torch.export.register_dataclass(_record)

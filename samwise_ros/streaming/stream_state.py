@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from samwise_ros.model.context_ring import ContextRing
 from samwise_ros.model.mask_head import NO_OBJECT_LOGIT
@@ -56,6 +57,10 @@ class StreamState:
         own = (self.clock, self.ages, self.last_switch, self.spatial, self.pointers, self.peak,
                self.earlier)
         return (*(part for part in own if part is not None), *rings)
+
+    def copied(self) -> StreamState:
+        """The same values in other tensors."""
+        return tree_map(torch.clone, self)
 
     def restarted(self, rows: Tensor) -> StreamState:
         """The state in which rows have forgotten everything.
@@ -115,3 +120,7 @@ def start_state(model: SamwiseModel, pixels: Tensor, rows: int, context_frames: 
             if config.decoder.relative_peak else None,
             pixels[None, None].repeat(1, config.motion_lag, 1, 1, 1)
             if config.motion_lag else None)
+
+
+for _record in (ContextRing, StreamState):
+    torch.export.register_dataclass(_record)

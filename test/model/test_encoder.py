@@ -127,17 +127,6 @@ def test_the_first_adapters_context_equals_encoding_the_clip_anew(
     torch.testing.assert_close(context.shared, clip.kept, atol=1e-6, rtol=1e-4)
 
 
-def test_with_past_gives_what_encoding_with_that_past_gives(tiny_model: SamwiseModel) -> None:
-    past, = tiny_model.encode_shared(pixels_of(TINY, 4, 1)).kept
-    now = pixels_of(TINY, 1, 2)
-    full = tiny_model.encode_shared(now, (past,))
-    for kept in (None, past[:, -2:]):
-        narrowed, direct = (tiny_model.encoder.with_past(full, (kept,)).looks[0],
-                            tiny_model.encode_shared(now, (kept,)).looks[0])
-        for name in ("attended", "mean", "kept"):
-            assert torch.equal(getattr(narrowed, name), getattr(direct, name)), name
-
-
 @pytest.mark.parametrize("limit", [0, 1, 3])
 def test_context_keeps_the_newest_frames(limit: int) -> None:
     context = None

@@ -11,7 +11,6 @@ from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.streaming.clip_runner import ClipRunner
 from samwise_ros.streaming.session import StreamingSession
 from samwise_ros.streaming.target_tracker import TrackSettings
-from samwise_ros.streaming.targets import TargetMemory
 from samwise_ros.structures import (
     Command,
     CommandKind,
@@ -37,9 +36,12 @@ def run(model: SamwiseModel, frames: list[np.ndarray], *ids: str,
     return [session.step(frame) for frame in frames]
 
 
-def tensors_of(memory: TargetMemory) -> list[torch.Tensor]:
-    found = [memory.bank.spatial, memory.bank.pointers, *memory.context]
-    return [tensor for tensor in found if tensor is not None]
+def tensors_of(session: StreamingSession, row: int) -> list[torch.Tensor]:
+    """Copies of all that is remembered of one target."""
+    state = session.memory.frames.state
+    rings = [part for ring in state.rows for part in ring.parts]
+    return [part[row].clone() for part in (state.ages, state.last_switch, state.spatial,
+                                           state.pointers, *rings)]
 
 
 def assert_same_answer(one: TargetResult, other: TargetResult, tolerance: float = 1e-5) -> None:
@@ -105,12 +107,11 @@ def test_replacing_one_target_leaves_the_others_bit_identical(tiny_model: Samwis
         add(each, "a", "b")
         for frame in frames[:9]:
             each.step(frame)
-    before = {t.target_id: t.memory for t in session._table.rows()}
+    before = tensors_of(session, 0)
     session.submit("add:b: the green duck")
     session._apply_commands()
-    after = {t.target_id: t.memory for t in session._table.rows()}
-    assert after["a"] is before["a"]
-    assert tensors_of(after["b"]) == [] and after["b"].age == 0
+    assert all(map(torch.equal, before, tensors_of(session, 0)))
+    assert session.memory.frames.state.ages.tolist() == [9, 0]
     for frame in frames[9:]:
         joint = session.step(frame)
         assert_same_answer(joint["a"], undisturbed.step(frame)["a"])
@@ -124,16 +125,14 @@ def test_a_command_for_one_target_does_not_touch_anothers_tensors(
     add(session, "a", "b")
     for frame in make_frames(8):
         session.step(frame)
-    memory = session._table.targets["a"].memory
-    copies = [tensor.clone() for tensor in tensors_of(memory)]
+    copies, memory = tensors_of(session, 0), session.memory
     session.submit(command)
     session._apply_commands()
-    kept = session._table.targets["a"].memory
-    assert len(copies) == len(tensors_of(kept)) > 0
-    assert all(torch.equal(x, y) for x, y in zip(copies, tensors_of(kept), strict=True))
+    assert all(map(torch.equal, copies, tensors_of(session, 0)))
     session.step(make_frames(1)[0])
-    assert all(torch.equal(x, y) for x, y in zip(copies, tensors_of(memory), strict=True)), \
-        "a step must not write into what an earlier step remembered"
+    session._frames = memory.frames
+    assert all(map(torch.equal, copies, tensors_of(session, 0))), \
+        "a step must not write into a copy of what an earlier step remembered"
 
 
 def test_removing_and_readding_forgets(tiny_model: SamwiseModel) -> None:
@@ -178,8 +177,7 @@ def test_a_single_frame_call_keeps_the_memory(tiny_model: SamwiseModel) -> None:
     add(session, "a")
     for count, frame in enumerate(frames, start=1):
         session.step(frame)
-        bank = session._table.targets["a"].memory.bank
-        assert bank.spatial.shape[1] == min(count, 6) and bank.pointers.shape[1] == count
+        assert session.memory.frames.state.ages.tolist() == [count]
     with_memory = session.step(frames[0])["a"]
     without = run(tiny_model, frames[:1], "a")[0]["a"]
     assert not np.allclose(with_memory.mask_logits, without.mask_logits, atol=1e-4)

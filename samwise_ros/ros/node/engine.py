@@ -92,7 +92,7 @@ class ModelEngine:
         self._model: SamwiseModel | None = model
         self._session_config = SessionConfig(
             precision=cast(Precision, parameters.precision), fast_resize=parameters.fast_resize,
-            max_targets=parameters.max_targets)
+            max_targets=parameters.max_targets, mask_logits=False)
         seeded = " with seeded (untrained) weights" if parameters.seeded else ""
         self.description = (f"{model.config.name} at {model.config.image_size} on "
                             f"{model.device}{seeded}")

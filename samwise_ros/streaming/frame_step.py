@@ -148,10 +148,12 @@ class FrameStep(nn.Module):
         prediction = found.prediction
         logits = restore_logits(found.high_res, self.size)
         masks = logits > logit_threshold(self.model.config.mask_threshold)
+        # A column of one row keeps the stride of its matrix, and could not be read as bytes.
+        scores = prediction.object_score.float().clone(memory_format=torch.contiguous_format)
         sums = [part.float().flatten(1).sum(dim=1) for part in (
             prediction.low_res, prediction.object_score[:, None], prediction.pointer, spatial)]
         return Answer(masks, _boxes(masks), masks.sum(dim=(1, 2), dtype=torch.int32),
-                      prediction.object_score.float(), found.switched,
+                      scores, found.switched,
                       torch.stack(sums).isfinite().all(dim=0), prediction.low_res.float())
 
 

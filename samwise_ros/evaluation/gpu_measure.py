@@ -59,6 +59,7 @@ def pooled_iou(ours: Sequence[FrameResult], theirs: Sequence[FrameResult]) -> fl
     common = either = 0
     for one, other in zip(ours, theirs, strict=True):
         for a, b in zip(one.targets, other.targets, strict=True):
+            assert a.mask_logits is not None and b.mask_logits is not None  # sessions' default
             a_there, b_there = a.mask_logits > 0, b.mask_logits > 0
             common += int(np.count_nonzero(a_there & b_there))
             either += int(np.count_nonzero(a_there | b_there))

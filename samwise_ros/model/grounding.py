@@ -175,8 +175,9 @@ class Grounding(nn.Module):
         cosine = seen.unit @ query.t()
         centred = cosine - cosine.mean((1, 2), keepdim=True)
         z = centred / (cosine.std((1, 2), keepdim=True) + 1e-4)
-        closed = torch.stack((cosine, cosine * seen.size[..., None], z), dim=-1)
-        closed = closed * closed.new_tensor(_SCALES)
+        parts = (cosine, cosine * seen.size[..., None], z)
+        closed = torch.stack([part * scale for part, scale in zip(parts, _SCALES, strict=True)],
+                             dim=-1)
         metric = (self._fit(seen.deep, self.metric_deep(query)),
                   self._fit(seen.mid, self.query_mid(query)))
         far = ((_NEAR - near) / (_NEAR - _FAR)).clamp(0, 1) * (names.norm(dim=1) > 0)

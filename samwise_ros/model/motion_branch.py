@@ -34,8 +34,9 @@ def pair_frames(pixels: Tensor, earlier: Tensor | None, lag: int) -> tuple[Tenso
     """
     known = pixels if earlier is None else torch.cat((earlier, pixels), dim=1)
     first = known.shape[1] - pixels.shape[1]
-    places = [max(0, first + t - lag) for t in range(pixels.shape[1])]
-    return torch.cat((pixels, known[:, places]), dim=2), known[:, -lag:]
+    # A list as an index would be copied to a GPU, for which the host waits.
+    others = [known[:, max(0, first + t - lag)] for t in range(pixels.shape[1])]
+    return torch.cat((pixels, torch.stack(others, dim=1)), dim=2), known[:, -lag:]
 
 
 def local_correlation(now: Tensor, then: Tensor, radius: int) -> Tensor:

@@ -29,11 +29,11 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -q $(PIP_FL
 # With ROS from apt sourced, its packages are used and colcon builds the messages.
 ifdef ROS_DISTRO
 VENV_FLAGS := --system-site-packages
-EXTRAS := mini,live,sim,compose,train,dev
+EXTRAS := mini,live,sim,recordings,rerun,compose,train,dev
 MESSAGES := off
 else
 VENV_FLAGS :=
-EXTRAS := ros,msgs,mini,live,sim,compose,train,dev
+EXTRAS := ros,msgs,mini,live,sim,recordings,rerun,compose,train,dev
 MESSAGES := on
 endif
 
@@ -71,7 +71,8 @@ demo: setup
 
 # What PyPI lacks of the interfaces, for tests only.
 TEST_INTERFACES := $(STAMPS)/test_interfaces
-$(TEST_INTERFACES): $(STAMPS)/requirements $(wildcard test/interfaces/*/* test/interfaces/*/*/*) \
+$(TEST_INTERFACES): $(STAMPS)/requirements $(wildcard test/interfaces/*/*) \
+    $(wildcard samwise_ros/assets/interfaces/*/*) \
     test/helpers/generated_interfaces.py
 	$(VENV)/bin/python test/helpers/generated_interfaces.py > $(STAMPS)/test_interfaces.log 2>&1 || \
 	  { cat $(STAMPS)/test_interfaces.log; exit 1; }

@@ -64,6 +64,8 @@ EXTRAS = {
     # three files and a WebSocket (FastAPI).
     "live": ["starlette", "uvicorn>=0.30", "websockets>=13"],
     "sim": ["pybullet"],
+    "recordings": ["rosbags>=0.11", "mcap>=1.2"],  # rosbags reads no file that was cut off
+    "rerun": ["rerun-sdk>=0.24"],
     "compose": ["OpenEXR>=3.3", "pycocotools"],
     "train": ["lightning", "tensorboard", "pycocotools", "scipy"],
     "dev": ["hypothesis", "mypy>=2.4,<3", "playwright", "psutil", "pytest", "pytest-timeout",
@@ -195,6 +197,8 @@ def ament_files() -> list[tuple[str, list[str]]]:
     return [
         ("share/ament_index/resource_index/packages", [marker]),
         (f"share/{NAME}", ["package.xml"]),
+        # Recordings hold the definitions, built or not.
+        (f"share/{NAME}/msg", sorted(map(str, Path("msg").glob("*.msg")))),
         (f"share/{NAME}/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
         *((f"share/{NAME}/{folder}", sorted(str(p) for p in folder.iterdir() if p.is_file()))
           for folder in (Path("config"), *(p for p in Path("config").rglob("*") if p.is_dir()))),

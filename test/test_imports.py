@@ -21,10 +21,12 @@ ALLOWED = {
     "live": L0 | {"streaming", "live"},
     **{name: L0 | {"model", "streaming"} | BESIDE for name in BESIDE},
     "messages": L0 | {"streaming", "messages"},
+    "recordings": L0 | {"model", "streaming", "messages", "recordings"},
     "ros": L0 | {"model", "streaming", "messages", "live", "ros", "msg", "srv", "action"},
     # Besides: the simulated camera, and the demo's scores.
     "demos": L0 | {"model", "streaming", "messages", "ros", "demos", "sim", "evaluation"},
-    "cli": L0 | {"model", "streaming", "messages", "live", "ros", "demos", "cli"} | BESIDE,
+    "cli": L0 | {"model", "streaming", "messages", "recordings", "live", "ros", "demos",
+                 "cli"} | BESIDE,
 }
 ROS = ("rclpy", "cv_bridge", "tf2_ros", "sensor_msgs_py", "launch", "launch_ros",
        "ament_index_python")

@@ -14,6 +14,7 @@ import typer
 
 from samwise_ros.cli.terminal import say
 from samwise_ros.demos.options import DemoOptions, EnduranceOptions, FollowOptions, GraspOptions
+from samwise_ros.streaming.rerun_file import require_rerun
 from samwise_ros.structures import MissingDependencyError
 from samwise_ros.user_files import claim_outputs, keep_apart
 
@@ -42,6 +43,8 @@ def demo(
     page: Annotated[int, typer.Option(
         min=0, max=65535, help="Port of a page to look at and to command from, until Ctrl-C.",
         show_default=False)] = 0,
+    rerun: Annotated[Path | None, typer.Option(
+        help="A new file (.rrd) for Rerun's viewer.", show_default=False)] = None,
 ) -> None:
     """Give the node three commands on a simulated robot camera, judged by the simulator's truth.
 
@@ -57,10 +60,13 @@ def demo(
         _refuse_options(context)
         return
     require_ros()
+    if rerun is not None:
+        require_rerun()
+        rerun = rerun.absolute()
     from samwise_ros.demos.demo import explain, run_demo
 
     report_run(run_demo, explain, DemoOptions(
-        out, seed, rate, frames, model, timeout, page))
+        out, seed, rate, frames, model, timeout, page, rerun))
 
 
 @app.command()

@@ -1,66 +1,63 @@
-"""`samwise segment`: a video, folder or image in; overlay, masks and records out."""
+"""`samwise segment`: a video, folder, image or recording in; overlay, masks and records out."""
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from samwise_ros.cli.frame_progress import STOPPED, stop_after_frame, with_progress
 from samwise_ros.cli.shared_options import DeviceOption, ModelOption
+from samwise_ros.cli.segment_options import (
+    DepthTopicOption,
+    ExpressionOption,
+    FitOption,
+    ImageSizeOption,
+    InfoTopicOption,
+    MaxFramesOption,
+    ModeOption,
+    OutBagOption,
+    OutOption,
+    PrecisionOption,
+    RerunOption,
+    SeededOption,
+    TokenizerOption,
+    TopicOption,
+    VideoArgument,
+)
 from samwise_ros.cli.terminal import say
-from samwise_ros.config import Fit, Mode, Precision
+from samwise_ros.config import Mode, Precision
+from samwise_ros.recordings.storage import is_recording
+from samwise_ros.streaming.rerun_file import rerun_log
 from samwise_ros.streaming.target_tracker import TargetTracker
-from samwise_ros.structures import ConfigError, probability
+from samwise_ros.structures import ConfigError, MissingDependencyError, probability
 
 if TYPE_CHECKING:  # torch takes seconds to import; `samwise segment --help` does not need it
     from samwise_ros.model.samwise import SamwiseModel
     from samwise_ros.streaming.clip_runner import ClipFrame
+    from samwise_ros.streaming.rerun_log import RerunLog
     from samwise_ros.streaming.result_folder import ResultFolder, SentenceAnswer
     from samwise_ros.streaming.video_io import Frame, FrameSource
 
-_STOPPED = 130  # exit code after Ctrl-C, as shells expect
 _DAMAGED = 3  # exit code when frames were left out
 _NAMED = 5  # damaged frames that are named one by one
 
 
-VideoArgument = Annotated[Path, typer.Argument(
-    metavar="VIDEO|FOLDER|IMAGE",
-    help="Video file, folder of images in name order, image, or a folder "
-    "made by `samwise simulate` (its first video).", show_default=False)]
-OutOption = Annotated[Path, typer.Option(
-    help="Folder for the results; results that it holds are never replaced.", show_default=False)]
-ExpressionOption = Annotated[list[str] | None, typer.Option(
-    "--expression", "-e",
-    help="What to find. Repeat it for several targets. A simulated video brings "
-    "its own sentences.", show_default=False)]
-ModeOption = Annotated[Mode, typer.Option(
-    help="stream: frame by frame, no look-ahead. clip: the published protocol, windows of 8.")]
-SeededOption = Annotated[bool, typer.Option(
-    "--seeded", help="Random weights: tries the program, finds nothing.")]
-ImageSizeOption = Annotated[int | None, typer.Option(
-    help="Longest input side, a multiple of 64. Default: the model's own.")]
-FitOption = Annotated[Fit | None, typer.Option(
-    help="pad: square input. rectangle: no padding. Default: the model's own.")]
-PrecisionOption = Annotated[Precision, typer.Option(
-    help="Stream mode only. auto: bf16 on GPUs from Ampere on, else fp32.")]
-TokenizerOption = Annotated[Path | None, typer.Option(
-    help="Folder with vocab.json and merges.txt, if not beside the weights.")]
-MaxFramesOption = Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")]
-
-
 def segment(
     video: VideoArgument,
-    out: OutOption,
+    out: OutOption = None,
     expression: ExpressionOption = None,
+    topic: TopicOption = None,
+    depth_topic: DepthTopicOption = None,
+    info_topic: InfoTopicOption = None,
+    out_bag: OutBagOption = None,
+    rerun: RerunOption = None,
     mode: ModeOption = "stream",
     model: ModelOption = "nano",
     seeded: SeededOption = False,
@@ -71,7 +68,7 @@ def segment(
     tokenizer: TokenizerOption = None,
     max_frames: MaxFramesOption = None,
 ) -> None:
-    """Find in a video what each sentence names.
+    """Find in a video or recording what each sentence names.
 
     Writes to the folder given with --out:
 
@@ -81,35 +78,65 @@ def segment(
       results.jsonl      one line per frame and expression: time, state, score, box, area
       contact_sheet.png  some frames of the overlay
 
-    Ctrl-C stops after the current frame and leaves all of these complete. Frames that cannot be
-    decoded are left out and named, and the exit code is 3.
+    Ctrl-C stops after the current frame and leaves all of these complete. What cannot be decoded is
+    left out and named, and the exit code is 3.
 
     \b
       samwise segment street.mp4 -e "the red car" -e "the dog" --out result
-      samwise simulate --split test --seed 7 --clips 1 --frames 24 --out fresh
-      samwise segment fresh --out result
+      samwise segment recording                      (lists the image topics)
+      samwise segment recording --topic /camera/image_raw -e "the red car" --out result
     """
+    _check_precision(mode, precision)
+
+    def load() -> SamwiseModel:
+        from samwise_ros.model.checkpoint import load_model
+
+        changes: dict[str, Any] = {"image_size": image_size, "fit": fit}
+        return load_model(model, device=device, seeded=seeded, tokenizer_dir=tokenizer,
+                          **{name: value for name, value in changes.items() if value is not None})
+
+    if is_recording(video):
+        _require_recordings(mode)
+        from samwise_ros.cli.segment_recording import RecordingChoice, segment_recording
+
+        choice = RecordingChoice(topic or (), depth_topic or (), info_topic or (), out_bag,
+                                 rerun)
+        segment_recording(video, out, choice, expression or (), load, precision, max_frames)
+    elif topic or depth_topic or info_topic or out_bag:
+        raise typer.BadParameter(f"{video} is no recording", param_hint="--topic")
+    else:
+        _segment_video(video, out, expression, load, mode, precision, max_frames, rerun)
+
+
+def _require_recordings(mode: Mode) -> None:
+    if mode == "clip":
+        raise ConfigError("a recording is answered frame by frame; use --mode stream")
+    if missing := [name for name in ("rosbags", "mcap") if find_spec(name) is None]:
+        raise MissingDependencyError(f"reading a recording needs {' and '.join(missing)}: "
+                                     "pip install 'samwise_ros[recordings]'")
+
+
+def _segment_video(video: Path, out: Path | None, expression: list[str] | None,
+                   load: Callable[[], SamwiseModel], mode: Mode, precision: Precision,
+                   max_frames: int | None, rerun: Path | None) -> None:
     from samwise_ros.cli.dataset_video import sentences_about, video_folder
-    from samwise_ros.model.checkpoint import load_model
     from samwise_ros.streaming.result_folder import ResultFolder
     from samwise_ros.streaming.video_io import FrameSource
 
-    _check_precision(mode, precision)
+    if out is None:
+        raise typer.BadParameter("say where results go", param_hint="--out")
     video = video_folder(video)
     source = FrameSource(video, max_frames)
     expression = expression or sentences_about(video)
     if not expression:
         raise typer.BadParameter("say what to find", param_hint="--expression")
-    changes: dict[str, Any] = {"image_size": image_size, "fit": fit}
-    with closing(ResultFolder(out, source)) as results:
-        loaded = load_model(model, device=device, seeded=seeded, tokenizer_dir=tokenizer,
-                            **{name: value for name, value in changes.items() if value is not None})
-        answers = (_stream_answers(loaded, source, expression, precision)
-                   if mode == "stream" else _clip_answers(loaded, source, expression))
-        stopped = _write_all(answers, source, results)
+    with closing(ResultFolder(out, source)) as results, rerun_log(rerun) as log:
+        answers = (_stream_answers(load(), source, expression, precision)
+                   if mode == "stream" else _clip_answers(load(), source, expression))
+        stopped = _write_all(answers, source, results, log)
     _report(results, source)
     if stopped or source.damaged:
-        raise typer.Exit(_STOPPED if stopped else _DAMAGED)
+        raise typer.Exit(STOPPED if stopped else _DAMAGED)
 
 
 def _check_precision(mode: Mode, precision: Precision) -> None:
@@ -119,14 +146,36 @@ def _check_precision(mode: Mode, precision: Precision) -> None:
 
 
 def _write_all(answers: Iterator[tuple[Frame, list[SentenceAnswer]]], source: FrameSource,
-               results: ResultFolder) -> bool:
+               results: ResultFolder, log: RerunLog | None) -> bool:
     """Write all answers; whether Ctrl-C ended it."""
-    with _stop_after_frame() as stop:
-        for frame, found in _with_progress(answers, source):
+    with stop_after_frame() as stop:
+        for frame, found, seconds in with_progress(_timed(answers), source.name, source.count):
             results.add(frame, found)
+            if log is not None:
+                _show(log, source.name, frame, found, seconds)
             if stop:
                 break
     return bool(stop)
+
+
+def _timed(answers: Iterator[tuple[Frame, list[SentenceAnswer]]]
+           ) -> Iterator[tuple[int, tuple[Frame, list[SentenceAnswer], float]]]:
+    """Frames done, and each answer with the seconds that reading and answering took."""
+    begun = perf_counter()
+    for frame, found in answers:
+        yield frame.index + 1, (frame, found, perf_counter() - begun)
+        begun = perf_counter()
+
+
+def _show(log: RerunLog, name: str, frame: Frame, found: list[SentenceAnswer],
+          seconds: float) -> None:
+    from samwise_ros.streaming.image_ops import tight_box
+    from samwise_ros.streaming.rerun_log import ShownTarget
+
+    log.answer(name, frame, [
+        ShownTarget(str(number), answer.expression, answer.state, probability(answer.object_score),
+                    answer.mask, tight_box(answer.mask))
+        for number, answer in enumerate(found)], seconds)
 
 
 def _report(results: ResultFolder, source: FrameSource) -> None:
@@ -179,36 +228,3 @@ def _clip_answer(text: str, frame: ClipFrame, tracker: TargetTracker) -> Sentenc
 
     state = tracker.update(probability(frame.object_score), bool(frame.mask.any()))
     return SentenceAnswer(text, state, frame.object_score, frame.mask, frame.switched)
-
-
-def _with_progress(answers: Iterator[tuple[Frame, list[SentenceAnswer]]],
-                   source: FrameSource) -> Iterator[tuple[Frame, list[SentenceAnswer]]]:
-    """Show a progress bar with frames per second on the terminal while iterating."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-               TextColumn("{task.fields[fps]}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(source.name, total=source.count, fps="")
-        for answer in answers:
-            yield answer
-            speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
-            progress.update(task, completed=answer[0].index + 1,
-                            fps=f"{speed:.1f} frames/s" if speed else "")
-
-
-@contextmanager
-def _stop_after_frame() -> Iterator[list[int]]:
-    """Turn the first Ctrl-C into an entry of the list; a second one interrupts at once."""
-    stop: list[int] = []
-    previous = signal.getsignal(signal.SIGINT)
-
-    def on_interrupt(number: int, frame: FrameType | None) -> None:
-        stop.append(number)
-        signal.signal(signal.SIGINT, previous)
-        # Not through Python's buffers: they may be in use where the signal arrives.
-        os.write(2, b"\nstopping after this frame; Ctrl-C again stops at once\n")
-
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -4,13 +4,15 @@ Started by `demo.run_demo`. Masks count for the command whose number they carry 
 its first answer on.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sensor_msgs.msg import Image
 
@@ -35,6 +37,14 @@ from samwise_ros.demos.options import DemoOptions, from_argument
 from samwise_ros.messages.image_codec import image_to_rgb
 from samwise_ros.ros.outputs.conversions import TargetArray
 from samwise_ros.ros.services.lifecycle_client import LifecycleClient
+from samwise_ros.streaming.commands import DEFAULT_ID
+from samwise_ros.streaming.image_ops import tight_box
+from samwise_ros.streaming.rerun_file import rerun_log
+from samwise_ros.streaming.video_io import Frame
+from samwise_ros.structures import TargetState
+
+if TYPE_CHECKING:
+    from samwise_ros.streaming.rerun_log import RerunLog
 
 _KEPT_STAMPS = 60  # frames of which a part is still to come
 
@@ -48,6 +58,8 @@ class _AnsweredFrame:
     mask: Image
     latency: float
     command: int
+    state: TargetState
+    score: float
 
 
 _PARTS = frozenset(item.name for item in fields(_AnsweredFrame))
@@ -58,10 +70,13 @@ class DemoClient(CommandingClient):
 
     Attributes:
         answers: Complete frames by command number; 0: before the first command.
+        log: For Rerun's viewer; None: none.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.log: RerunLog | None = None
+        self._logged = 0  # frames
         self.answers: dict[int, list[_AnsweredFrame]] = {}
         self._asked = 0
         self._waiting: OrderedDict[int, dict[str, Any]] = OrderedDict()
@@ -78,8 +93,21 @@ class DemoClient(CommandingClient):
         self.command(question.expression, timeout)
         self.wait(lambda: len(answers) >= frames, timeout,
                   f"fewer than {frames} frames answered {question.expression!r}")
+        for part in answers[:frames]:
+            self._show(part, question.expression)
         return [judge(part.latency, image_to_rgb(part.image), mono_to_array(part.mask) > 0,
                       mono_to_array(part.instance), question) for part in answers[:frames]]
+
+    def _show(self, part: _AnsweredFrame, expression: str) -> None:
+        if self.log is None:
+            return
+        from samwise_ros.streaming.rerun_log import ShownTarget
+
+        mask = mono_to_array(part.mask) > 0
+        frame = Frame("", image_to_rgb(part.image), self._logged, 0.0, stamp_of(part.image.header))
+        self._logged += 1
+        self.log.answer("camera", frame, [ShownTarget(
+            DEFAULT_ID, expression, part.state, part.score, mask, tight_box(mask))], part.latency)
 
     def _on_mask(self, mask: Image) -> None:
         stamp = stamp_of(mask.header)
@@ -89,11 +117,16 @@ class DemoClient(CommandingClient):
             # Without our messages the number is known once a second. An image taken after the
             # node had the command cannot be answered for an older one.
             current = stamp > self.health_stamp and self.health_stamp > 0
-            self._add(stamp, command=int(self.health["command"]) if current else 0)
+            seen = bool(mono_to_array(mask).any())
+            self._add(stamp, command=int(self.health["command"]) if current else 0,
+                      state=TargetState.TRACKING if seen else TargetState.SEARCHING,
+                      score=float(seen))
 
     def _on_targets(self, message: Any) -> None:
-        self._add(stamp_of(message.header),
-                  command=message.targets[0].command if message.targets else 0)
+        first = message.targets[0] if message.targets else None
+        self._add(stamp_of(message.header), command=first.command if first else 0,
+                  state=list(TargetState)[first.state if first else 0],
+                  score=first.score if first else 0.0)
 
     def _put(self, image: Image, name: str) -> None:
         self._add(stamp_of(image.header), **{name: image})
@@ -127,7 +160,8 @@ def summarise(questions: Sequence[Question], frames: Sequence[Sequence[JudgedFra
 
 def _run(client: DemoClient, options: DemoOptions, questions: Sequence[Question]) -> None:
     LifecycleClient(client, TARGET).run("up", options.timeout)
-    frames = [client.ask(question, options.frames, options.timeout) for question in questions]
+    with rerun_log(options.rerun) as client.log:
+        frames = [client.ask(question, options.frames, options.timeout) for question in questions]
     report = summarise(questions, frames, client.fresh_health(options.timeout))
     write_overlay(options.out / "overlay.mp4", questions, frames, options.rate)
     write_sheet(options.out / "contact_sheet.png", questions, frames)

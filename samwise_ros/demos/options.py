@@ -29,6 +29,7 @@ class DemoOptions:
         model: Weights of the node: a released name, a file or a folder.
         timeout: Seconds for the whole run.
         page: Port of the node's page; 0: none. With one, node and camera go on until Ctrl-C.
+        rerun: New file for Rerun's viewer; None: none.
     """
 
     out: Path
@@ -38,6 +39,7 @@ class DemoOptions:
     model: str = "nano"
     timeout: float = 300.0
     page: int = 0
+    rerun: Path | None = None
 
 
 @dataclass(frozen=True)

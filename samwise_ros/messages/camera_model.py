@@ -64,6 +64,11 @@ class Pinhole:
     model: str = ""
     distortion: tuple[float, ...] = ()
 
+    @property
+    def matrix(self) -> np.ndarray:
+        """K, float64 [3, 3]."""
+        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
+
     def rays(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Directions of pixels: rows, columns each [N], N >= 1 -> float64 [N, 2], x and y at z = 1.
 
@@ -72,9 +77,8 @@ class Pinhole:
         pixels = np.stack([columns, rows], axis=1).astype(float)
         if not self.model:
             return (pixels - (self.cx, self.cy)) / (self.fx, self.fy)
-        matrix = np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
         undone, again = (_undo_fisheye if self.model == _EQUIDISTANT else _undo_brown)(
-            pixels[:, None], matrix, np.array(self.distortion))
+            pixels[:, None], self.matrix, np.array(self.distortion))
         missed = ~(np.abs(again - pixels).max(axis=1) <= _RESIDUAL)  # NaN misses as well
         undone[missed] = np.nan
         return undone

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from samwise_ros.messages.camera_model import pinhole_from_info
+import numpy as np
+
+from samwise_ros.messages.camera_model import Pinhole, pinhole_from_info
 from samwise_ros.messages.image_codec import image_to_depth
 from samwise_ros.messages.localization import (
     Localization,
@@ -26,10 +28,14 @@ class PlacedTargets:
     Attributes:
         found: Those with enough depth, in the order in which they were given.
         unplaced: Which have too little, and why; empty when all are placed.
+        depth: uint16 [H, W] millimetres or float32 [H, W] metres.
+        camera: Intrinsics of it.
     """
 
     found: tuple[tuple[TargetResult, Localization], ...]
     unplaced: str
+    depth: np.ndarray
+    camera: Pinhole
 
     def of(self, primary: tuple[str, int] | None) -> Localization | None:
         """The place of the target with this id and command number; None where it has none."""
@@ -58,7 +64,7 @@ def place_targets(targets: Sequence[TargetResult], depth: Any, info: Any, rectif
         except TooFewPixelsError as error:
             unplaced.append(f"{target.target_id}: {error}")
     more = f"; and {len(unplaced) - _NAMED} more" if len(unplaced) > _NAMED else ""
-    return PlacedTargets(tuple(found), "; ".join(unplaced[:_NAMED]) + more)
+    return PlacedTargets(tuple(found), "; ".join(unplaced[:_NAMED]) + more, values, camera)
 
 
 def primary_key(targets: Sequence[TargetResult]) -> tuple[str, int] | None:

@@ -150,8 +150,9 @@ def _detection_to_msg(make: MakeMessage, target: TargetResult, box: Box, header:
 
 
 def hypothesis_to_msg(make: MakeMessage, target: TargetResult) -> Any:
-    """Sentence and score of a target -> vision_msgs/ObjectHypothesisWithPose with a zero pose."""
+    """Sentence and score of a target -> vision_msgs/ObjectHypothesisWithPose without a pose."""
     message = make("vision_msgs/msg/ObjectHypothesisWithPose")
     message.hypothesis.class_id = target.expression
     message.hypothesis.score = target.score
+    message.pose.pose.orientation.w = 1.0  # rosidl's default, which rosbags does not know
     return message

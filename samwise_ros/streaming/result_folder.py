@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,11 +14,25 @@ from samwise_ros.streaming.drawing import ContactSheet, legend, paint_masks
 from samwise_ros.streaming.image_ops import tight_box
 from samwise_ros.streaming.pictures import write_png
 from samwise_ros.streaming.video_file import VideoWriter
-from samwise_ros.streaming.video_io import Frame, FrameSource
+from samwise_ros.streaming.video_io import Frame
 from samwise_ros.structures import FrameError, TargetState, probability
 from samwise_ros.user_files import claim_outputs
 
 _RECORDS, _OVERLAY, _SHEET = _FILES = ("results.jsonl", "overlay.mp4", "contact_sheet.png")
+
+
+class NamedSource(Protocol):
+    """What results are about.
+
+    Attributes:
+        name: Of the folder of masks.
+        path: What is read.
+        rate: Frames per second on average.
+    """
+
+    name: str
+    path: Path
+    rate: float
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ class ResultFolder:
         ConfigError: The folder holds such results already, or is what `source` reads.
     """
 
-    def __init__(self, folder: str | Path, source: FrameSource) -> None:
+    def __init__(self, folder: str | Path, source: NamedSource) -> None:
         self.folder = Path(folder)
         self.masks = self.folder / "Annotations" / source.name
         self.frames = 0
@@ -79,6 +93,7 @@ class ResultFolder:
                 self._write_mask(self.masks / str(target) / f"{frame.name}.png", answer.mask)
             for target, answer in enumerate(answers):
                 record = {"frame": frame.index, "name": frame.name, "time": round(frame.time, 6),
+                          **({} if frame.stamp is None else {"stamp": frame.stamp}),
                           **answer.record(target)}
                 self._records.write(json.dumps(record) + "\n")
             self._records.flush()

@@ -33,12 +33,14 @@ class Frame:
         rgb: uint8 [H, W, 3].
         index: Its place, from 0; damaged frames have places, too.
         time: Seconds since the first frame.
+        stamp: Nanoseconds of the camera's clock; None where only `time` is known.
     """
 
     name: str
     rgb: np.ndarray
     index: int
     time: float
+    stamp: int | None = None
 
 
 class FrameSource:

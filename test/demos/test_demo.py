@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
 from pathlib import Path
 
@@ -117,14 +117,23 @@ def test_without_the_simulator_it_says_what_to_install(tmp_path, monkeypatch):
 def test_the_simulated_demo_asks_three_times_and_reports(pybullet, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(demo, "_REHEARSED", 12)
+    pytest.importorskip("rerun", reason="needs pip install 'samwise_ros[rerun]'")
+    from rerun.chunk import RrdReader
+
     port, seen = free_port(), []
     visitor = threading.Thread(target=lambda: seen.append(visit(port, tmp_path / "client.json")))
     visitor.start()
     done = CliRunner().invoke(main.app, ["demo", "--out", str(tmp_path), "--frames", "5",
-                                         "--timeout", "200", "--page", str(port)])
+                                         "--timeout", "200", "--page", str(port), "--rerun",
+                                         str(tmp_path / "d.rrd")])
     visitor.join()
     assert done.exit_code == 0, done.output
     assert f"http://localhost:{port}/" in done.output and seen == ["the red thing"]
+    rows = Counter()
+    for chunk in RrdReader(tmp_path / "d.rrd").stream():
+        rows[chunk.entity_path] += chunk.num_rows
+    assert rows["/commands"] == 3  # and 15 answers to them
+    assert rows["/camera/picture/image"] == rows["/camera/targets/target/score"] == 15
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["frames"] == 15 and 0.5 < report["jf"] <= 1  # nano knows these toys
     assert "J&F against the truth" in done.output

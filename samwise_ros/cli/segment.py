@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from samwise_ros.cli.frame_progress import STOPPED, stop_after_frame, with_progress
-from samwise_ros.cli.shared_options import DeviceOption, ModelOption
 from samwise_ros.cli.segment_options import (
     DepthTopicOption,
     ExpressionOption,
@@ -31,6 +30,7 @@ from samwise_ros.cli.segment_options import (
     TopicOption,
     VideoArgument,
 )
+from samwise_ros.cli.shared_options import DeviceOption, ModelOption
 from samwise_ros.cli.terminal import say
 from samwise_ros.config import Mode, Precision
 from samwise_ros.recordings.storage import is_recording

@@ -48,6 +48,9 @@ def endurance(
     period: Annotated[float, typer.Option(min=1, help="Seconds per sample.")] = 60.0,
     command_every: Annotated[float, typer.Option(min=0, help="Minutes.")] = 5.0,
     toggle_every: Annotated[float, typer.Option(min=0, help="Minutes.")] = 10.0,
+    trouble: Annotated[bool, typer.Option(
+        "--trouble", help="With a target frame, listeners that stall, a camera that is lost and "
+        "storms of commands in every period.")] = False,
 ) -> None:
     """Find out whether the node stays as quick and as small as it was in the first minutes.
 
@@ -60,4 +63,4 @@ def endurance(
 
     report_run(run_endurance, explain, EnduranceOptions(
         out, minutes, rate, model, seed, video, tuple(expression or ()), period, command_every,
-        toggle_every))
+        toggle_every, trouble))

@@ -39,16 +39,20 @@ def spin_until(node: Node, condition: Callable[[], bool], timeout: float, otherw
 class CommandingClient(Node):
     """Gives commands to the node and listens to its diagnostics.
 
+    Args:
+        name: Of this node.
+        history: Commands that are kept until the node has them.
+
     Attributes:
         health: The node's newest diagnostics by key.
         health_stamp: When they were sent [ns].
     """
 
-    def __init__(self, name: str = "demo_client") -> None:
+    def __init__(self, name: str = "demo_client", history: int = 10) -> None:
         super().__init__(name)
         self.health: dict[str, str] = {}
         self.health_stamp = 0
-        self._command = self.create_publisher(String, "command", 10)
+        self._command = self.create_publisher(String, "command", history)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def command(self, text: str, timeout: float) -> None:

@@ -106,6 +106,7 @@ class EnduranceOptions:
         expressions: What to look for in that video.
         period: Seconds per sample.
         command_every, toggle_every: Minutes between commands, and between transitions.
+        trouble: Whether things go wrong, see `bench.endurance_trouble`.
         timeout: Seconds for one step of the client.
 
     Raises:
@@ -122,6 +123,7 @@ class EnduranceOptions:
     period: float = 60.0
     command_every: float = 5.0
     toggle_every: float = 10.0
+    trouble: bool = False
     timeout: float = 120.0
 
     def __post_init__(self) -> None:

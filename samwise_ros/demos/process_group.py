@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,8 +50,18 @@ class ProcessGroup:
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
                 env=self._environment)
 
-    def wait_for(self, name: str, timeout: float) -> None:
+    def end(self, name: str) -> None:
+        """Ask one process to end, and end it if it does not."""
+        _end([self.running.pop(name)])
+
+    def wait_for(self, name: str, timeout: float, meanwhile: Callable[[], None] = lambda: None
+                 ) -> None:
         """Wait for the good end of one process.
+
+        Args:
+            name: Of the process.
+            timeout: Seconds.
+            meanwhile: Called ten times a second.
 
         Raises:
             SamwiseError: It failed, another failed before, or `timeout` seconds have passed. The
@@ -62,6 +73,7 @@ class ProcessGroup:
                 raise SamwiseError(f"{name}: not finished after {timeout:.0f} "
                                    f"s\n{self._tail(name)}")
             self._refuse_failed()
+            meanwhile()
             time.sleep(0.1)
         if self.running[name].returncode != 0:
             tails = "\n".join(f"--- {other}\n{self._tail(other)}" for other in self.running)
@@ -78,15 +90,7 @@ class ProcessGroup:
 
     def stop(self) -> None:
         """Ask all to end, then end what is left, children included; the domain is free again."""
-        for number, patience in ((signal.SIGINT, 5.0), (signal.SIGKILL, 5.0)):
-            for process in self.running.values():
-                _signal_group(process, number)
-            deadline = time.monotonic() + patience
-            for process in self.running.values():
-                try:
-                    process.wait(max(0.0, deadline - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    continue
+        _end(list(self.running.values()))
         self._domain.close()
 
     def _refuse_failed(self) -> None:
@@ -97,6 +101,19 @@ class ProcessGroup:
     def _tail(self, name: str) -> str:
         lines = (self.logs / f"{name}.log").read_text(errors="replace").splitlines()
         return "\n".join(lines[-_LOG_LINES:])
+
+
+def _end(processes: Sequence[subprocess.Popen]) -> None:
+    for number, patience in ((signal.SIGINT, 5.0), (signal.SIGKILL, 5.0)):
+        for process in processes:
+            _signal_group(process, number)
+            _signal_group(process, signal.SIGCONT)  # one that is stopped hears nothing else
+        deadline = time.monotonic() + patience
+        for process in processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                continue
 
 
 def _signal_group(process: subprocess.Popen, number: int) -> None:

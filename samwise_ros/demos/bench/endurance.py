@@ -13,6 +13,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from samwise_ros.demos.bench.endurance_trouble import (
+    CAMERA,
+    CAMERA_FRAME,
+    LISTENER,
+    Trouble,
+    node_arguments,
+)
 from samwise_ros.demos.demo import read_client_report
 from samwise_ros.demos.options import EnduranceOptions, to_argument
 from samwise_ros.demos.process_group import ProcessGroup
@@ -56,12 +63,23 @@ def run_endurance(options: EnduranceOptions) -> dict[str, Any]:
               f"samples: {options.out / 'endurance.csv'}", flush=True)
         group.start("node", "samwise_ros.ros.node.node", "--ros-args",
                     "-r", "image:=/camera/image_raw", "-p", "num_threads:=1",
-                    "-p", f"model:={options.model}")
-        group.start("camera", "samwise_ros.demos.video_camera", "--ros-args", "-r", "__ns:=/camera",
-                    "-p", f"video:={json.dumps(str(video))}", "-p", f"rate:={options.rate}")
+                    "-p", f"model:={options.model}", *(node_arguments() if options.trouble else []))
+
+        def start_camera() -> None:
+            group.start(CAMERA, "samwise_ros.demos.video_camera", "--ros-args",
+                        "-r", "__ns:=/camera", "-p", f"video:={json.dumps(str(video))}",
+                        "-p", f"rate:={options.rate}", "-p", f"frame_id:={CAMERA_FRAME}")
+
+        start_camera()
+        if options.trouble:
+            for name in (LISTENER, "depth_camera"):
+                group.start(name, "samwise_ros.demos.bench.endurance_surroundings", name,
+                            str(options.period))
         group.start("client", "samwise_ros.demos.bench.endurance_client", to_argument(options),
                     str(group.running["node"].pid), json.dumps(commands))
-        group.wait_for("client", 60 * options.minutes + _PATIENCE)
+        group.wait_for(
+            "client", 60 * options.minutes + _PATIENCE,
+            Trouble(group, start_camera, options.period).step if options.trouble else lambda: None)
     finally:
         group.stop()
     return {"processors": os.cpu_count(), "machine": platform.machine(), "rate": options.rate,
@@ -75,7 +93,10 @@ def explain(report: dict[str, Any], out: Path) -> str:
                f"{report['latency_ms_p95']:.0f} ms (95 %)")
     lines = [f"{report['answered']} masks received in {report['minutes']:.1f} minutes",
              f"{report['dropped']} frames dropped for newer ones",
-             f"from camera stamp to mask: {latency}"]
+             f"from camera stamp to mask: {latency}",
+             f"{report['commands_accepted']} of {report['commands_sent']} commands accepted"]
+    if report["poses"]:
+        lines.append(f"{report['poses']} poses received")
     if verdict["passed"] is None:
         lines.append(f"no verdict: {verdict['reason']}")
     else:

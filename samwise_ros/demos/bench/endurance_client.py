@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 
 from samwise_ros.demos.bench.endurance_report import (
@@ -28,6 +30,7 @@ from samwise_ros.demos.options import EnduranceOptions, from_argument
 from samwise_ros.ros.services.lifecycle_client import LifecycleClient
 
 _ROUND_TRIPS = (("deactivate", "activate"), ("deactivate", "cleanup", "configure", "activate"))
+_STORM, _STORM_TARGETS = 300, 6  # commands at once, and the targets that they are about
 
 
 @dataclass(frozen=True)
@@ -52,31 +55,53 @@ def footprint(pid: int) -> Footprint:
         cpu=(int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK"))
 
 
+class Counter:
+    """What has come since it was asked last, of a count that starts from 0 now and then."""
+
+    def __init__(self) -> None:
+        self._ended = self._before = 0
+
+    def restart(self, value: int) -> None:
+        """The count has reached a value and begins anew."""
+        self._ended, self._before = self._ended + value - self._before, 0
+
+    def take(self, value: int) -> int:
+        """How much has come, now that the count is at a value."""
+        come = self._ended + value - self._before
+        self._ended, self._before = 0, value
+        return come
+
+
 class EnduranceClient(CommandingClient):
     """Listens to the node's results and counts.
 
     Attributes:
         latencies: Seconds from camera stamp to mask received.
         with_mask: Masks that were not empty.
+        poses: Of the primary target.
         level, message: Of the newest diagnostics.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(history=2 * _STORM)
         self.level, self.message = 0, ""
         self.latencies: list[float] = []
-        self.with_mask = 0
+        self.with_mask = self.poses = 0
         self.lifecycle = LifecycleClient(self, TARGET)
         self.create_subscription(Image, f"{TARGET}/mask", self._on_mask, QOS)
+        self.create_subscription(PoseStamped, f"{TARGET}/target_pose", self._on_pose, QOS)
         # What has a subscriber is computed and sent.
         self.create_subscription(Image, f"{TARGET}/label_mask", lambda message: None, QOS)
         self.create_subscription(CompressedImage, f"{TARGET}/overlay/compressed",
-                                 lambda message: None, QOS)
+                                 lambda message: None, qos_profile_sensor_data)
 
     def _on_mask(self, mask: Image) -> None:
         self.latencies.append(
             (self.get_clock().now().nanoseconds - stamp_of(mask.header)) * 1e-9)
         self.with_mask += bool(np.frombuffer(mask.data, np.uint8).any())
+
+    def _on_pose(self, pose: PoseStamped) -> None:
+        self.poses += 1
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         super()._on_diagnostics(message)
@@ -100,8 +125,8 @@ class EnduranceRun:
         self._client, self._options, self._commands = client, options, commands
         self._pid = pid
         self._given = self._trips = 0
-        self._dropped = 0  # since the last sample, in activations that have ended
-        self._counted = 0  # of the present activation, up to the last sample
+        self._sent = 0  # commands since the last sample
+        self._dropped, self._accepted = Counter(), Counter()
         self._before = footprint(pid)
 
     def run(self) -> list[Sample]:
@@ -120,6 +145,8 @@ class EnduranceRun:
             if elapsed >= command_due:
                 events.append(self._command())
                 command_due += options.command_every
+            if options.trouble:
+                events.append(self._storm())
             self._spin(start + (len(samples) + 1) * options.period)
             sample = self._sample((time.monotonic() - start) / 60, "; ".join(events))
             samples.append(sample)
@@ -130,19 +157,47 @@ class EnduranceRun:
     def _command(self) -> str:
         text = self._commands[self._given % len(self._commands)]
         self._given += 1
-        self._client.command(text, self._options.timeout)
+        self._give(text)
         return text
+
+    def _give(self, text: str) -> None:
+        self._client.command(text, self._options.timeout)
+        self._sent += 1
+
+    def _storm(self) -> str:
+        """Give many commands at once; the table of targets is as before when the last is answered.
+
+        Raises DemoError when that is not so within the time-out.
+        """
+        start = time.monotonic()
+        names = [f"storm{number}" for number in range(_STORM_TARGETS)]
+        for number in range(_STORM):
+            self._give(f"add:{names[number % _STORM_TARGETS]}: "
+                       f"{self._commands[0]}, as said {number} times before")
+        self._wait_for_targets(names, True)
+        for name in names:
+            self._give(f"remove:{name}")
+        self._wait_for_targets(names, False)
+        return f"storm, over after {time.monotonic() - start:.1f} s"
+
+    def _wait_for_targets(self, names: Sequence[str], there: bool) -> None:
+        """Until the node answers frames with (or without) all of these targets."""
+        self._client.wait(
+            lambda: all((name in self._client.health["targets"].split(", ")) == there
+                        for name in names), self._options.timeout,
+            f"a command of a storm is lost: {'no' if there else 'still some'} targets "
+            f"{', '.join(names)}")
 
     def _round_trip(self) -> str:
         """Take the node down, every second time as far as freeing the model, and up again."""
         transitions = _ROUND_TRIPS[self._trips % len(_ROUND_TRIPS)]
         self._trips += 1
         health = self._client.fresh_health(self._options.timeout)
-        self._dropped += int(health["dropped"]) - self._counted
-        self._counted = 0
+        self._dropped.restart(int(health["dropped"]))
         for transition in transitions:
             self._client.lifecycle.change(transition, self._options.timeout)
         if "configure" in transitions:
+            self._accepted.restart(int(health["command"]))
             self._given = max(0, self._given - 1)  # targets went with the model: ask again
             self._command()
         return ", ".join(transitions)
@@ -155,18 +210,21 @@ class EnduranceRun:
         client = self._client
         health = client.fresh_health(self._options.timeout)
         now, before = footprint(self._pid), self._before
-        dropped = self._dropped + int(health["dropped"]) - self._counted
-        self._before, self._dropped, self._counted = now, 0, int(health["dropped"])
+        self._before = now
+        sent, self._sent = self._sent, 0
         latencies, client.latencies = tuple(client.latencies), []
         with_mask, client.with_mask = client.with_mask, 0
+        poses, client.poses = client.poses, 0
         p50, p95 = percentiles_ms(latencies)
         answered = len(latencies)
         return Sample(
-            minute=round(minute, 3), answered=answered, dropped=dropped, latency_ms_p50=p50,
+            minute=round(minute, 3), answered=answered,
+            dropped=self._dropped.take(int(health["dropped"])), latency_ms_p50=p50,
             latency_ms_p95=p95, cpu_ms=round(1e3 * (now.cpu - before.cpu) / max(1, answered), 2),
             memory_mib=round(now.memory_mib, 2), threads=now.threads, files=now.files,
             targets=len([name for name in health["targets"].split(", ") if name]),
-            with_mask=round(with_mask / max(1, answered), 3), load=round(os.getloadavg()[0], 2),
+            with_mask=round(with_mask / max(1, answered), 3), poses=poses, sent=sent,
+            accepted=self._accepted.take(int(health["command"])), load=round(os.getloadavg()[0], 2),
             level=client.level, state=client.message, event=event,
             latencies=latencies)
 

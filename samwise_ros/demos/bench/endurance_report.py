@@ -6,7 +6,8 @@ The verdict's rules, on samples after warm-up (the first sixth of the run):
   least-squares line;
 - latency: its 95th percentile over the last third is at most `MAX_RATIO` times that over the first;
 - handles: no more threads or open files at the end than at the most before the last third;
-- answers: every sample has some.
+- answers: every sample has some;
+- commands: the node has accepted each one that was given.
 """
 
 import csv
@@ -42,6 +43,8 @@ class Sample:
         threads, files: Of the node; files: open ones, sockets included.
         targets: That were looked for.
         with_mask: Share of the masks that were not empty.
+        poses: Received, of the primary target.
+        sent, accepted: Commands: given, and counted by the node.
         load: The machine's one-minute load average.
         level: 0, 1 or 2 (ok, idle, error), of the node's diagnostics.
         state: Their one line for people.
@@ -60,6 +63,9 @@ class Sample:
     files: int
     targets: int
     with_mask: float
+    poses: int
+    sent: int
+    accepted: int
     load: float
     level: int
     state: str
@@ -100,6 +106,9 @@ def summarise(samples: Sequence[Sample]) -> dict:
         "minutes": samples[-1].minute,
         "answered": sum(sample.answered for sample in samples),
         "dropped": sum(sample.dropped for sample in samples),
+        "poses": sum(sample.poses for sample in samples),
+        "commands_sent": sum(sample.sent for sample in samples),
+        "commands_accepted": sum(sample.accepted for sample in samples),
         "latency_ms_p50": p50, "latency_ms_p95": p95,
         "latency_ms_max": round(1e3 * max(everything), 2) if everything else None,
         "memory_mib_first": samples[0].memory_mib, "memory_mib_last": samples[-1].memory_mib,
@@ -129,6 +138,7 @@ def judge(samples: Sequence[Sample]) -> dict:
         "handles": (end.threads <= max(sample.threads for sample in before)
                     and end.files <= max(sample.files for sample in before)),
         "answers": all(sample.answered for sample in samples),
+        "commands": all(sample.accepted == sample.sent for sample in samples),
     }
     return {
         "passed": all(rules.values()), "rules": rules,

@@ -20,7 +20,6 @@ from samwise_ros.demos.bench.node_overhead_client import NAME, WARM_UP
 from samwise_ros.demos.options import OverheadOptions, to_argument
 from samwise_ros.ros.health.monitor import StreamMonitor
 from samwise_ros.ros.node.node import SamwiseNode, run
-from samwise_ros.ros.outputs.publishers import publish_in_background
 from samwise_ros.streaming.target_tracker import TrackSettings
 from samwise_ros.structures import (
     Box,
@@ -149,7 +148,6 @@ def measure(options: OverheadOptions) -> list[Overhead]:
         SamwiseError: An image was not answered in time.
     """
     # Names and topics of its own, so that neither a robot's node nor its cameras get in the way.
-    publish_in_background()  # as the node's own entry point does
     rclpy.init(args=["--ros-args", "-r", f"image:=/{NAME}/image", "-r",
                      f"command:=/{NAME}/command", "-p", "image_qos:=reliable"])
     model = _WaitingModel(options.model_ms / 1e3)

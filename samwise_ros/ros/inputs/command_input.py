@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSHistoryPolicy, QoSProfile
 from rclpy.subscription import Subscription
 from std_msgs.msg import String
 
@@ -14,7 +14,8 @@ from samwise_ros.ros.node.camera_stream import CameraStream
 from samwise_ros.streaming.commands import parse_command
 from samwise_ros.structures import Command, CommandError, CommandKind
 
-_QOS = QoSProfile(depth=100)
+# Of a queue that is full the oldest would go, and nobody would know; so who gives commands waits.
+_QOS = QoSProfile(history=QoSHistoryPolicy.KEEP_ALL)
 _MOST_EARLY = 100  # commands that came before there was a session
 _LOGGED = 200  # characters of a command
 _Outcome = tuple[list[str], list[str]]  # what became of a command: accepted as, refused because

@@ -35,7 +35,6 @@ from samwise_ros.ros.node.node_page import NodePage
 from samwise_ros.ros.node.parameters import NodeParameters
 from samwise_ros.ros.node.shutdown import leave_at_once, ros_process, until_shutdown
 from samwise_ros.ros.outputs.conversions import missing_messages
-from samwise_ros.ros.outputs.publishers import publish_in_background
 from samwise_ros.ros.parameters.server import declare_parameters, read_parameters
 from samwise_ros.ros.services.command_server import CommandServer
 from samwise_ros.streaming.worker import ModelThread
@@ -248,7 +247,6 @@ def main(arguments: Sequence[str] | None = None,
          engine_factory: EngineFactory = ModelEngine) -> int:
     """Entry point of `ros2 run samwise_ros samwise_node`."""
     keep_freed_memory()
-    publish_in_background()
     with ros_process("samwise", arguments):
         ended = run(SamwiseNode(engine_factory))
     if not ended:

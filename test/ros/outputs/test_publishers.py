@@ -1,5 +1,7 @@
 """Quality of service of the outputs, and that nobody who listens holds the node."""
 
+import signal
+
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
@@ -72,3 +74,58 @@ def test_an_output_that_takes_long_does_not_hold_the_model(standin, made, topic)
         client.node.get_clock().now() - began).nanoseconds > 8e9, "frames go on")
     # One second each would be four or so by now.
     assert int(client.value("processed")) >= processed + 20
+
+
+STALLING_LISTENER = """
+import rclpy
+from sensor_msgs.msg import Image
+rclpy.init()
+node = rclpy.create_node("listener")
+node.create_subscription(Image, "picture", lambda message: print("heard", flush=True), 10)
+rclpy.spin(node)
+"""
+
+PUBLISHING = """
+import threading, time
+import numpy as np
+import rclpy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from samwise_ros.ros.outputs.conversions import rgb_to_msg
+from samwise_ros.ros.outputs.publishers import create_publisher
+
+def tick():
+    global ticks
+    while True:
+        time.sleep(0.001)
+        ticks += 1
+
+rclpy.init()
+topic = create_publisher(rclpy.create_node("talker"), Image, "picture", steady=True)
+picture = rgb_to_msg(np.zeros((1500, 1280, 3), np.uint8), Header())
+ticks = 0
+threading.Thread(target=tick, daemon=True).start()
+while rclpy.ok():
+    began, before = time.monotonic(), ticks
+    topic.publish(picture)
+    print(time.monotonic() - began, ticks - before, flush=True)
+    time.sleep(0.1)
+"""
+
+
+def test_a_reliable_subscriber_that_stands_still_holds_only_who_publishes(standin):
+    """rclpy's own publishers keep the interpreter: other threads get one turn in 0.2 s."""
+    listener = standin.run(["-c", STALLING_LISTENER], "listener")
+    talker = standin.run(["-c", PUBLISHING], "talker")
+    client = standin.client()
+    client.wait(lambda: "heard" in listener.text, "the listener hears")
+    listener.send(signal.SIGSTOP)
+
+    def held() -> list[int]:
+        """Turns of the other thread while a message was held for long."""
+        lines = [line.split() for line in talker.text.splitlines()[:-1]]
+        return [int(turns) for seconds, turns in lines if float(seconds) > 0.1]
+
+    client.wait(lambda: len(held()) >= 20, "messages are held")
+    listener.send(signal.SIGCONT)
+    assert sum(held()) >= 5 * len(held())

@@ -11,6 +11,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]'
 from action_msgs.msg import GoalStatus
 from rclpy.action import ActionClient
 from ros_processes import Client, StandIn
+from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from samwise_ros.ros.outputs.conversions import Target, TargetArray
@@ -248,3 +249,14 @@ def test_the_rule_in_time():
     endless = TrackGoal("cup", 3, timeout=0.0, keep=False, now=0.0)
     assert endless.tick(1e9) is None
     assert endless.frame(frame(3, True), 1.0).outcome is Outcome.FOUND
+
+
+def test_of_a_storm_of_commands_none_is_lost(standin):
+    """A queue of a hundred lost two thirds of three hundred, and nobody knew."""
+    _, client = standin.start()
+    client.lifecycle.run("up")
+    commands = client.node.create_publisher(String, "command", 2000)
+    client.wait(lambda: commands.get_subscription_count() > 0, "the node listens")
+    for number in range(1500):
+        commands.publish(String(data=f"add:toy{number % 7}: the toy, asked for {number} times"))
+    client.wait(lambda: client.value("command") == "1500", "every command is accepted")

@@ -8,12 +8,18 @@ import pytest
 import torch
 from model_builders import MICRO, TINY, make_model
 
+from samwise_ros.demos.shared_memory import sweep_shared_memory
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer, train_tokenizer
 
 generated_interfaces.activate()  # before any test imports messages
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_sessionfinish() -> None:
+    """Give back what processes that were killed on purpose have left."""
+    sweep_shared_memory()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from samwise_ros.demos.dds_domain import ReservedDomain
+from samwise_ros.demos.shared_memory import sweep_shared_memory
 from samwise_ros.ros.launch_arguments import profile_variable
 from samwise_ros.structures import SamwiseError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _LOG_LINES = 15
+_PATIENCE = 15.0  # seconds for processes to end; on a busy machine they take several
 
 
 @dataclass
@@ -91,6 +93,7 @@ class ProcessGroup:
     def stop(self) -> None:
         """Ask all to end, then end what is left, children included; the domain is free again."""
         _end(list(self.running.values()))
+        sweep_shared_memory()
         self._domain.close()
 
     def _refuse_failed(self) -> None:
@@ -104,7 +107,7 @@ class ProcessGroup:
 
 
 def _end(processes: Sequence[subprocess.Popen]) -> None:
-    for number, patience in ((signal.SIGINT, 5.0), (signal.SIGKILL, 5.0)):
+    for number, patience in ((signal.SIGINT, _PATIENCE), (signal.SIGKILL, _PATIENCE)):
         for process in processes:
             _signal_group(process, number)
             _signal_group(process, signal.SIGCONT)  # one that is stopped hears nothing else

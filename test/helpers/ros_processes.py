@@ -38,7 +38,7 @@ _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PROFILE_VARIABLE = ("FASTRTPS" if os.environ.get("ROS_DISTRO") == "humble" else "FASTDDS"
                      ) + "_DEFAULT_PROFILES_FILE"
-_PATIENCE = 5.0  # seconds for a process to end by itself
+_PATIENCE = 20.0  # seconds for a process to end by itself
 TIMEOUT = 60.0  # a busy machine is slow, a broken node is not worth a quick answer
 
 
@@ -134,9 +134,10 @@ class RosProcess:
     def kill(self) -> None:
         """End the whole process group.
 
-        Asked first: one that is killed leaves its shared memory of some 35 MB behind for good.
+        Asked first: one that is killed leaves its shared memory of some 35 MB behind.
         """
         self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)  # one that is stopped hears nothing else
         try:
             self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:

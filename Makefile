@@ -107,7 +107,8 @@ nano: setup
 	$(SAMWISE) simulate --split val --seed 111 --clips 40 --frames 24 --out data/clips_val24
 	for data in $(NANO_DATA); do test -f data/packed/$$data/index.json || $(PACK) data/packed/$$data data/$$data; done
 	for stage in $(NANO_STAGES); do $(STAGE); done
-	$(VENV)/bin/python -m samwise_ros.training.blend runs/nano_8_remind/last.safetensors runs/nano_9_long/last.safetensors \
+	test -f runs/nano_9_long/blend.safetensors || \
+	  $(VENV)/bin/python -m samwise_ros.training.blend runs/nano_8_remind/last.safetensors runs/nano_9_long/last.safetensors \
 	  --share 0.75 --out runs/nano_9_long/blend.safetensors
 	stage=10_cme; $(STAGE)
 	# shipped with the CME switched off: docs/nano.md, The CME probe

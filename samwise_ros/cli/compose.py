@@ -18,6 +18,7 @@ from samwise_ros.cli.shared_options import (
     parse_size,
 )
 from samwise_ros.cli.terminal import say
+from samwise_ros.user_files import claim_outputs
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich",
                   help="Compose training clips from photographic cut-outs.")
@@ -101,11 +102,11 @@ def sheet(
     videos: Annotated[int, typer.Option(min=1, help="Rows.")] = 12,
 ) -> None:
     """Draw a contact sheet: frames, outlines of the masks, objects and sentences."""
-    import cv2
-
     from samwise_ros.compose.sheet import contact_sheet
     from samwise_ros.data.mevis import MevisSource
+    from samwise_ros.streaming.pictures import write_png
 
-    picture = contact_sheet(MevisSource(folder), videos)
-    if not cv2.imwrite(str(out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-        raise typer.BadParameter(f"cannot write {out}", param_hint="--out")
+    if out.suffix.lower() != ".png":
+        raise typer.BadParameter(f"expected a name that ends in .png, got {out}", param_hint="--out")
+    claim_outputs(out.parent, [out.name], [folder])
+    write_png(out, contact_sheet(MevisSource(folder), videos))

@@ -38,14 +38,15 @@ def evaluate_photos(
     \b
       samwise evaluate photos --items real/items.json --masks real/masks.npz --model nano
     """
-    import cv2
-
     from samwise_ros.evaluation import photos as scoring
     from samwise_ros.evaluation.report import write_json
     from samwise_ros.model.checkpoint import load_model
-    from samwise_ros.user_files import keep_foreign
+    from samwise_ros.streaming.pictures import write_png
+    from samwise_ros.user_files import claim_outputs, keep_foreign
 
     keep_foreign(out / "report.json", '"photos":')
+    if not (out / "report.json").exists():
+        claim_outputs(out, ("sheet.png",), [items, masks])
     console = Console(soft_wrap=True, highlight=False)
     photos = scoring.load_photos(items, masks, cache or _cache(), local, console.print)
     answers = {name: scoring.evaluate_photos(load_model(name), photos, frames)
@@ -55,7 +56,7 @@ def evaluate_photos(
     console.print(_table(photos, reports))
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "report.json", _summary(model, photos, reports))
-    cv2.imwrite(str(out / "sheet.png"), scoring.photo_sheet(photos, answers[model])[..., ::-1])
+    write_png(out / "sheet.png", scoring.photo_sheet(photos, answers[model]))
     console.print(f"report and sheet: {out}")
 
 

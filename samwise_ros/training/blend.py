@@ -19,6 +19,7 @@ import torch
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.checkpoint_check import compare, mismatch_error, shapes_of
 from samwise_ros.training.checkpointing import best_weights, read_state, save_start
+from samwise_ros.user_files import claim_outputs
 
 
 def blend_checkpoints(start: Path, end: Path, share: float, out: Path) -> Path:
@@ -30,8 +31,10 @@ def blend_checkpoints(start: Path, end: Path, share: float, out: Path) -> Path:
         out: Serves as `model.init` of a recipe and for `export_checkpoint`, not for `--resume`. The
             auxiliary heads are those of `end`.
 
-    Raises CheckpointError for files that cannot be read or hold different parameters.
+    Raises CheckpointError for files that cannot be read or hold different parameters, and ConfigError
+    when `out` exists.
     """
+    claim_outputs(out.parent, [out.name], [start, end])
     state = read_state(end)
     before, after = best_weights(read_state(start)), best_weights(state)
     ours, expected = shapes_of(before), shapes_of(after)

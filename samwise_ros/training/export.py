@@ -14,6 +14,7 @@ from samwise_ros.model.checkpoint import build_model, load_strict, save_model, t
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.training.checkpointing import best_weights, read_state
 from samwise_ros.training.state_file import write_tree
+from samwise_ros.user_files import claim_outputs
 
 
 def export_checkpoint(checkpoint: Path | str, folder: Path | str, *, dtype: str = "fp16",
@@ -75,7 +76,11 @@ def slim_checkpoint(checkpoint: Path | str, out: Path | str, *, resumable: bool 
         out: File to write.
         resumable: Keep the optimiser's moments in bf16 and the state of the random generators. The
             run goes on from its averaged weights, not with the same numbers as an unbroken one.
+
+    Raises ConfigError when `out` exists.
     """
+    out = Path(out)
+    claim_outputs(out.parent, [out.name], [Path(checkpoint)])
     state = read_state(Path(checkpoint))
     heads = state["heads"]
     slim = {**state, "model": _shortened(best_weights(state), torch.float16), "average": None,
@@ -86,8 +91,8 @@ def slim_checkpoint(checkpoint: Path | str, out: Path | str, *, resumable: bool 
                            for name, value in entry.items()}
                    for index, entry in state["optimizer"]["state"].items()}
         slim |= {"optimizer": {**state["optimizer"], "state": moments}, "random": state["random"]}
-    write_tree(Path(out), slim)
-    return Path(out)
+    write_tree(out, slim)
+    return out
 
 
 def _shortened(state: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:

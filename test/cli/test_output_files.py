@@ -110,3 +110,16 @@ def test_a_training_is_not_started_over_another(tmp_path: Path, place: str) -> N
     kept = mine(tmp_path / place)
     refused(call("train", recipe, "--set", f"out={tmp_path}/out", "--export", tmp_path / "model"),
             kept)
+
+
+def test_pictures_of_data_sets_and_photos_keep_what_is_there(tmp_path: Path) -> None:
+    data = build_mevis(tmp_path / "sim", ("v0",), simulated=True)
+    sheet = ("compose", "sheet", data, "--out")
+    refused(call(*sheet, mine(tmp_path / "sheet.png")), tmp_path / "sheet.png")
+    refused(call(*sheet, data / "sheet.png"))
+    assert call(*sheet, tmp_path / "sheet.xyz").exit_code == 2
+    odd = tmp_path / os.fsdecode(b"\xff %05d.png")
+    assert call(*sheet, odd).exit_code == 0 and odd.exists()
+    photos = mine(tmp_path / "photos" / "sheet.png")
+    refused(call("evaluate", "photos", "--items", tmp_path / "items.json", "--masks",
+                 tmp_path / "masks.npz", "--out", photos.parent), photos)

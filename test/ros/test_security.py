@@ -80,6 +80,22 @@ def test_the_policy_is_that_of_the_running_node(standin) -> None:
     assert allowed("/viewer", "topics", "subscribe") <= policy["publish"]
 
 
+def test_without_the_security_that_is_asked_for_nothing_starts(standin, tmp_path) -> None:
+    """Files that are no certificates, or a middleware that is built without security."""
+    enclave = tmp_path / "keystore" / "enclaves" / "samwise"
+    enclave.mkdir(parents=True)
+    for name in ("identity_ca.cert.pem", "cert.pem", "key.pem", "permissions_ca.cert.pem",
+                 "governance.p7s", "permissions.p7s"):
+        (enclave / name).write_text("nothing")
+    for keystore in (tmp_path / "keystore", tmp_path):
+        node = standin.run(
+            ["test/helpers/ros_standin_node.py"], f"node_{keystore.name}",
+            ROS_SECURITY_ENABLE="true", ROS_SECURITY_STRATEGY="Enforce",
+            ROS_SECURITY_KEYSTORE=str(keystore), ROS_SECURITY_ENCLAVE_OVERRIDE="/samwise")
+        assert node.wait() == 1 and "Traceback" not in node.text
+        assert "[ERROR]" in node.text and "security" in node.text.lower()
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "docker").glob("Dockerfile*")),
                          ids=lambda file: file.name)
 def test_containers_do_not_run_as_root(file: Path) -> None:

@@ -163,6 +163,21 @@ def test_weights_of_different_networks_are_not_blended(packed: Path, tmp_path: P
     assert not (tmp_path / "out.safetensors").exists()
 
 
+@pytest.mark.parametrize("name", ["kept.safetensors", LAST])
+def test_weights_are_never_written_over_what_is_there(packed: Path, tmp_path: Path, name: str
+                                                      ) -> None:
+    run(trainer(packed, tmp_path, steps=1))
+    last, kept = tmp_path / LAST, tmp_path / name
+    if kept != last:
+        kept.write_text("mine")
+    before = kept.read_bytes()
+    for write in (lambda: blend.main([str(last), str(last), "--share", "0.5", "--out", str(kept)]),
+                  lambda: slim_checkpoint(last, kept)):
+        with pytest.raises(ConfigError, match="overwritten|what is read"):
+            write()
+    assert kept.read_bytes() == before
+
+
 def test_a_slim_checkpoint_and_an_exported_folder_hold_the_weights(packed: Path,
                                                                   tmp_path: Path) -> None:
     stage = trainer(packed, tmp_path / "run", steps=1)

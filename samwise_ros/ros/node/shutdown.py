@@ -16,13 +16,15 @@ from samwise_ros.structures import ConfigError, SamwiseError
 
 RCLError = rclpy_implementation.RCLError
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NO_NODE = "error creating node"  # as rclpy begins it: its security, its network
 
 
 @contextmanager
 def ros_process(name: str, arguments: Sequence[str] | None = None) -> Iterator[None]:
     """rclpy from its start to its end in a process that is told to end by signals.
 
-    What cannot be taken at the start (a SamwiseError) is one line in the log and exit status 1.
+    What cannot be taken at the start (a SamwiseError, security that the middleware does not have) is
+    one message in the log and exit status 1.
 
     rclpy ends its context on SIGINT and SIGTERM. Python's own KeyboardInterrupt on top of that
     comes wherever the main thread happens to be: in a destructor it is printed and lost, and launch
@@ -38,6 +40,10 @@ def ros_process(name: str, arguments: Sequence[str] | None = None) -> Iterator[N
         yield
     except SamwiseError as error:
         refuse_start(name, error)
+    except RCLError as error:
+        if _NO_NODE not in str(error):
+            raise
+        refuse_start(name, error)
     finally:
         rclpy.try_shutdown()
         ignore_signals()
@@ -51,7 +57,7 @@ def start_ros(arguments: Sequence[str] | None, **options: Any) -> None:
         raise ConfigError(str(error)) from None
 
 
-def refuse_start(name: str, error: SamwiseError) -> NoReturn:
+def refuse_start(name: str, error: Exception) -> NoReturn:
     """End the process with the reason in the log."""
     rclpy.logging.get_logger(name).error(str(error))
     raise SystemExit(1)

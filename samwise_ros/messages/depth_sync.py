@@ -6,6 +6,7 @@ are bounded.
 """
 
 import threading
+from collections import deque
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -15,6 +16,11 @@ Answer = TypeVar("Answer")
 Depth = TypeVar("Depth")
 Info = TypeVar("Info")
 Item = TypeVar("Item")
+
+_SHARE = 0.45  # of a period: below half of it no depth belongs to two images
+_FIRST = 15_000_000  # ns, until there is a period: below half of that at 30 Hz
+_MOST = 100_000_000  # ns
+_PERIODS = 9  # that the median is taken of
 
 
 class StampLike(Protocol):
@@ -72,6 +78,25 @@ class StampedBuffer(Generic[Item]):
         self._items = {}
 
 
+class Period:
+    """Time between the stamps of one stream: the median of the last ones."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._differences: deque[int] = deque(maxlen=_PERIODS)
+
+    def add(self, stamp: int) -> None:
+        """Note a stamp [ns]; one that is not later than the last counts for nothing."""
+        if self._last is not None and stamp > self._last:
+            self._differences.append(stamp - self._last)
+        self._last = stamp
+
+    @property
+    def nanoseconds(self) -> int | None:
+        """The period; None before two stamps."""
+        return sorted(self._differences)[len(self._differences) // 2] if self._differences else None
+
+
 @dataclass(frozen=True)
 class DepthPair(Generic[Answer, Depth, Info]):
     """An answer with what belongs to it.
@@ -95,7 +120,8 @@ class DepthSync(Generic[Answer, Depth, Info]):
     intrinsics stay as they are, and some drivers send them once.
 
     Args:
-        slop: Largest difference of stamps [ns]; 0 demands equal ones.
+        slop: Largest difference of stamps [ns]; 0 demands equal ones. None: just below half the
+            period of depth or answers, whichever is shorter, and at most 0.1 s.
         size: Answers and depth images that are kept waiting.
 
     Attributes:
@@ -104,10 +130,11 @@ class DepthSync(Generic[Answer, Depth, Info]):
             None before any.
     """
 
-    def __init__(self, slop: int = 0, size: int = 20) -> None:
-        if slop < 0:
+    def __init__(self, slop: int | None = 0, size: int = 20) -> None:
+        if slop is not None and slop < 0:
             raise ConfigError(f"slop: expected >= 0 ns, got {slop}")
         self._slop = slop
+        self._periods = (Period(), Period())  # of answers and of depth
         self._lock = threading.Lock()
         self._answers: StampedBuffer[Answer] = StampedBuffer(size)
         self._depths: StampedBuffer[Depth] = StampedBuffer(size)
@@ -115,19 +142,29 @@ class DepthSync(Generic[Answer, Depth, Info]):
         self.unmatched = 0
         self.offset: int | None = None
 
+    @property
+    def slop(self) -> int:
+        """Largest difference of stamps [ns] as of now."""
+        if self._slop is not None:
+            return self._slop
+        known = [period.nanoseconds for period in self._periods if period.nanoseconds]
+        return min(_MOST, int(_SHARE * min(known))) if known else _FIRST
+
     def add_answer(self, stamp: int, answer: Answer) -> DepthPair[Answer, Depth, Info] | None:
         """Take in the answer to the image with this stamp [ns]; its pair if that is complete."""
         with self._lock:
+            self._periods[0].add(stamp)
             self.unmatched += self._answers.put(stamp, answer)
             near = self._depths.nearest(stamp)
             self.offset = None if near is None else near - stamp
-            return self._pair(stamp, self._depths.nearest(stamp, self._slop))
+            return self._pair(stamp, self._depths.nearest(stamp, self.slop))
 
     def add_depth(self, stamp: int, depth: Depth) -> DepthPair[Answer, Depth, Info] | None:
         """Take in a depth image; the pair that it completes, if any."""
         with self._lock:
+            self._periods[1].add(stamp)
             self._depths.put(stamp, depth)
-            answer = self._answers.nearest(stamp, self._slop)
+            answer = self._answers.nearest(stamp, self.slop)
             return None if answer is None else self._pair(answer, stamp)
 
     def add_info(self, stamp: int, info: Info) -> DepthPair[Answer, Depth, Info] | None:
@@ -138,13 +175,14 @@ class DepthSync(Generic[Answer, Depth, Info]):
             answer = self._answers.nearest(stamp) if first else None
             if answer is None:
                 return None
-            return self._pair(answer, self._depths.nearest(answer, self._slop))
+            return self._pair(answer, self._depths.nearest(answer, self.slop))
 
     def reset(self) -> None:
         """Drop what waits, as after a jump of the clock or another size of image."""
         with self._lock:
             for buffer in (self._answers, self._depths, self._infos):
                 buffer.clear()
+            self._periods = (Period(), Period())
 
     def _pair(self, answer: int, depth: int | None) -> DepthPair[Answer, Depth, Info] | None:
         """The pair of two stamps, taken off the answers.

@@ -23,6 +23,7 @@ LONGEST_COMMAND = 4096  # characters; no model takes more than 512 tokens
 _LONGEST_ID = 100  # characters; every answer repeats the ids
 _COLON = re.compile("[:：]")
 _KEYWORD = re.compile(r"(add|remove)\s*[:：](.*)", re.IGNORECASE | re.DOTALL)
+_CLAUSES = re.compile(r"[.,;!?…¡¿。、，；！？\n]|\s[-–—]+\s|—")  # what ends one
 _WORD = re.compile(r"[^\W_]+")
 _QUOTES = "\"'`´“”„‟‘’‚‛«»‹›「」『』"
 _PUNCTUATION = _QUOTES + ".,;!?…¡¿。、，；！？"  # that speech and typing leave around an id
@@ -36,8 +37,8 @@ def parse_command(text: str, release_words: Iterable[str] = RELEASE_WORDS) -> Co
 
     - `add:ID: SENTENCE` adds target ID, or gives it a new sentence; other targets stay.
     - `remove:ID` drops one target.
-    - one of the release words alone drops all, whatever its case and punctuation; so does a text
-      without any letter or digit.
+    - one of the release words alone, or as a clause of its own ("Stop, robot."), drops all, whatever
+      its case and punctuation; so does a text without any letter or digit.
     - anything else is a sentence: it becomes the only target, under the id "target".
 
     Args:
@@ -51,11 +52,10 @@ def parse_command(text: str, release_words: Iterable[str] = RELEASE_WORDS) -> Co
     if not isinstance(text, str):
         raise CommandError(f"command: expected text, got {type(text).__name__}")
     _check_length(text)
-    said = _words(text)
-    if not said or said in map(_words, release_words):
-        return Command(CommandKind.CLEAR)
     bare = _unquoted(text)
     keyword = _KEYWORD.fullmatch(bare)
+    if keyword is None and _releases(text, release_words):
+        return Command(CommandKind.CLEAR)
     if keyword is None:
         return Command(CommandKind.ADD, DEFAULT_ID, bare, replace_all=True)
     if keyword[1].lower() == "remove":
@@ -72,12 +72,11 @@ def add_command(target_id: str, sentence: str, release_words: Iterable[str] = RE
     whoever says it wants nothing looked for.
     """
     _check_length(target_id + sentence)
-    said = _words(sentence)
-    if not said:
+    if not _words(sentence):
         raise CommandError("expected 'add:ID: SENTENCE', got no sentence after "
                            f"{_short('add:' + target_id)}")
-    if said in map(_words, release_words):
-        raise CommandError(f"{_short(sentence.strip())} is a release word, not a sentence: send it "
+    if _releases(sentence, release_words):
+        raise CommandError(f"{_short(sentence.strip())} is or has a release word, not a sentence: send it "
                            "alone to drop all targets, or remove:ID to drop one")
     return Command(CommandKind.ADD, _checked_id(target_id), _unquoted(sentence))
 
@@ -157,6 +156,15 @@ def check_sentence(command: Command) -> None:
     if not (command.target_id and command.expression and command.expression.strip()):
         raise CommandError("add: expected an id and a sentence that names the target")
     _check_length(command.target_id + command.expression)
+
+
+def _releases(text: str, release_words: Iterable[str]) -> bool:
+    """Whether a text asks for a stop: by a clause that does, or by saying nothing at all.
+
+    Better one stop too many: of "clear, round bottle" somebody finds out at once.
+    """
+    said = {_words(text), *map(_words, _CLAUSES.split(text))}
+    return not _words(text) or not said.isdisjoint(set(map(_words, release_words)) - {()})
 
 
 def _check_length(text: str) -> None:

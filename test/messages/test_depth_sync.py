@@ -55,6 +55,39 @@ def test_stamps_within_the_slop_are_paired_with_the_nearest():
     assert sync.add_depth(149 * MS, "depth").answer == "mask"
 
 
+@pytest.mark.parametrize("rate", [5, 30, 60])
+def test_by_default_depth_that_is_off_by_less_than_half_a_period_is_taken_and_no_other(rate):
+    """Whatever the camera's rate: half of it was once that of 30 Hz for all."""
+    period = 10**9 // rate
+    sync = DepthSync(slop=None)
+    sync.add_info(0, "info")
+    for number in range(5):  # after two of each the period is known
+        sync.add_answer(number * period, number)
+        sync.add_depth(number * period, number)
+    assert sync.slop == pytest.approx(min(0.45 * period, 1e8), rel=1e-6)
+    sync.add_depth(10 * period, 10)
+    assert sync.add_answer(10 * period + sync.slop, "near").depth == 10
+    sync.add_depth(20 * period, 20)
+    assert sync.add_answer(20 * period + period // 2, "between two") is None
+
+
+def test_the_measured_period_bears_dropped_answers_and_jumps_and_is_forgotten_with_the_rest():
+    sync = DepthSync(slop=None)
+    before = sync.slop
+    assert before == 15 * MS
+    for number in range(20):
+        sync.add_depth(number * 33 * MS, number)
+        if number % 4 == 0:
+            sync.add_answer(number * 33 * MS, number)
+    sync.add_depth(5 * MS, "the clock went back")
+    assert sync.slop == pytest.approx(0.45 * 33 * MS, rel=1e-6)
+    sync.reset()
+    assert sync.slop == before
+    for stamp in range(5):
+        sync.add_depth(stamp * 10**9, stamp)
+    assert sync.slop == 100 * MS
+
+
 def test_exact_pairing_takes_no_neighbour():
     sync = DepthSync(slop=0)
     sync.add_info(0, "info")

@@ -27,13 +27,16 @@ def sentence(text: str) -> Command:
     "stop\x00", "stop\r\n", "¡Stop!", "stop…", "(stop)", "*stop*", "stop - ", "ｓｔｏｐ", "halt",
     "Halt!", "cancel", "Cancel.", "abort", "stop tracking", "Stop tracking.", "Stop, tracking!",
     "stop  tracking", "stop-tracking", "Stop! Stop!", "stop stop stop", "Stop it!", "Please stop.",
-    "Stop, please.", "stop:", "clear:", "...", "\"\"", "?!", "-", *RELEASE_WORDS])
+    "Stop, please.", "stop:", "clear:", "...", "\"\"", "?!", "-",
+    "Stop, whisper.", "Okay, stop.", "Robot! Stop!", "No. Stop now, please.", "the red cup. Stop.",
+    "Stop — no!", "stop\nthe red cup", "Halt, robot", *RELEASE_WORDS])
 def test_whatever_asks_for_a_stop_releases_all(text):
     assert parse_command(text) == CLEAR
 
 
 @pytest.mark.parametrize("text", [
-    "the stop sign", "stop sign", "the bus that will not stop", "the clear bottle", "clear glass",
+    "the stop sign", "stop sign", "The stop sign.", "the man, who will not stop", "a well-stop-sign",
+    "the sign that says \"Stop!\" in red", "the car at the stop, which is red", "the bus that will not stop", "the clear bottle", "clear glass",
     "the halter", "don't stop", "stops", "cancelled ticket", "the person who stops", "nonstop",
     "a: b", "adder: the snake", "removed: this", "停止标志", "the cup (red)"])
 def test_a_sentence_with_such_a_word_stays_a_sentence(text):
@@ -72,6 +75,7 @@ def test_a_sentence_may_hold_colons_and_an_id_other_signs():
     ("add:", "SENTENCE"), ("add:x", "SENTENCE"), ("add:x:", "SENTENCE"), ("add:x: ...", "SENTENCE"),
     ("add: : mug", "id"), ("add:two words: mug", "id"), ("remove:", "id"), ("remove:...", "id"),
     ("remove:a:b", "id"), (f"add:{'i' * 101}: x", "id"), ("add:cup: Stop.", "release word"),
+    ("add:cup: Stop, robot.", "release word"),
     ("x" * (LONGEST_COMMAND + 1), "characters"), (" " * 10**6, "characters"),
     (None, "expected text"), (b"stop", "expected text")])
 def test_what_cannot_be_understood_is_refused_with_the_reason(text, message):

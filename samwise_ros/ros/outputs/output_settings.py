@@ -6,6 +6,8 @@ from samwise_ros.messages.localization import LocalizationSettings
 from samwise_ros.streaming.target_tracker import TrackSettings
 from samwise_ros.structures import ConfigError
 
+MEASURED = -1.0  # depth_slop that is taken from the streams
+
 
 @dataclass(frozen=True)
 class OutputSettings:
@@ -14,9 +16,8 @@ class OutputSettings:
     Attributes:
         target_frame: Frame of reference of the 3D outputs; empty: the camera's.
         rectified: Whether images are rectified, see `pinhole_from_info`.
-        depth_slop: Seconds by which the stamps of image and depth may differ; 0: not at all. The
-            default is just below half a period at 30 Hz, so that depth never goes to a neighbouring
-            image.
+        depth_slop: Seconds by which the stamps of image and depth may differ; 0: not at all; -1: just
+            below half a measured period, so that depth never goes to a neighbouring image.
         predict: Whether ~/predicted_pose is published.
         overlay_rate: Overlays per second at most; 0: none.
         empty_masks: Whether ~/mask is published for frames without the primary target, too.
@@ -28,7 +29,7 @@ class OutputSettings:
 
     target_frame: str = ""
     rectified: bool = False
-    depth_slop: float = 0.015
+    depth_slop: float = MEASURED
     predict: bool = False
     overlay_rate: float = 10.0
     empty_masks: bool = True
@@ -38,6 +39,6 @@ class OutputSettings:
     localization: LocalizationSettings = field(default_factory=LocalizationSettings)
 
     def __post_init__(self) -> None:
-        if self.depth_slop < 0 or self.overlay_rate < 0:
-            raise ConfigError("expected depth_slop and overlay_rate >= 0, got "
+        if self.depth_slop < 0 and self.depth_slop != MEASURED or self.overlay_rate < 0:
+            raise ConfigError("expected depth_slop (or -1) and overlay_rate >= 0, got "
                               f"{self.depth_slop} and {self.overlay_rate}")

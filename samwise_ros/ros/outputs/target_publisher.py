@@ -31,7 +31,7 @@ from samwise_ros.ros.outputs.conversions import (
     pose_to_msg,
 )
 from samwise_ros.ros.outputs.motion_predictor import MotionPredictor
-from samwise_ros.ros.outputs.output_settings import OutputSettings
+from samwise_ros.ros.outputs.output_settings import MEASURED, OutputSettings
 from samwise_ros.ros.outputs.publishers import RESULT_QOS, create_publisher, destroy_publisher
 from samwise_ros.ros.outputs.sender import Sender
 from samwise_ros.structures import FrameResult, SamwiseError, TargetResult
@@ -82,7 +82,7 @@ class TargetPublisher:
         self._settings = settings
         self._prefix = prefix
         self._sync: DepthSync[_WaitingFrame, Image, CameraInfo] = DepthSync(
-            round(settings.depth_slop * 1e9), _WAITING)
+            None if settings.depth_slop == MEASURED else round(settings.depth_slop * 1e9), _WAITING)
         self._order = _Order()
         self._predictor = MotionPredictor() if settings.predict else None
         self._predictor_lock = threading.Lock()  # the sender adds, the worker resets
@@ -170,8 +170,8 @@ class TargetPublisher:
             return ""
         offset = self._sync.offset
         nearest = "" if offset is None else f" (the nearest is {offset * 1e-6:+.1f} ms away)"
-        return (f"none within {self._settings.depth_slop:g} s of an image{nearest}: set depth_slop "
-                "above the cameras' offset, and check that both have stamps of one clock")
+        return (f"none within {self._sync.slop * 1e-9:.2g} s of an image{nearest}: set depth_slop above "
+                "the cameras' offset, and check that both have stamps of one clock")
 
     def _warned(self, beginning: str, problem: str) -> str:
         """The whole line, logged now and then; empty without a problem."""

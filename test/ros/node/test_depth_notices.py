@@ -55,15 +55,19 @@ def filled(value: float, dtype: type = np.float32) -> np.ndarray:
     return np.full((HEIGHT, WIDTH), value, dtype)
 
 
-@pytest.fixture
-def seen(standin):
+def started(standin, *arguments: str):
     """Node, client and depth camera, once a pose has come."""
-    process, client = standin.start()
+    process, client = standin.start(*arguments)
     client.lifecycle.run("up")
     client.command("the red square")
     camera = DepthCamera(client)
     camera.show_until(lambda: camera.poses, filled(2.0))
     return process, client, camera
+
+
+@pytest.fixture
+def seen(standin):
+    return started(standin)
 
 
 def test_depth_that_is_no_measurement_is_named_with_counts_and_median(seen):
@@ -85,12 +89,15 @@ def test_depth_that_is_no_measurement_is_named_with_counts_and_median(seen):
     camera.show_until(lambda: client.diagnosis().message == "answering frames", filled(2.0))
 
 
-def test_depth_that_is_stamped_apart_is_placed_by_default_or_named_with_its_distance(seen):
-    process, client, camera = seen
+def test_depth_that_is_stamped_apart_by_less_than_half_a_period_is_placed_by_default(seen):
+    _, client, camera = seen
     camera.poses.clear()
-    for _ in range(5):
-        camera.show(filled(3.0), offset=0.012)
-    client.wait(lambda: any(pose.pose.position.z == 3.0 for pose in camera.poses), "a pose")
+    camera.show_until(lambda: any(pose.pose.position.z == 3.0 for pose in camera.poses),
+                      filled(3.0), offset=0.03)
+
+
+def test_depth_that_is_stamped_further_apart_is_named_with_its_distance(standin):
+    process, client, camera = started(standin, "--ros-args", "-p", "depth_slop:=0.015")
     camera.show_until(lambda: "none within 0.015 s of an image (the nearest is" in
                       client.diagnosis().message, filled(2.0), offset=0.04)
     assert "set depth_slop above the cameras' offset" in process.text

@@ -107,6 +107,7 @@ def sheet(
     from samwise_ros.streaming.pictures import write_png
 
     if out.suffix.lower() != ".png":
-        raise typer.BadParameter(f"expected a name that ends in .png, got {out}", param_hint="--out")
+        raise typer.BadParameter(f"expected a name that ends in .png, got {out}",
+                                 param_hint="--out")
     claim_outputs(out.parent, [out.name], [folder])
     write_png(out, contact_sheet(MevisSource(folder), videos))

@@ -6,8 +6,9 @@ Publishes /clock, so that whoever runs beside it with use_sim_time keeps its pac
 For tests and demos it also tells the truth: `instance` (mono8, object number or 0) and
 `ground_truth` (PoseArray in the world: the camera's base first, then the objects' footprints).
 
-With `patience` its time stands still until the last frame was answered on `mask`, so that a run on
-a machine with too much work comes out as on an idle one.
+With `patience` its time stands still until the last frame was answered on `mask` and the base was
+told twice what to do (the first may come from an older pose), so that a run on a machine with too
+much work comes out as on an idle one.
 """
 
 import math
@@ -38,6 +39,7 @@ CAMERA_FRAME = "camera_optical_frame"
 WORLD_FRAME = "world"
 _BEGIN = 1.0  # [s] time of the first frame; 0 means "no time" in ROS
 _QOS = QoSProfile(depth=5)
+_SILENCE = 0.4  # seconds after which nobody wants the base to move; a follower speaks every 0.05
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class SimRobot(Node):
         wanted = declare_parameters(self, SimRobotParameters)
         self._patience = wanted.patience
         self._sent = self._answered = 0  # stamps [ns] of the last frame and of the last mask
-        self._sent_at = time.monotonic()
+        self._sent_at = self._answered_at = time.monotonic()
+        self._told = 0  # velocities since the last mask
         self.camera = SimulatedCamera(follow_scene(wanted.width, wanted.height, wanted.rate))
         self.camera.drive(0.0, 0.0)  # puts the camera on its wheels
         self._outputs = {name: self.create_publisher(kind, topic, _QOS) for name, kind, topic in (
@@ -75,13 +78,17 @@ class SimRobot(Node):
 
     def _on_velocity(self, message: Twist) -> None:
         self.camera.drive(message.linear.x, message.angular.z)
+        self._told += 1
 
     def _on_mask(self, message: Image) -> None:
         self._answered = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        self._answered_at, self._told = time.monotonic(), 0
 
     def _step(self) -> None:
-        waited = time.monotonic() - self._sent_at
-        if self._answered < self._sent and waited < self._patience:
+        now = time.monotonic()
+        if self._answered < self._sent and now - self._sent_at < self._patience:
+            return
+        if self._patience and self._told < 2 and now - self._answered_at < _SILENCE:
             return
         frame = self.camera.step()
         self._sent, self._sent_at = round((_BEGIN + frame.time) * 1e9), time.monotonic()

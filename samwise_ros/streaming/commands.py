@@ -37,8 +37,8 @@ def parse_command(text: str, release_words: Iterable[str] = RELEASE_WORDS) -> Co
 
     - `add:ID: SENTENCE` adds target ID, or gives it a new sentence; other targets stay.
     - `remove:ID` drops one target.
-    - one of the release words alone, or as a clause of its own ("Stop, robot."), drops all, whatever
-      its case and punctuation; so does a text without any letter or digit.
+    - one of the release words alone, or as a clause of its own ("Stop, robot."), drops all,
+      whatever its case and punctuation; so does a text without any letter or digit.
     - anything else is a sentence: it becomes the only target, under the id "target".
 
     Args:
@@ -76,8 +76,8 @@ def add_command(target_id: str, sentence: str, release_words: Iterable[str] = RE
         raise CommandError("expected 'add:ID: SENTENCE', got no sentence after "
                            f"{_short('add:' + target_id)}")
     if _releases(sentence, release_words):
-        raise CommandError(f"{_short(sentence.strip())} is or has a release word, not a sentence: send it "
-                           "alone to drop all targets, or remove:ID to drop one")
+        raise CommandError(f"{_short(sentence.strip())} is or has a release word, not a sentence: "
+                           "send it alone to drop all targets, or remove:ID to drop one")
     return Command(CommandKind.ADD, _checked_id(target_id), _unquoted(sentence))
 
 

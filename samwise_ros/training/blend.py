@@ -31,8 +31,8 @@ def blend_checkpoints(start: Path, end: Path, share: float, out: Path) -> Path:
         out: Serves as `model.init` of a recipe and for `export_checkpoint`, not for `--resume`. The
             auxiliary heads are those of `end`.
 
-    Raises CheckpointError for files that cannot be read or hold different parameters, and ConfigError
-    when `out` exists.
+    Raises CheckpointError for files that cannot be read or hold different parameters, and
+    ConfigError when `out` exists.
     """
     claim_outputs(out.parent, [out.name], [start, end])
     state = read_state(end)

@@ -103,8 +103,8 @@ def test_a_count_that_starts_anew_is_summed_up():
 
 
 def test_a_short_run_with_trouble_over_dds(tmp_path, monkeypatch):
-    """Listeners stall, the camera is lost and comes back, a target frame (by the double of tf2 where
-    there is no real one), storms of commands: answers go on, and no command is lost."""
+    """Listeners stall, the camera is lost and comes back, a target frame (by the double of tf2
+    where there is no real one), storms of commands: answers go on, and no command is lost."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     if find_spec("tf2_ros") is None:
         monkeypatch.syspath_prepend(str(TF2_DOUBLE))
@@ -121,7 +121,7 @@ def test_a_short_run_with_trouble_over_dds(tmp_path, monkeypatch):
     assert all(int(row["answered"]) > 0 and "storm" in row["event"] for row in rows)
     log = (tmp_path / "logs" / "node.log").read_text()
     assert "nobody publishes /camera/image_raw" in log
-    assert int(rows[0]["poses"]) > 0 or "no transform from 'camera_optical_frame' to 'base_link'" in log
+    assert int(rows[0]["poses"]) > 0 or "no transform from 'camera_optical_frame'" in log
 
 
 def test_a_video_without_a_sentence_is_refused(tmp_path):

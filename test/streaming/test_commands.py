@@ -35,8 +35,9 @@ def test_whatever_asks_for_a_stop_releases_all(text):
 
 
 @pytest.mark.parametrize("text", [
-    "the stop sign", "stop sign", "The stop sign.", "the man, who will not stop", "a well-stop-sign",
-    "the sign that says \"Stop!\" in red", "the car at the stop, which is red", "the bus that will not stop", "the clear bottle", "clear glass",
+    "the stop sign", "stop sign", "The stop sign.", "the man, who will not stop", "a stop-sign",
+    "the sign that says \"Stop!\" in red", "the car at the stop, which is red",
+    "the bus that will not stop", "the clear bottle", "clear glass",
     "the halter", "don't stop", "stops", "cancelled ticket", "the person who stops", "nonstop",
     "a: b", "adder: the snake", "removed: this", "停止标志", "the cup (red)"])
 def test_a_sentence_with_such_a_word_stays_a_sentence(text):

@@ -2,7 +2,7 @@
 
 | share of the period | what happens |
 |---|---|
-| .05 to .5 | the listener (overlays and, reliably, label masks) stands still, as on a laptop that sleeps |
+| .05 to .5 | the listener (overlays; label masks, reliably) stands still, as on a sleeping laptop |
 | .6 to .9 | the camera is gone; its process has ended |
 | .75 on | nobody publishes transforms (`endurance_surroundings`) |
 
@@ -39,7 +39,8 @@ class Trouble:
         period: Seconds.
     """
 
-    def __init__(self, group: ProcessGroup, start_camera: Callable[[], None], period: float) -> None:
+    def __init__(self, group: ProcessGroup, start_camera: Callable[[], None], period: float
+                 ) -> None:
         self._group = group
         self._start_camera = start_camera
         self._period = period
@@ -51,7 +52,8 @@ class Trouble:
         share = (time.monotonic() - self._start) % self._period / self._period
         stalled, lost = (first <= share < last for first, last in (_STALLED, _LOST))
         if stalled != self._stalled:
-            os.kill(self._group.running[LISTENER].pid, signal.SIGSTOP if stalled else signal.SIGCONT)
+            os.kill(self._group.running[LISTENER].pid,
+                    signal.SIGSTOP if stalled else signal.SIGCONT)
         if lost and not self._lost:
             self._group.end(CAMERA)
         elif self._lost and not lost:

@@ -122,7 +122,8 @@ class NodeParameters:
         "undone.")
     depth_slop: float = parameter(
         OutputSettings.depth_slop, "Seconds by which the stamps of image and depth may differ; 0: "
-        "not at all; -1: just below half the period of the images, as measured.", limits=(-1.0, 1.0))
+        "not at all; -1: just below half the period of the images, as measured.",
+        limits=(-1.0, 1.0))
     page: int = parameter(
         0, "Port of a page that shows the pictures with the masks and takes commands; 0: none.",
         limits=(0, 65535))

@@ -23,8 +23,8 @@ _NO_NODE = "error creating node"  # as rclpy begins it: its security, its networ
 def ros_process(name: str, arguments: Sequence[str] | None = None) -> Iterator[None]:
     """rclpy from its start to its end in a process that is told to end by signals.
 
-    What cannot be taken at the start (a SamwiseError, security that the middleware does not have) is
-    one message in the log and exit status 1.
+    What cannot be taken at the start (a SamwiseError, security that the middleware does not have)
+    is one message in the log and exit status 1.
 
     rclpy ends its context on SIGINT and SIGTERM. Python's own KeyboardInterrupt on top of that
     comes wherever the main thread happens to be: in a destructor it is printed and lost, and launch

@@ -16,8 +16,8 @@ class OutputSettings:
     Attributes:
         target_frame: Frame of reference of the 3D outputs; empty: the camera's.
         rectified: Whether images are rectified, see `pinhole_from_info`.
-        depth_slop: Seconds by which the stamps of image and depth may differ; 0: not at all; -1: just
-            below half a measured period, so that depth never goes to a neighbouring image.
+        depth_slop: Seconds by which the stamps of image and depth may differ; 0: not at all; -1:
+            just below half a measured period, so that depth never goes to a neighbouring image.
         predict: Whether ~/predicted_pose is published.
         overlay_rate: Overlays per second at most; 0: none.
         empty_masks: Whether ~/mask is published for frames without the primary target, too.

@@ -19,9 +19,10 @@ _OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIAB
 class ResultTopic:
     """A topic that is published on without holding the interpreter meanwhile.
 
-    A reliable subscriber that does not keep up with large messages (a laptop that sleeps, a process in a
-    debugger) can hold who publishes for a second, and rclpy's publishers would have every thread of
-    the node wait then, the model's first of all. Called by ctypes, rcl waits in the calling thread alone.
+    A reliable subscriber that does not keep up with large messages (a laptop that sleeps, a process
+    in a debugger) can hold who publishes for a second, and rclpy's publishers would have every
+    thread of the node wait then, the model's first of all. Called by ctypes, rcl waits in the
+    calling thread alone.
 
     Args:
         publisher: Of rclpy; of a lifecycle node, it is silent while that is not active.
@@ -38,7 +39,8 @@ class ResultTopic:
         array = _SerializedMessage(data, len(data), len(data))
         handle = self.publisher.handle
         with handle:  # not destroyed meanwhile
-            status = _rcl().rcl_publish_serialized_message(handle.pointer, ctypes.byref(array), None)
+            status = _rcl().rcl_publish_serialized_message(handle.pointer, ctypes.byref(array),
+                                                           None)
         if status:
             raise RuntimeError(f"rcl_publish_serialized_message returned {status}")
 
@@ -48,7 +50,7 @@ class ResultTopic:
 
 
 class _SerializedMessage(ctypes.Structure):
-    """rcl_serialized_message_t (rcutils/types/uint8_array.h); its allocator is not used to publish."""
+    """rcl_serialized_message_t (rcutils/types/uint8_array.h); publishing uses no allocator."""
 
     _fields_ = (("buffer", ctypes.c_char_p), ("buffer_length", ctypes.c_size_t),
                 ("buffer_capacity", ctypes.c_size_t), ("allocator", ctypes.c_void_p * 5))

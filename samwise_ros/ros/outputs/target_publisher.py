@@ -170,8 +170,8 @@ class TargetPublisher:
             return ""
         offset = self._sync.offset
         nearest = "" if offset is None else f" (the nearest is {offset * 1e-6:+.1f} ms away)"
-        return (f"none within {self._sync.slop * 1e-9:.2g} s of an image{nearest}: set depth_slop above "
-                "the cameras' offset, and check that both have stamps of one clock")
+        return (f"none within {self._sync.slop * 1e-9:.2g} s of an image{nearest}: set depth_slop "
+                "above the cameras' offset, and check that both have stamps of one clock")
 
     def _warned(self, beginning: str, problem: str) -> str:
         """The whole line, logged now and then; empty without a problem."""

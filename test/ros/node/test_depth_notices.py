@@ -90,7 +90,7 @@ def test_depth_that_is_no_measurement_is_named_with_counts_and_median(seen):
 
 
 def test_depth_that_is_stamped_apart_by_less_than_half_a_period_is_placed_by_default(seen):
-    _, client, camera = seen
+    _, _, camera = seen
     camera.poses.clear()
     camera.show_until(lambda: any(pose.pose.position.z == 3.0 for pose in camera.poses),
                       filled(3.0), offset=0.03)

@@ -69,8 +69,10 @@ def test_a_released_target_leaves_empty_masks_and_arrays(standin, release):
     process, client = standin.start("--ros-args", "-p", "image_qos:=reliable")
     client.lifecycle.run("up")
     client.command("the red square")
-    client.send_until(lambda: client.masks and any(client.masks[-1].data), frame_with_square(),
-                      "the target is there")
+    client.send_until(
+        lambda: (client.masks and any(client.masks[-1].data)
+                 and client.targets and client.targets[-1].targets),
+        frame_with_square(), "the target is there")
     client.command(release)
     client.send_until(lambda: client.targets and not client.targets[-1].targets,
                       frame_with_square(), "it is released")

@@ -19,6 +19,9 @@ RELEASE_WORDS = (
     "stop everything", "stop it", "stop now", "stop moving", "stop tracking", "stop following",
     "stop searching", "stop looking", "stop the robot", "cancel tracking", "stop please",
     "please stop", "emergency stop")
+# Said beside a release word they change nothing: "Okay stop", "stop right there".
+_FILLERS = frozenset(
+    "please now ok okay hey just right there here immediately robot no yes at once so and".split())
 LONGEST_COMMAND = 4096  # characters; no model takes more than 512 tokens
 _LONGEST_ID = 100  # characters; every answer repeats the ids
 _COLON = re.compile("[:：]")
@@ -163,8 +166,10 @@ def _releases(text: str, release_words: Iterable[str]) -> bool:
 
     Better one stop too many: of "clear, round bottle" somebody finds out at once.
     """
+    phrases = set(map(_words, release_words)) - {()}
     said = {_words(text), *map(_words, _CLAUSES.split(text))}
-    return not _words(text) or not said.isdisjoint(set(map(_words, release_words)) - {()})
+    said |= {tuple(word for word in words if word not in _FILLERS) for words in said}
+    return not _words(text) or not said.isdisjoint(phrases)
 
 
 def _check_length(text: str) -> None:

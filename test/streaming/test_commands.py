@@ -29,13 +29,14 @@ def sentence(text: str) -> Command:
     "stop  tracking", "stop-tracking", "Stop! Stop!", "stop stop stop", "Stop it!", "Please stop.",
     "Stop, please.", "stop:", "clear:", "...", "\"\"", "?!", "-",
     "Stop, whisper.", "Okay, stop.", "Robot! Stop!", "No. Stop now, please.", "the red cup. Stop.",
+    "okay stop", "please stop now", "Stop right there!", "hey robot stop", "Stop. Thank you.",
     "Stop — no!", "stop\nthe red cup", "Halt, robot", *RELEASE_WORDS])
 def test_whatever_asks_for_a_stop_releases_all(text):
     assert parse_command(text) == CLEAR
 
 
 @pytest.mark.parametrize("text", [
-    "the stop sign", "stop sign", "The stop sign.", "the man, who will not stop", "a stop-sign",
+    "the robot", "robot here", "now", "the stop sign", "stop sign", "stop sign please", "The stop sign.", "the man, who will not stop", "a stop-sign",
     "the sign that says \"Stop!\" in red", "the car at the stop, which is red",
     "the bus that will not stop", "the clear bottle", "clear glass",
     "the halter", "don't stop", "stops", "cancelled ticket", "the person who stops", "nonstop",

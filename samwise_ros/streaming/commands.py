@@ -20,8 +20,8 @@ RELEASE_WORDS = (
     "stop searching", "stop looking", "stop the robot", "cancel tracking", "stop please",
     "please stop", "emergency stop")
 # Said beside a release word they change nothing: "Okay stop", "stop right there".
-_FILLERS = frozenset(
-    "please now ok okay hey just right there here immediately robot no yes at once so and".split())
+_FILLERS = {"please", "now", "ok", "okay", "hey", "just", "right", "there", "here", "immediately",
+            "robot", "no", "yes", "at", "once", "so", "and"}
 LONGEST_COMMAND = 4096  # characters; no model takes more than 512 tokens
 _LONGEST_ID = 100  # characters; every answer repeats the ids
 _COLON = re.compile("[:：]")

@@ -36,7 +36,8 @@ def test_whatever_asks_for_a_stop_releases_all(text):
 
 
 @pytest.mark.parametrize("text", [
-    "the robot", "robot here", "now", "the stop sign", "stop sign", "stop sign please", "The stop sign.", "the man, who will not stop", "a stop-sign",
+    "the robot", "robot here", "now", "stop sign please",
+    "the stop sign", "stop sign", "The stop sign.", "the man, who will not stop", "a stop-sign",
     "the sign that says \"Stop!\" in red", "the car at the stop, which is red",
     "the bus that will not stop", "the clear bottle", "clear glass",
     "the halter", "don't stop", "stops", "cancelled ticket", "the person who stops", "nonstop",

@@ -193,6 +193,8 @@ byId("command").addEventListener("submit", (event) => {
 byId("add").onclick = add;
 byId("stop").onclick = () => send(byId("camera").value, "stop");
 document.addEventListener("keydown", (event) => {
+  // Esc also closes the list of cameras and the window of an input method.
+  if (event.isComposing || event.target.id === "camera") return;
   if (event.key === "Escape") send(byId("camera").value, "stop");
   if (event.key === "Enter" && event.shiftKey && event.target.id === "sentence") {
     event.preventDefault();

@@ -49,6 +49,11 @@ def contained_name(name: object, where: str) -> str:
                     "folder. Take the file from its publisher again, or correct the name.")
 
 
+def real_path(path: Path) -> Path:
+    """Where a path leads; links in a circle lead nowhere (before Python 3.13 `resolve` raises)."""
+    return Path(os.path.realpath(path))
+
+
 def keep_apart(folder: Path, names: Iterable[str], inputs: Iterable[Path]) -> None:
     """Raise ConfigError when writing `names` into `folder` would touch what is read.
 
@@ -136,7 +141,7 @@ def _has_bytes(name: str) -> bool:
 
 
 def _with_parents(path: Path) -> tuple[Path, ...]:
-    resolved = path.resolve()
+    resolved = real_path(path)
     return (resolved, *resolved.parents)
 
 

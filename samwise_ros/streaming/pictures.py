@@ -72,9 +72,10 @@ def list_pictures(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> l
 
     Raises FrameError for a picture in a format that is not read.
     """
-    # Links that lead nowhere stay, to be named when they are read.
-    files = [path for path in folder.iterdir()
-             if not path.name.startswith(".") and not path.is_dir()]
+    # Links that lead nowhere stay, to be named when they are read. Pipes and devices do not:
+    # opening one may wait for ever.
+    files = [path for path in folder.iterdir() if not path.name.startswith(".")
+             and (path.is_file() or not path.exists())]
     for path in files:
         if path.suffix.lower() in _NOT_READ:
             raise FrameError(f"{path}: this format is not read. {_REMEDY}")

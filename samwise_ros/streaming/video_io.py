@@ -20,6 +20,7 @@ from samwise_ros.streaming.pictures import (
 )
 from samwise_ros.streaming.video_file import FALLBACK_RATE, VideoFile, VideoFrame
 from samwise_ros.structures import FrameError
+from samwise_ros.user_files import real_path
 
 _STORED = "JPEGImages"  # every data set's folder of frames
 
@@ -73,7 +74,7 @@ class FrameSource:
         self.damaged: dict[str, str] = {}
         self.name = _name_of(self.path)
         self._names: list[str] = []
-        places = {*self.path.absolute().parts, *self.path.resolve().parts}
+        places = {*self.path.absolute().parts, *real_path(self.path).parts}
         self._entries = self._open(upright=_STORED not in places)
         if self.count is not None and limit is not None:
             self.count = min(self.count, limit)
@@ -158,7 +159,7 @@ class _Pages:
 
 def _name_of(path: Path) -> str:
     """What a video is called in results; never a name that leads elsewhere ("/", "...mp4")."""
-    name = path.resolve().name if path.is_dir() else path.stem
+    name = real_path(path).name if path.is_dir() else path.stem
     return name if name.strip(".") else "video"
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 from samwise_ros.streaming import pictures
 from samwise_ros.streaming.pictures import list_pictures, read_pages, read_picture, write_png
 from samwise_ros.streaming.video_io import FrameSource
-from samwise_ros.structures import FrameError
+from samwise_ros.structures import ConfigError, FrameError
+from samwise_ros.user_files import claim_outputs
 
 RGB = make_frames(1, 20, 30)[0]
 GREY16 = np.linspace(0, 65535, 600).reshape(20, 30).astype(np.uint16)
@@ -48,6 +49,18 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
     (tmp_path / "1.png").symlink_to(tmp_path / "moved.png")
     source = FrameSource(tmp_path)
     assert [frame.name for frame in source] == ["0", "2"] and list(source.damaged) == ["1"]
+
+
+def test_pipes_are_no_frames_and_links_in_a_circle_are_named(tmp_path: Path) -> None:
+    touch(tmp_path, "0.png")
+    os.mkfifo(tmp_path / "1.png")  # reading it would wait for ever
+    assert [frame.name for frame in FrameSource(tmp_path)] == ["0"]
+    circle = tmp_path / "circle.png"
+    circle.symlink_to(circle)
+    with pytest.raises(FrameError, match="no such"):
+        FrameSource(circle)
+    with pytest.raises(ConfigError, match=r"circle.png.*cannot write"):
+        claim_outputs(circle, ("results.jsonl",), [tmp_path])
 
 
 def test_a_picture_in_a_format_that_is_not_read_is_refused_by_name(tmp_path: Path) -> None:

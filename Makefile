@@ -29,11 +29,11 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -q $(PIP_FL
 # With ROS from apt sourced, its packages are used and colcon builds the messages.
 ifdef ROS_DISTRO
 VENV_FLAGS := --system-site-packages
-EXTRAS := mini,live,sim,recordings,rerun,compose,train,dev
+EXTRAS := mini,live,onnx,openvino,sim,recordings,rerun,compose,train,dev
 MESSAGES := off
 else
 VENV_FLAGS :=
-EXTRAS := ros,msgs,mini,live,sim,recordings,rerun,compose,train,dev
+EXTRAS := ros,msgs,mini,live,onnx,openvino,sim,recordings,rerun,compose,train,dev
 MESSAGES := on
 endif
 

@@ -63,6 +63,8 @@ EXTRAS = {
     # The page. Frameworks that do more bring their own front end (NiceGUI, Gradio) or nothing for
     # three files and a WebSocket (FastAPI).
     "live": ["starlette", "uvicorn>=0.30", "websockets>=13"],
+    "onnx": ["onnx", "onnxscript", "onnxruntime"],
+    "openvino": ["openvino", "onnx", "onnxscript"],
     "sim": ["pybullet"],
     "recordings": ["rosbags>=0.11", "mcap>=1.2"],  # rosbags reads no file that was cut off
     "rerun": ["rerun-sdk>=0.24"],

@@ -20,12 +20,13 @@ ALLOWED = {
     "model": L0 | {"model"}, "streaming": L0 | {"model", "streaming"},
     "live": L0 | {"streaming", "live"},
     **{name: L0 | {"model", "streaming"} | BESIDE for name in BESIDE},
+    "engines": L0 | {"model", "streaming", "engines"},
     "messages": L0 | {"streaming", "messages"},
     "recordings": L0 | {"model", "streaming", "messages", "recordings"},
     "ros": L0 | {"model", "streaming", "messages", "live", "ros", "msg", "srv", "action"},
     # Besides: the simulated camera, and the demo's scores.
     "demos": L0 | {"model", "streaming", "messages", "ros", "demos", "sim", "evaluation"},
-    "cli": L0 | {"model", "streaming", "messages", "recordings", "live", "ros", "demos",
+    "cli": L0 | {"model", "streaming", "engines", "messages", "recordings", "live", "ros", "demos",
                  "cli"} | BESIDE,
 }
 ROS = ("rclpy", "cv_bridge", "tf2_ros", "sensor_msgs_py", "launch", "launch_ros",

@@ -55,6 +55,8 @@ COMMANDS = {
     "doctor": LazyCommand("Check this machine's set-up.", _USE, None, "doctor"),
     "checkpoint": LazyCommand("Download, inspect and convert weights.",
                               _WEIGHTS, None, "checkpoint"),
+    "export": LazyCommand("Write a model's step as ONNX, for other runtimes.",
+                          _WEIGHTS, "onnx", "export"),
     "parity": LazyCommand("Compare with a recording of the official code.",
                           _WEIGHTS, None, "parity"),
     "train-tokenizer": LazyCommand("Train a small tokeniser on your sentences.",

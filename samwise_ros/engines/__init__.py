@@ -1,0 +1,1 @@
+"""What runs a step: as it is, compiled, or as a graph in ONNX Runtime or OpenVINO."""

@@ -1,0 +1,131 @@
+"""A model's step and text prefix as files, and how far they are from the step as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samwise_ros.config import SessionConfig
+from samwise_ros.engines.flat_step import StepInputs
+from samwise_ros.engines.graph_step import GraphStep, onnx_runtime
+from samwise_ros.engines.onnx_graph import (
+    export_step,
+    export_text,
+    padded_text,
+    write_description,
+)
+from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.model.text_encoder import stack_text
+from samwise_ros.streaming.frame_step import FrameStep
+from samwise_ros.streaming.image_ops import prepare_frame
+from samwise_ros.streaming.stream_state import StreamState, start_state
+from samwise_ros.user_files import claim_outputs
+
+FILES = ("step.onnx", "step.onnx.data", "step.json", "text.onnx", "text.onnx.data", "text.json")
+
+
+@dataclass(frozen=True)
+class GraphErrors:
+    """Largest differences between graph and step over a video.
+
+    Attributes:
+        frames: Compared.
+        score: Of object scores, logits.
+        mask_logits: Of the mask logits, all rows.
+        mask_iou: Smallest IoU of two masks, 1 where both are empty.
+    """
+
+    frames: int
+    score: float
+    mask_logits: float
+    mask_iou: float
+
+    def within(self, tolerance: float) -> bool:
+        """Whether scores and logits agree to `tolerance` and masks to an IoU of .999."""
+        return max(self.score, self.mask_logits) <= tolerance and self.mask_iou >= 0.999
+
+
+def example_inputs(model: SamwiseModel, camera: tuple[int, int], sentences: list[str],
+                   tokens: int) -> tuple[FrameStep, StepInputs]:
+    """A step for a camera and the inputs of its first frame.
+
+    Args:
+        model: In eval mode. camera: (H, W). sentences: One per row.
+        tokens: To which sentences are padded.
+    """
+    config = SessionConfig()
+    pixels, size = prepare_frame(np.zeros((*camera, 3), np.uint8), model.config)
+    with torch.no_grad():
+        text = stack_text([model.encode_text(model.tokenizer([text])) for text in sentences])
+    state = start_state(model, pixels, len(sentences), config.context_frames)
+    return FrameStep(model, size, config).eval(), StepInputs(
+        pixels, padded_text(text, tokens), state)
+
+
+def export_model(model: SamwiseModel, folder: Path, *, camera: tuple[int, int], targets: int,
+                 tokens: int) -> GraphStep:
+    """Write step.onnx, text.onnx and a JSON beside each.
+
+    Args:
+        model: On the CPU, fp32, in eval mode.
+        folder: Made if need be; what another program wrote there is not overwritten.
+        camera: (H, W) of the frames; input and answers have that size.
+        targets: R. tokens: Longest sentence.
+
+    Returns:
+        The step graph in ONNX Runtime.
+
+    Raises:
+        ConfigError: The folder holds files of these names that are not ours.
+    """
+    claim_outputs(folder, FILES)
+    step, inputs = example_inputs(model, camera, ["the target"] * targets, tokens)
+    description = export_step(step, inputs, folder / FILES[0]) | {
+        "camera": list(camera), "input": list(inputs.pixels.shape[-2:]),
+        "targets": targets, "tokens": tokens}
+    write_description(folder / "step.json", description)
+    write_description(folder / "text.json", export_text(model, tokens, folder / "text.onnx"))
+    return GraphStep(onnx_runtime(folder / FILES[0], torch.get_num_threads()), inputs)
+
+
+@torch.no_grad()
+def compare(model: SamwiseModel, graph: GraphStep, frames: Iterable[np.ndarray],
+            sentences: list[str], tokens: int) -> GraphErrors:
+    """Run step and graph side by side, each with its own memory.
+
+    Args:
+        model: That the graph was made from. graph: Of `export_model`.
+        frames: uint8 [H, W, 3] of the camera's size. sentences: One per row.
+        tokens: Of the graph.
+    """
+    score, logits, iou, count = 0.0, 0.0, 1.0, 0
+    streams: list[StreamState] = []
+    for frame in frames:
+        pixels, _ = prepare_frame(frame, model.config)
+        if not streams:
+            step, inputs = example_inputs(model, frame.shape[:2], sentences, tokens)
+            streams = [start_state(model, pixels, len(sentences), SessionConfig().context_frames)
+                       for _ in range(2)]
+        expected, streams[0] = step(pixels, inputs.text, streams[0])
+        found, streams[1] = graph(pixels, inputs.text, streams[1])
+        score = max(score, _difference(expected.scores, found.scores))
+        logits = max(logits, _difference(expected.low_res, found.low_res))
+        iou = min(iou, _smallest_iou(expected.masks, found.masks))
+        count += 1
+    return GraphErrors(count, score, logits, iou)
+
+
+def _difference(one: Tensor, two: Tensor) -> float:
+    return float((one - two).abs().max())
+
+
+def _smallest_iou(one: Tensor, two: Tensor) -> float:
+    """Of bool [R, H, W]; two empty masks agree."""
+    union = (one | two).flatten(1).sum(dim=1)
+    both = (one & two).flatten(1).sum(dim=1)
+    return float(torch.where(union > 0, both / union.clamp(min=1), 1.0).min())

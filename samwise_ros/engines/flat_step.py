@@ -1,0 +1,92 @@
+"""A step as a function of named tensors, which is what graphs, and those who load them, know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, NamedTuple, TypeVar
+
+from torch import Tensor, nn
+
+from samwise_ros.model.text_encoder import TextState
+from samwise_ros.streaming.frame_step import Answer, FrameStep
+from samwise_ros.streaming.stream_state import StreamState
+
+Record = TypeVar("Record")
+
+
+class StepInputs(NamedTuple):
+    """What a step takes: see `FrameStep.forward`."""
+
+    pixels: Tensor
+    text: TextState
+    state: StreamState
+
+
+def named_tensors(record: object, name: str) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a record of records, with dotted names, in the order of their fields."""
+    if isinstance(record, Tensor):
+        yield name, record
+    elif is_dataclass(record):
+        for field in fields(record):
+            yield from named_tensors(getattr(record, field.name), f"{name}.{field.name}")
+    elif isinstance(record, tuple):
+        for index, part in enumerate(record):
+            yield from named_tensors(part, f"{name}.{index}")
+
+
+def with_tensors(record: Record, tensors: Iterator[Tensor]) -> Record:
+    """A record of the same build from other tensors, in the order of `named_tensors`."""
+    return _rebuilt(record, tensors)
+
+
+def _rebuilt(record: Any, tensors: Iterator[Tensor]) -> Any:
+    if isinstance(record, Tensor):
+        return next(tensors)
+    if isinstance(record, tuple):
+        return tuple([_rebuilt(part, tensors) for part in record])
+    if is_dataclass(record) and not isinstance(record, type):
+        return replace(record, **{field.name: _rebuilt(getattr(record, field.name), tensors)
+                                  for field in fields(record)})
+    return record
+
+
+class FlatStep(nn.Module):
+    """A step whose inputs and outputs are tensors in a row.
+
+    Args:
+        step: In eval mode.
+        inputs: An example; shapes are those of the graph.
+
+    Attributes:
+        input_names: "pixels", "text.hidden", "state.clock", "state.shared.0.frames", ...
+        output_names: "answer.masks", ..., and the state's names with "next" for "state".
+    """
+
+    def __init__(self, step: FrameStep, inputs: StepInputs) -> None:
+        super().__init__()
+        self.step = step
+        self._inputs = inputs
+        self.input_names = [name for name, _ in named_inputs(inputs)]
+        self.output_names = [f"answer.{field.name}" for field in fields(Answer)] + [
+            name for name, _ in named_tensors(inputs.state, "next")]
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Tensors in the order of `input_names` -> tensors in the order of `output_names`."""
+        remaining = iter(tensors)
+        pixels, text, state = (_rebuilt(part, remaining) for part in self._inputs)
+        answer, after = self.step(pixels, text, state)
+        return tuple(tensor for record in (answer, after)
+                     for _, tensor in named_tensors(record, ""))
+
+
+def named_inputs(inputs: StepInputs) -> list[tuple[str, Tensor]]:
+    """The tensors of a step's inputs with their names."""
+    return [pair for name, record in zip(inputs._fields, inputs, strict=True)
+            for pair in named_tensors(record, name)]
+
+
+def read_outputs(state: StreamState, tensors: Iterator[Tensor]) -> tuple[Answer, StreamState]:
+    """Records of a graph's outputs, for a state that was its input."""
+    answer = Answer(*(next(tensors) for _ in fields(Answer)))
+    return answer, with_tensors(state, tensors)

@@ -1,0 +1,115 @@
+"""The step as an ONNX graph: what is in it, and what two runtimes make of it, frame by frame."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from model_builders import make_frames
+
+from samwise_ros.config import SessionConfig
+from samwise_ros.engines.flat_step import StepInputs, named_tensors
+from samwise_ros.engines.graph_step import RUNTIMES, GraphStep
+from samwise_ros.engines.onnx_graph import (
+    export_step,
+    export_text,
+    padded_text,
+    weights_digest,
+)
+from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.model.text_encoder import TextState, stack_text
+from samwise_ros.streaming.frame_step import FrameStep
+from samwise_ros.streaming.image_ops import prepare_frame
+from samwise_ros.streaming.stream_state import start_state
+from samwise_ros.structures import SamwiseError
+
+pytest.importorskip("onnx", reason="onnx is not installed (pip install 'samwise_ros[onnx]')")
+pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+SENTENCES = ("the red mug", "the small blue ball on the left side")
+LENGTH = 24
+
+
+def example(model: SamwiseModel, sentences: tuple[str, ...] = SENTENCES,
+            ) -> tuple[FrameStep, StepInputs]:
+    pixels, size = prepare_frame(make_frames(1)[0], model.config)
+    with torch.no_grad():
+        text = stack_text([model.encode_text(model.tokenizer([s])) for s in sentences])
+    return FrameStep(model, size, SessionConfig()).eval(), StepInputs(
+        pixels, padded_text(text, LENGTH), start_state(model, pixels, len(sentences), 7))
+
+
+@pytest.fixture(scope="module")
+def graph(micro_model: SamwiseModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    path = tmp_path_factory.mktemp("graph") / "step.onnx"
+    step, inputs = example(micro_model)
+    return path, export_step(step, inputs, path)
+
+
+def test_the_graph_is_described_as_it_is(micro_model: SamwiseModel,
+                                         graph: tuple[Path, dict]) -> None:
+    import onnx
+
+    path, description = graph
+    model = onnx.load(path)
+    onnx.checker.check_model(model)
+    for side in ("input", "output"):
+        described = {entry["name"]: entry["shape"] for entry in description[f"{side}s"]}
+        assert {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+                for value in getattr(model.graph, side)} == described
+    assert description["weights_sha256"] == weights_digest(micro_model)
+    assert model.opset_import[0].version == description["opset"]
+    json.dumps(description)
+
+
+@pytest.mark.parametrize("name", sorted(RUNTIMES))
+def test_a_runtime_follows_the_step_through_a_stream(micro_model: SamwiseModel, name: str,
+                                                     graph: tuple[Path, dict]) -> None:
+    """Two rows, one of which starts anew on the way; each with its own memory."""
+    pytest.importorskip({"onnx": "onnxruntime"}.get(name, name))
+    step, inputs = example(micro_model)
+    runtime = GraphStep(RUNTIMES[name](graph[0], 1), inputs)
+    state, other = inputs.state, inputs.state
+    with torch.no_grad():
+        text = stack_text([micro_model.encode_text(micro_model.tokenizer([s])) for s in SENTENCES])
+        for t, frame in enumerate(make_frames(22)):
+            pixels, _ = prepare_frame(frame, micro_model.config)
+            if t == 9:
+                first = torch.tensor([True, False])
+                state, other = state.restarted(first), other.restarted(first)
+            answer, state = step(pixels, text, state)
+            found, other = runtime(pixels, text, other)
+            for (field, one), (_, two) in zip(named_tensors(answer, "answer"),
+                                              named_tensors(found, "answer"), strict=True):
+                if field in ("answer.scores", "answer.low_res"):
+                    torch.testing.assert_close(one, two, atol=1e-3, rtol=1e-3)
+            assert (answer.masks != found.masks).float().mean() < 1e-3
+    assert other.ages.tolist() == [13, 22]
+
+
+def test_another_shape_is_refused_by_name(micro_model: SamwiseModel,
+                                          graph: tuple[Path, dict]) -> None:
+    pytest.importorskip("onnxruntime")
+    _, inputs = example(micro_model)
+    runtime = GraphStep(RUNTIMES["onnx"](graph[0], 1), inputs)
+    _, one = example(micro_model, SENTENCES[:1])
+    with pytest.raises(SamwiseError, match=r"text.hidden of shape \[2, 24, 32\]"):
+        runtime(*one)
+    with pytest.raises(SamwiseError, match="a sentence has 24 tokens"):
+        padded_text(inputs.text, 8)
+
+
+def test_the_text_prefix_is_a_graph_of_its_own(micro_model: SamwiseModel, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path = tmp_path / "text.onnx"
+    export_text(micro_model, LENGTH, path)
+    tokens = micro_model.tokenizer([SENTENCES[1]])
+    with torch.no_grad():
+        expected = padded_text(micro_model.encode_text(tokens), LENGTH)
+    ids = np.full((1, LENGTH), 1)
+    ids[:, : tokens.ids.shape[1]] = tokens.ids
+    mask = expected.mask.numpy()
+    found = onnxruntime.InferenceSession(str(path)).run(None, {"ids": ids, "mask": mask})
+    text = TextState(torch.from_numpy(found[0]), expected.mask)
+    torch.testing.assert_close(text.hidden[expected.mask], expected.hidden[expected.mask],
+                               atol=1e-5, rtol=1e-5)

@@ -39,6 +39,7 @@ OVERRIDES = (
     ("seeded", "random weights, to try the plumbing without any (true or false)"),
     ("device", "auto, cpu, cuda or cuda:N"),
     ("precision", "auto, fp32, bf16 or fp16"),
+    ("quality", "exact, balanced or fast"),
     ("compile", "torch.compile: slow to configure, faster frames (true or false)"),
     ("num_threads", "CPU threads of the network; 0: torch's choice"),
     ("image_transport", "raw or compressed"),

@@ -183,15 +183,21 @@ class GroundingConfig:
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """SAM 2 memory: what is kept, and the attention that reads it."""
+    """SAM 2 memory: what is kept, and the attention that reads it.
+
+    `kept`: Share of each spatial memory's tokens that is read, the most salient ones; 1: all, as
+    published.
+    """
 
     num_spatial: int = 6
     num_pointers: int = 15
     dim: int = 64
     attention_layers: int = 4
     feedforward: int = 2048
+    kept: float = 1.0
 
     def __post_init__(self) -> None:
+        _check(0.0 < self.kept <= 1.0, f"memory.kept: expected a number in (0, 1], got {self.kept}")
         _check(0 <= self.num_spatial <= 6,
                f"memory.num_spatial: expected 0..6 (six age codes are trained), "
                f"got {self.num_spatial}")

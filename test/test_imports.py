@@ -12,10 +12,10 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "samwise_ros"
 # Who may import whom: names of sub-packages and of the modules beside them.
-L0 = {"", "allocator", "config", "setting_values", "sizes", "structures", "user_files"}
+L0 = {"", "allocator", "config", "quality", "setting_values", "sizes", "structures", "user_files"}
 BESIDE = {"data", "training", "evaluation", "sim", "compose"}
 ALLOWED = {
-    "": {"structures"}, "allocator": set(), "config": L0, "sizes": L0,
+    "": {"structures"}, "allocator": set(), "config": L0, "sizes": L0, "quality": L0,
     "setting_values": {"structures"}, "structures": set(), "user_files": {"structures"},
     "model": L0 | {"model"}, "streaming": L0 | {"model", "streaming"},
     "live": L0 | {"streaming", "live"},

@@ -10,7 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from samwise_ros.cli.shared_options import DeviceOption, ModelOption, ThreadsOption, parse_size
+from samwise_ros.cli.shared_options import (
+    DeviceOption,
+    ModelOption,
+    QualityOption,
+    ThreadsOption,
+    parse_size,
+)
 from samwise_ros.config import Precision
 from samwise_ros.user_files import keep_foreign
 
@@ -23,6 +29,7 @@ def benchmark(
     model: ModelOption = "nano",
     image_size: Annotated[int | None, typer.Option(help="Input side, a multiple of 64.")] = None,
     fit: Annotated[str | None, typer.Option(help="pad or rectangle.")] = None,
+    quality: QualityOption = "exact",
     precision: Annotated[Precision, typer.Option(help=(
         "Of stream mode. auto: bf16 on GPUs from Ampere on, else fp32."))] = "auto",
     targets: Annotated[int, typer.Option(min=1, help="Targets followed at once.")] = 1,
@@ -48,7 +55,8 @@ def benchmark(
 
     if threads:
         torch.set_num_threads(threads)
-    changes = {key: value for key, value in (("image_size", image_size), ("fit", fit)) if value}
+    changes: dict[str, Any] = {"quality": quality, **{
+        key: value for key, value in (("image_size", image_size), ("fit", fit)) if value}}
     keep_foreign(json_file, '"stream_fps":')
     loaded, weights = _load(model, device, changes)
     width, height = parse_size(camera, "--camera")

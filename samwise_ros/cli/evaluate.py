@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from samwise_ros.cli.shared_options import DeviceOption, ModelOption
+from samwise_ros.cli.shared_options import DeviceOption, ModelOption, QualityOption
 from samwise_ros.cli.terminal import say
 from samwise_ros.config import Mode
 from samwise_ros.user_files import keep_foreign
@@ -94,6 +94,7 @@ def evaluate(
     ablations: AblationsOption = None,
     context_frames: ContextOption = None,
     image_size: ImageSizeOption = None,
+    quality: QualityOption = "exact",
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -121,7 +122,8 @@ def evaluate(
     if ablations and (without or with_cme or session or (mode, benchmark) != ("stream", "sim")):
         raise typer.BadParameter("it is for sim, and chooses mode, parts and time by itself",
                                  param_hint="--ablations")
-    load = partial(load_model, model, device=device, **_given(image_size=image_size))
+    load = partial(load_model, model, device=device, quality=quality,
+                   **_given(image_size=image_size))
     name = f"{benchmark}-{'ablations' if ablations else mode}"
     run = EvaluationRun(
         benchmark, data, mode, split or DEFAULT_SPLITS[benchmark], model,

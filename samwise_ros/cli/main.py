@@ -52,6 +52,8 @@ COMMANDS = {
                          _USE, "ros", "bench"),
     "bench gpu": LazyCommand("Check a model on a GPU and time it there, in eight minutes.",
                              _USE, None, "bench_gpu"),
+    "bench orin": LazyCommand("Project the time of a frame on Jetson Orin; nothing is measured.",
+                              _USE, None, "bench_orin"),
     "doctor": LazyCommand("Check this machine's set-up.", _USE, None, "doctor"),
     "checkpoint": LazyCommand("Download, inspect and convert weights.",
                               _WEIGHTS, None, "checkpoint"),

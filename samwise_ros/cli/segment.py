@@ -30,7 +30,7 @@ from samwise_ros.cli.segment_options import (
     TopicOption,
     VideoArgument,
 )
-from samwise_ros.cli.shared_options import DeviceOption, ModelOption
+from samwise_ros.cli.shared_options import DeviceOption, ModelOption, QualityOption
 from samwise_ros.cli.terminal import say
 from samwise_ros.config import Mode, Precision
 from samwise_ros.recordings.storage import is_recording
@@ -63,6 +63,7 @@ def segment(
     seeded: SeededOption = False,
     image_size: ImageSizeOption = None,
     fit: FitOption = None,
+    quality: QualityOption = "exact",
     precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
     tokenizer: TokenizerOption = None,
@@ -93,6 +94,7 @@ def segment(
 
         changes: dict[str, Any] = {"image_size": image_size, "fit": fit}
         return load_model(model, device=device, seeded=seeded, tokenizer_dir=tokenizer,
+                          quality=quality,
                           **{name: value for name, value in changes.items() if value is not None})
 
     if is_recording(video):

@@ -7,8 +7,13 @@ from typing import Annotated
 
 import typer
 
+from samwise_ros.quality import Quality
+
 ModelOption = Annotated[str, typer.Option(
     help="Size (nano, tiny), released name (mevis, ytvos), file or folder.")]
+QualityOption = Annotated[Quality, typer.Option(
+    help="exact: as trained. balanced, fast: 3/4, 1/2 of the input's side; fast reads a quarter of "
+    "the memory. Their price: docs/performance.md.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
 

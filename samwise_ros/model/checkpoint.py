@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ from samwise_ros.model.frozen_parts import (
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import PACKAGED_TOKENIZER, ExpressionTokenizer
 from samwise_ros.model.wordpiece import WordPieceTokenizer
+from samwise_ros.quality import with_quality
 from samwise_ros.sizes import SIZES, model_config
 from samwise_ros.structures import CheckpointError, ConfigError
 
@@ -120,7 +121,7 @@ def empty_model(config: ModelConfig) -> SamwiseModel:
 def load_model(name_or_path: str | Path = "nano", *, device: str | torch.device = "auto",
                tokenizer_dir: Path | str | None = None, seeded: bool = False, seed: int = 0,
                allow_ris: bool = False, sam2: Path | str | None = None,
-               **config_changes: Any) -> SamwiseModel:
+               quality: str = "exact", **config_changes: Any) -> SamwiseModel:
     """A model ready to run: eval mode, no gradients, tokeniser set.
 
     Args:
@@ -133,7 +134,8 @@ def load_model(name_or_path: str | Path = "nano", *, device: str | torch.device 
         allow_ris: Accept the RIS pre-training checkpoint and fill exactly what it lacks: the
             object-score head from `sam2` (seeded without it), HSA always seeded.
         sam2: SAM 2.0 file, only for `allow_ris`.
-        config_changes: Fields of `ModelConfig` to change, e.g. `image_size=512`,
+        quality: A preset of `samwise_ros.quality`.
+        config_changes: Fields of `ModelConfig` to change after that, e.g. `image_size=512`,
             `cme={"enabled": False}`. Parts switched off here may be in the file.
 
     Raises CheckpointError for weights that are absent, unreadable or do not fit, ConfigError for a
@@ -141,12 +143,13 @@ def load_model(name_or_path: str | Path = "nano", *, device: str | torch.device 
     """
     target = resolve_device(device)
     if seeded:
-        config = model_config(str(name_or_path), **config_changes)
+        config = with_quality(model_config(str(name_or_path)), quality).replace(**config_changes)
         weights = None
         model = start_model(config, seed)
         _log.warning("model %r has seeded random weights: its masks mean nothing", config.name)
     else:
         weights = find_weights(name_or_path)
+        weights = replace(weights, config=with_quality(weights.config, quality))
         model = model_from_weights(weights, seed=seed, allow_ris=allow_ris, sam2=sam2,
                                    **config_changes)
     model.tokenizer = _weights_tokenizer(model.config, weights, tokenizer_dir)

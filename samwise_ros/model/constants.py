@@ -14,6 +14,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from samwise_ros.model.precision import full_precision
+
 Value = TypeVar("Value")
 _KEPT = "_constants"
 
@@ -41,6 +43,6 @@ def constant(owner: nn.Module, name: Hashable, sources: Sequence[Tensor],
     if found is None or found[0] != state:
         # Kept for all callers: inference mode's tensors could not be used by training afterwards.
         with torch.inference_mode(False), torch.no_grad(), \
-                torch.autocast(sources[0].device.type, enabled=False):
+                full_precision(sources[0].device):
             found = kept[name] = state, make()
     return found[1]

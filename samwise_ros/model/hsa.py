@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from samwise_ros.model.constants import constant
 from samwise_ros.model.context_ring import LONGEST, ContextRing, Sight, write
+from samwise_ros.model.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class LooksBack(nn.Module):
             return present
         mha, dim = self.hsa.self_attn, self.dim
         code = time_code(seen.shape[1], dim, seen.device)[:, None] + self.spatial_pos_embed[0, 0]
-        tokens = self.norm_pre_HSA(self._to_cells(seen) + code.to(seen.dtype))
+        tokens = self.norm_pre_HSA(self._to_cells(seen) + code)
         query = F.linear(tokens[:, :, -asking:], mha.in_proj_weight[:dim], mha.in_proj_bias[:dim])
         key_value = F.linear(tokens, mha.in_proj_weight[dim:], mha.in_proj_bias[dim:])
         mixed = self.hsa(*(part.flatten(0, 1).flatten(1, 2)
@@ -176,7 +177,7 @@ class LooksBack(nn.Module):
         if ring.mapped is None or ring.scale is None:
             return ContextRing(frames)
         folded = self._ring_parts()
-        cells = self._to_cells(x)
+        cells = self._to_cells(x).float()  # a mean that is rounded would stay in the difference
         centred = cells - cells.mean(dim=-1, keepdim=True)
         return ContextRing(frames, write(ring.mapped, 2, slot, F.linear(centred, folded.matrix)),
                            write(ring.scale, 2, slot, self._scale(centred)))
@@ -184,7 +185,7 @@ class LooksBack(nn.Module):
     def _scale(self, centred: Tensor) -> Tensor:
         """1 / standard deviation of x + code for all codes: [.., P*P, D] -> [.., P*P, codes]."""
         folded = self._ring_parts()
-        with torch.autocast(centred.device.type, enabled=False):
+        with full_precision(centred.device):
             centred, time = centred.float(), folded.time
             own = (centred + folded.place).square().mean(dim=-1, keepdim=True)
             cross = F.linear(centred, time * (2 / self.dim))
@@ -197,7 +198,7 @@ class LooksBack(nn.Module):
             return x
         folded, mha, dim = self._ring_parts(), self.hsa.self_attn, self.dim
         read = sight.codes.shape[1]
-        code = (folded.time_codes[sight.newest][:, None] + self.spatial_pos_embed[0, 0]).to(x.dtype)
+        code = folded.time_codes[sight.newest][:, None] + self.spatial_pos_embed[0, 0]
         now = self.norm_pre_HSA(self._to_cells(x)[:, :, 0] + code[:, None])  # [N, cells, P*P, D]
         query = F.linear(now, mha.in_proj_weight[:dim], mha.in_proj_bias[:dim])
         shape = (*now.shape[:2], read, now.shape[2])

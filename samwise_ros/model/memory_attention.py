@@ -101,15 +101,18 @@ def _self_attention(attention: RoPEAttention, x: Tensor, table: tuple[Tensor, Te
 
 def _cross_attention(attention: RoPEAttention, x: Tensor, memory: Tensor, keys: Tensor,
                      num_pointer_tokens: int, table: tuple[Tensor, Tensor],
-                     seen: Tensor | None) -> Tensor:
+                     seen: Tensor | None, places: Tensor | None) -> Tensor:
     """x [N, hw, C] attends to memory tokens [N, M*hw + P, Cm]; pointers are not rotated."""
     order = _evens_first(attention.internal_dim, x.device)
     query = rotate(_project(x, attention.q_proj, order), table)
     key = _project(keys, attention.k_proj, order)
-    pixels = x.shape[1]
-    spatial = key[:, : key.shape[1] - num_pointer_tokens].unflatten(1, (-1, pixels))
+    spatial = key[:, : key.shape[1] - num_pointer_tokens]
     pointers = key[:, key.shape[1] - num_pointer_tokens :]
-    key = torch.cat((rotate(spatial, table).flatten(1, 2), pointers), dim=1)
+    if places is None:
+        spatial = rotate(spatial.unflatten(1, (-1, x.shape[1])), table).flatten(1, 2)
+    else:
+        spatial = rotate(spatial, (table[0][places], table[1][places]))
+    key = torch.cat((spatial, pointers), dim=1)
     dropout = attention.dropout_p if attention.training else 0.0
     if dropout > 0:  # rows no longer sum to one, so the value bias cannot be added afterwards
         return attention.out_proj(attend(query, key, attention.v_proj(memory), dropout, seen))
@@ -117,17 +120,18 @@ def _cross_attention(attention: RoPEAttention, x: Tensor, memory: Tensor, keys: 
 
 
 def _layer(layer: MemoryAttentionLayer, x: Tensor, memory: Tensor, keys: Tensor,
-           num_pointer_tokens: int, table: tuple[Tensor, Tensor], seen: Tensor | None) -> Tensor:
+           num_pointer_tokens: int, table: tuple[Tensor, Tensor], seen: Tensor | None,
+           places: Tensor | None) -> Tensor:
     x = x + layer.dropout1(_self_attention(layer.self_attn, layer.norm1(x), table))
     x = x + layer.dropout2(_cross_attention(layer.cross_attn_image, layer.norm2(x), memory, keys,
-                                            num_pointer_tokens, table, seen))
+                                            num_pointer_tokens, table, seen, places))
     hidden = layer.dropout(layer.activation(layer.linear1(layer.norm3(x))))
     return x + layer.dropout3(layer.linear2(hidden))
 
 
 def attend_memory(module: MemoryAttention, vision: Tensor, position: Tensor, memory: Tensor,
                   memory_position: Tensor, num_pointer_tokens: int,
-                  seen: Tensor | None = None) -> Tensor:
+                  seen: Tensor | None = None, places: Tensor | None = None) -> Tensor:
     """Condition image features on memory (docs/model.md, 2.1).
 
     Args:
@@ -137,6 +141,8 @@ def attend_memory(module: MemoryAttention, vision: Tensor, position: Tensor, mem
         memory_position: Broadcastable to `memory`.
         num_pointer_tokens: P.
         seen: bool [N, M*h*w + P] tokens that count, or None: all.
+        places: int64 [N, M*K] cell of each spatial token, where only K of each memory are given in
+            `memory`, `memory_position` and `seen`; None: all h*w.
 
     Returns:
         [N, C, h, w].
@@ -146,5 +152,5 @@ def attend_memory(module: MemoryAttention, vision: Tensor, position: Tensor, mem
     table = rope_table(height, width, module.d_model, vision.device)
     keys = memory + memory_position
     for layer in module.layers:
-        x = _layer(layer, x, memory, keys, num_pointer_tokens, table, seen)
+        x = _layer(layer, x, memory, keys, num_pointer_tokens, table, seen, places)
     return module.norm(x).transpose(1, 2).unflatten(2, (height, width))

@@ -97,3 +97,12 @@ class MemoryBank:
         spatial, pointers, peak = (None if parts[0] is None else torch.cat(parts)
                                    for parts in zip(*(b._parts for b in banks), strict=True))
         return MemoryBank(spatial, pointers, min(bank.age for bank in banks), peak)
+
+
+def salient(spatial: Tensor, count: int) -> Tensor:
+    """Places int64 [N, M, count] of the tokens of each memory [N, M, h*w, Cm] that say most.
+
+    Salient is what differs from the mean of its frame: background tokens are much alike.
+    """
+    distance = (spatial - spatial.mean(dim=2, keepdim=True)).float().square().sum(dim=-1)
+    return distance.topk(count, dim=2).indices

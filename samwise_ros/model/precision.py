@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -31,6 +31,11 @@ def resolve_precision(asked: Precision, device: torch.device) -> Precision:
         raise ConfigError("precision: fp16 is for GPUs, a CPU is slower in it than in fp32; use "
                           "auto, fp32 or bf16")
     return asked
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Autocast off inside. The meta device, on which costs are counted, has none."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ compose the same steps; whoever calls owns memory and context.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ from samwise_ros.model.fused_encoder import FusedEncoder
 from samwise_ros.model.grounding import Grounding
 from samwise_ros.model.mask_head import NO_OBJECT_LOGIT, MaskPrediction, predict_masks
 from samwise_ros.model.memory_attention import attend_memory
-from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.memory_bank import MemoryBank, salient
 from samwise_ros.model.motion_branch import MotionBranch, pair_frames
 from samwise_ros.model.noun_finder import NounFinder, read_sentences
 from samwise_ros.model.padding import PaddedStages
@@ -310,12 +310,21 @@ class SamwiseModel(nn.Module):
         assert bank.spatial is not None and bank.pointers is not None  # the bank is not empty
         rows, _, height, width = vision.shape
         count, dim = bank.spatial.shape[1], bank.spatial.shape[3]
+        places, position = None, self._memory_position(count, height, width)
+        kept = round(height * width * self.config.memory.kept)
+        if kept < height * width:
+            places = salient(bank.spatial, kept)
+            at = places.unsqueeze(-1).expand(-1, -1, -1, dim)
+            position = position.unflatten(1, (count, -1)).expand(rows, -1, -1, -1).gather(2, at)
+            position, places = position.flatten(1, 2), places.flatten(1)
+            bank = replace(bank, spatial=bank.spatial.gather(2, at))
+        assert bank.spatial is not None and bank.pointers is not None
         pointers = bank.pointers.reshape(rows, -1, dim)  # each pointer becomes C / Cm tokens
         memory = torch.cat((bank.spatial.flatten(1, 2), pointers), dim=1)
-        position = F.pad(self._memory_position(count, height, width), (0, 0, 0, pointers.shape[1]))
         code = self.sam.image_encoder.neck.position_encoding(vision[:1])
-        return attend_memory(self.sam.memory_attention, vision, code, memory, position,
-                             pointers.shape[1], bank.seen())
+        return attend_memory(self.sam.memory_attention, vision, code, memory,
+                             F.pad(position, (0, 0, 0, pointers.shape[1])), pointers.shape[1],
+                             bank.seen(), places)
 
     def _memory_position(self, count: int, height: int, width: int) -> Tensor:
         """Codes [1, M*h*w, Cm] of place and age of `count` memories, oldest first."""

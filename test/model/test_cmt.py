@@ -186,3 +186,24 @@ def test_batchnorm_uses_batch_statistics_in_training_only(tiny_model: SamwiseMod
     assert adapter.proj_vis_down[1].num_batches_tracked == 2
     evaluated = adapter.eval().project_down(v)
     assert not torch.allclose(evaluated, trained, atol=1e-2)
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_in_bf16_a_large_mean_costs_hsa_no_bits(tiny_model: SamwiseModel, index: int) -> None:
+    """LayerNorm takes means out; what is computed before it must not round them into the result."""
+    adapter, found = tiny_model.cmt_adapters[index], []
+    generator = torch.Generator().manual_seed(7)
+    x = (64 + 4 * torch.randn(1, 6, 8, 8, TINY.cmt.dim, generator=generator)).bfloat16()
+    ring = adapter.new_ring(1, 8, (8, 8), x)
+    with adapter.hsa.register_forward_hook(lambda *args: found.append(args[2].float())), \
+            torch.no_grad():
+        for t in range(6):
+            sight = look_at(torch.tensor([t]), torch.tensor([t]), 8, 8, even=False)
+            with torch.autocast("cpu", torch.bfloat16):
+                ring = adapter.remember(ring, x[:, t : t + 1], sight.slot)
+                adapter.attend_ring(x[:, t : t + 1], ring, sight)
+                adapter.attend_time(x[:, : t + 1], 1)
+        adapter.attend_time(x.float(), 1)
+    through_ring, whole, exact = found[-3:]
+    for rough in (through_ring, whole):
+        assert (rough - exact).abs().mean() < 0.005 * exact.std()

@@ -84,7 +84,7 @@ class ModelEngine:
             {"image_size": parameters.image_size} if parameters.image_size else {})
         model = load_model(parameters.model, device=parameters.device,
                            tokenizer_dir=parameters.tokenizer or None, seeded=parameters.seeded,
-                           **changes)
+                           quality=parameters.quality, **changes)
         if parameters.compile:
             from samwise_ros.model.compilation import compile_parts
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from samwise_ros.config import GRID
+from samwise_ros.quality import PRESETS
 from samwise_ros.ros.outputs.output_settings import OutputSettings
 from samwise_ros.ros.parameters.fields import parameter
 from samwise_ros.streaming.commands import RELEASE_WORDS
@@ -50,6 +51,9 @@ class NodeParameters:
     image_size: int = parameter(
         0, "Longest side of the network's input in pixels, a multiple of 64; 0: the model's own.",
         limits=(0, 1024), rule=_image_side)
+    quality: str = parameter(
+        "exact", "exact: as trained; balanced, fast: a smaller input and less memory, see "
+        "docs/performance.md.", choices=tuple(PRESETS))
     fast_resize: bool = parameter(
         True, "Resize frames with OpenCV instead of PIL, the published path.")
     num_threads: int = parameter(

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("uvicorn", reason="needs the page: pip install 'samwise_ros[live]'")
 pytest.importorskip("websockets", reason="needs the page: pip install 'samwise_ros[live]'")
 
-from live_builders import command, picture, states, watch
+from live_builders import TIMEOUT, command, picture, states, watch
 from typer.testing import CliRunner
 
 from samwise_ros.cli import live_sources
@@ -112,7 +112,7 @@ def test_the_program_shows_a_folder_takes_commands_and_ends(folder: Path) -> Non
         taken = CliRunner().invoke(app, ["live", str(folder), "--port", port])
         assert taken.exit_code == 2 and "is in use" in taken.output
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0 and "Traceback" not in process.stderr.read()
+        assert process.wait(TIMEOUT) == 0 and "Traceback" not in process.stderr.read()
     finally:
         process.kill()
         process.communicate()

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("uvicorn", reason="needs the page: pip install 'samwise_ros[live]'")
 pytest.importorskip("websockets", reason="needs the page: pip install 'samwise_ros[live]'")
 
-from live_builders import command, get, noise, picture, show, states, wait_until, watch
+from live_builders import TIMEOUT, command, get, noise, picture, show, states, wait_until, watch
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from samwise_ros.live import painter, server
@@ -183,7 +183,7 @@ def test_who_does_not_acknowledge_gets_no_more_pictures_but_the_state(serve: Ser
             show(board, noise(), "rear", latency=number)
             while not (received and isinstance(received[-1], str) and json.loads(
                     received[-1])["cameras"][1]["latency"] == 1e3 * number):
-                received.append(client.recv(timeout=10.0))
+                received.append(client.recv(timeout=TIMEOUT))
         assert not any(isinstance(message, bytes) for message in received)
         client.send(json.dumps({"seen": 1}))
         assert picture(client)[:2] == (1, 7)  # the newest, none between
@@ -203,7 +203,7 @@ def test_a_browser_that_never_reads_slows_nobody_and_is_dropped(
     with watch(page.port) as client:
         wait_until(lambda: page.watchers == 2, "the other is connected, too")
         slowest, number = 0.0, 0
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + TIMEOUT
         while page.watchers == 2:
             assert time.monotonic() < deadline, "the stuck one is still there"
             for _ in range(30):  # states, which it need not acknowledge: more than any buffer holds
@@ -228,7 +228,7 @@ def test_closing_ends_threads_and_frees_the_port_whoever_is_connected(serve: Ser
         page.close()
         with pytest.raises(ConnectionClosed):
             while True:
-                client.recv(timeout=10.0)
+                client.recv(timeout=TIMEOUT)
         show(board, noise())  # nobody is there to be told
         stuck.close()
     wait_until(lambda: set(threading.enumerate()) <= before, "threads end")
@@ -253,7 +253,7 @@ def test_what_is_no_message_ends_that_connection_only(serve: Serve, message: obj
                   if isinstance(message, str) else message)
         with pytest.raises(ConnectionClosed):
             while True:
-                rude.recv(timeout=10.0)
+                rude.recv(timeout=TIMEOUT)
         assert command(good, "the mug") == {"accepted": ": add"}
 
 
@@ -275,7 +275,7 @@ def test_only_so_many_browsers_are_served(serve: Serve) -> None:
             clients.enter_context(watch(page.port))
         late = clients.enter_context(watch(page.port))
         with pytest.raises(ConnectionClosed, match="16 browsers"):
-            late.recv(timeout=10.0)
+            late.recv(timeout=TIMEOUT)
 
 
 def test_an_oversized_message_is_not_taken_in(serve: Serve) -> None:
@@ -283,7 +283,7 @@ def test_an_oversized_message_is_not_taken_in(serve: Serve) -> None:
     with watch(page.port) as client, pytest.raises(ConnectionClosed):
         client.send("x" * 2**17)
         while True:
-            client.recv(timeout=10.0)
+            client.recv(timeout=TIMEOUT)
 
 
 def test_a_camera_that_falls_silent_is_said_to_be(

@@ -51,7 +51,9 @@ class ResultBag:
 
     def __init__(self, path: Path, types: MessageTypes, cameras: Sequence[CameraTopics],
                  threshold: float) -> None:
+        self.path = path
         self._types, self._threshold = types, threshold
+        self._empty = True
         self._labels = {camera.name: LabelMap() for camera in cameras}
         self._label_keys: dict[str, tuple] = {}
         try:
@@ -81,9 +83,11 @@ class ResultBag:
             self._add_results(event)
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the file; without a message nothing stays behind."""
         self._writer.finish()
         self._file.close()
+        if self._empty:
+            self.path.unlink()
 
     def _add_results(self, event: AnsweredFrame) -> None:
         make, result, header = self._types.make, event.result, event.header
@@ -113,6 +117,7 @@ class ResultBag:
 
     def _write(self, event: AnsweredFrame, name: str, message: Any,
                logged: int | None = None) -> None:
+        self._empty = False
         time = event.logged if logged is None else logged
         self._writer.add_message(self._channels[event.camera, name], time,
                                  self._types.write(message), time)

@@ -60,6 +60,8 @@ class RerunLog:
         except OSError as error:
             raise ConfigError(f"{path}: cannot be written as a new file ({error.strerror})"
                               ) from error
+        self.path = path
+        self._empty = True
         self._log = rr.RecordingStream("samwise_ros")
         self._log.save(path)
         self._states: dict[tuple[str, str], TargetState] = {}
@@ -68,6 +70,7 @@ class RerunLog:
     def answer(self, camera: str, frame: Frame, targets: Sequence[ShownTarget],
                latency: float | None = None) -> None:
         """A frame with its targets; `latency` in seconds."""
+        self._empty = False
         self._set_time(frame)
         self._commands(camera, {target.target_id: target.expression for target in targets})
         picture = f"{camera}/picture"
@@ -113,9 +116,11 @@ class RerunLog:
             labels=[place.target_id for place in places]))
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the file; without an answer nothing stays behind."""
         self._log.flush()
         self._log.disconnect()
+        if self._empty:
+            self.path.unlink(missing_ok=True)
 
     def _commands(self, camera: str, sentences: dict[str, str]) -> None:
         """What was asked for since the last frame, in the words of `parse_command`."""

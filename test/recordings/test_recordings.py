@@ -167,9 +167,11 @@ def test_several_cameras_have_folders_and_topics_of_their_own(
     (("--topic", made.DEPTH), r"no image of it can be answered \(encoding '32FC1' is a depth")])
 def test_wrong_use_is_one_line_with_exit_code_two(
         recording: Path, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    done = segment(recording, *arguments, "-e", "the red ball", "--out", tmp_path / "o")
+    done = segment(recording, *arguments, "-e", "the red ball", "--out", tmp_path / "o",
+                   "--out-bag", tmp_path / "o.mcap")
     assert done.exit_code == 2 and re.search(message, done.output), done.output
     assert "Traceback" not in done.output
+    assert not (tmp_path / "o.mcap").exists()
 
 
 def test_a_message_that_cannot_be_read_is_left_out_and_named(

@@ -171,6 +171,8 @@ class GroundingConfig:
         width: Channels that the adapters get of it.
         groups: Number of groups of the learned metric.
         dropout: On the maps, while training.
+        forget: Share of nouns whose nearest names are left out of the closed form while training, so
+            that they are as unknown as other pictures' nouns are.
     """
 
     enabled: bool = False
@@ -179,6 +181,7 @@ class GroundingConfig:
     width: int = 32
     groups: int = 8
     dropout: float = 0.1
+    forget: float = 0.0
 
 
 @dataclass(frozen=True)

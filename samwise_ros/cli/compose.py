@@ -68,6 +68,8 @@ def clips(
     clips: ClipsOption = 100,
     frames: FramesOption = 12,
     size: SizeOption = "320x256",
+    photographs: Annotated[float, typer.Option(min=0, max=1, help=(
+        "Share of scenes over a photograph that brings objects of its own."))] = 0.3,
     workers: WorkersOption = 1,
     probe: Annotated[ComposeProbe | None, typer.Option(
         help="late_target: a look-alike is in view, what is named enters later; "
@@ -85,7 +87,8 @@ def clips(
 
     width, height = parse_size(size)
     try:
-        settings = SceneSettings(width=width, height=height, frames=frames)
+        settings = SceneSettings(width=width, height=height, frames=frames,
+                                 photographs=photographs)
         request = ComposeRequest(split.value, seed, clips, out, settings,
                                  pictures or default_pictures(),
                                  probe=probe.value if probe else None)

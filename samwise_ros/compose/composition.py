@@ -13,7 +13,6 @@ from samwise_ros.compose.catalogue import Background, CutOut, Pool
 from samwise_ros.compose.paths import SCRIPTS, Path, Stage
 
 T = TypeVar("T")
-NATIVE_SHARE = 0.3  # of scenes over a photograph that brings objects of its own
 COUNTS = ([1, 2, 3, 4, 5, 6], None, True, [0.08, 0.2, 0.27, 0.23, 0.14, 0.08])
 NATIVE_COUNTS = ([0, 1, 2, 3], None, True, [0.3, 0.35, 0.25, 0.1])
 MOVING_SCRIPTS = tuple(name for name in SCRIPTS if name != "still")
@@ -21,17 +20,23 @@ MOVING_SCRIPTS = tuple(name for name in SCRIPTS if name != "still")
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """Size [px] and number of frames of a clip."""
+    """Size [px] and number of frames of a clip.
+
+    `photographs`: share of scenes over a photograph that brings objects of its own.
+    """
 
     width: int = 320
     height: int = 256
     frames: int = 12
+    photographs: float = 0.3
 
     def __post_init__(self) -> None:
         if min(self.width, self.height) < 64:
             raise ValueError(f"expected at least 64 x 64 pixels, got {self.width} x {self.height}")
         if self.frames < 1:
             raise ValueError(f"expected at least one frame, got {self.frames}")
+        if not 0 <= self.photographs <= 1:
+            raise ValueError(f"photographs: expected a share in 0..1, got {self.photographs}")
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,7 @@ def plan_scene(split: str, pool: Pool, settings: SceneSettings,
     """Draws a scene."""
     photographs = [item for item in pool.backgrounds if item.photograph]
     drawn = [item for item in pool.backgrounds if not item.photograph]
-    if pool.photographs and rng.random() < NATIVE_SHARE:
+    if pool.photographs and rng.random() < settings.photographs:
         background = pick(pool.photographs, rng)
     else:
         background = pick(drawn if drawn and rng.random() < 0.15 else photographs, rng)

@@ -26,6 +26,7 @@ _SHARPNESS, _RIDGE = 6.0, 0.1
 _SCALES = (8.0, 4.0, 1.0 / 3)  # bring the closed-form channels to a spread near one
 # The learned query is for words far from all names: it fades out between these similarities.
 _FAR, _NEAR = 0.5, 0.75
+_MOST_FORGOTTEN = 4  # names that training leaves out at once
 
 
 def kernel(a: Tensor, b: Tensor) -> Tensor:
@@ -43,8 +44,13 @@ def fit_answers(embeddings: Tensor, classifier: Tensor) -> Tensor:
         [M, C] matrix A: the query of an embedding e is the direction of k(e, E) A.
     """
     rows = F.normalize(classifier - classifier.mean(dim=0), dim=1)
-    ridge = kernel(embeddings, embeddings) + _RIDGE * torch.eye(len(embeddings))
-    return torch.linalg.solve(ridge.double(), rows.double()).float()
+    return torch.linalg.solve(_ridge(embeddings), rows.double()).float()
+
+
+def _ridge(embeddings: Tensor) -> Tensor:
+    """float64 [M, M], what the regression inverts."""
+    similar = kernel(embeddings, embeddings).double()
+    return similar + _RIDGE * torch.eye(len(embeddings), dtype=torch.float64)
 
 
 def num_matches(config: ModelConfig) -> int:
@@ -52,9 +58,7 @@ def num_matches(config: ModelConfig) -> int:
     return _CLOSED + 4 * config.grounding.groups
 
 
-def num_evidence(config: ModelConfig) -> int:
-    """Length of what the decoder is told about a picture: maximum and mean of each channel."""
-    return 2 * num_matches(config) + 1
+NUM_EVIDENCE = 2 * _CLOSED + 1  # maximum and mean of each closed-form channel, and how near
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Grounding(nn.Module):
 
     class_embeddings: Tensor
     answers: Tensor
+    inverse: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -91,6 +96,7 @@ class Grounding(nn.Module):
         # Follows from the embeddings and the classifier (`set_classifier`): not a weight.
         self.register_buffer("answers", torch.randn(NUM_CLASSES, SEMANTIC_CHANNELS),
                              persistent=False)
+        self.register_buffer("inverse", torch.zeros(0), persistent=False)  # training makes it
         self.metric_deep = nn.Linear(SEMANTIC_CHANNELS, metric, bias=False)
         self.metric_mid = nn.Linear(config.channels[2], metric)
         self.query_mid = nn.Linear(SEMANTIC_CHANNELS, metric, bias=False)
@@ -110,6 +116,7 @@ class Grounding(nn.Module):
             start: Also begin the learned metric at the rows' principal directions (a new model).
         """
         self.answers.copy_(fit_answers(self.class_embeddings.float(), classifier))
+        self.inverse = self.inverse[:0]
         if start:
             rows = classifier - classifier.mean(dim=0)
             count = self.metric_deep.out_features
@@ -120,9 +127,38 @@ class Grounding(nn.Module):
 
     def query(self, names: Tensor) -> Tensor:
         """[..., D] unit embeddings -> [..., C] unit queries; zero for zero."""
-        there = names.norm(dim=-1, keepdim=True) > 0
         similar = kernel(names.flatten(0, -2), self.class_embeddings.to(names.dtype))
-        return F.normalize(similar @ self.answers, dim=1).view(*names.shape[:-1], -1) * there
+        return _unit_where_named(similar @ self.answers, names.flatten(0, -2)
+                                 ).view(*names.shape[:-1], -1)
+
+    def _ask(self, names: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries [M, C] of nouns [M, D], and how near each is to one of the names: [M] in 0..1."""
+        similar = kernel(names, self.class_embeddings.to(names.dtype))
+        answers = similar @ self.answers
+        if self.training and self.options.forget > 0:
+            similar, answers = self._forget(similar, answers)
+        near = similar.amax(1).log() / _SHARPNESS + 1
+        return _unit_where_named(answers, names), near.clamp(min=0)
+
+    def _forget(self, similar: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
+        """The same as if the names nearest to some of the nouns had never been in the regression.
+
+        So a noun of the training data is at times as unknown as those of other pictures are. With
+        the set S left out, the regression's matrix is A - R[:, S] R[S, S]^-1 A[S], R the inverse.
+        """
+        if not self.inverse.numel():
+            self.inverse = torch.linalg.inv(_ridge(self.class_embeddings.float().cpu())
+                                            ).float().to(answers.device)
+        similar, answers = similar.clone(), answers.clone()
+        chance = torch.rand(len(similar), device=similar.device)
+        for row in (chance < self.options.forget).nonzero()[:, 0].tolist():
+            count = int(torch.randint(1, _MOST_FORGOTTEN + 1, ()))
+            out = similar[row].topk(count).indices
+            weight = torch.linalg.solve(self.inverse[out][:, out],
+                                        similar[row] @ self.inverse[:, out])
+            answers[row] -= weight @ self.answers[out]
+            similar[row, out] = similar[row].min()
+        return similar, answers
 
     def look(self, semantic: Tensor, mid: Tensor) -> Seen:
         """What does not depend on the question.
@@ -148,9 +184,8 @@ class Grounding(nn.Module):
         """
         rows, height, width = len(names), *seen.mid.shape[1:3]
         asked = names.flatten(0, 1)
-        near = kernel(asked, self.class_embeddings.to(names.dtype)).amax(1).log() / _SHARPNESS + 1
-        near = near.clamp(min=0)
-        deep, mid = self._matches(seen, asked, near)
+        query, near = self._ask(asked)
+        deep, mid = self._matches(seen, asked, query, near)
 
         def pick(maps: Tensor) -> Tensor:
             """[M, h, w, 2N, K] -> [N*T, 2, K, h, w] of each row's own clip."""
@@ -159,8 +194,8 @@ class Grounding(nn.Module):
             return maps.permute(0, 4, 1, 5, 6, 2, 3)[clip_of_row, each].flatten(0, 1)
 
         deep, mid = pick(deep), pick(mid)
-        top = torch.cat((deep[:, 0].amax((2, 3)), mid[:, 0].amax((2, 3)),
-                         deep[:, 0].mean((2, 3)), mid[:, 0].mean((2, 3))), dim=1)
+        closed = deep[:, 0, :_CLOSED]  # learned channels would tell the decoder which noun it is
+        top = torch.cat((closed.amax((2, 3)), closed.mean((2, 3))), dim=1)
         own = near.view(rows, 2).repeat_interleave(frames, 0)
         evidence = torch.cat((top, own[:, :1]), dim=1).unflatten(0, (rows, frames))
         maps = torch.cat((_resized(deep.flatten(1, 2), (height, width)), mid.flatten(1, 2),
@@ -169,9 +204,13 @@ class Grounding(nn.Module):
         mixed = self.mix(maps).permute(0, 2, 3, 1).unflatten(0, (rows, frames))
         return mixed, evidence
 
-    def _matches(self, seen: Seen, names: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
-        """Channels [M, h, w, 2N, K] of all pictures with all nouns, at deep cells and at mid."""
-        query = self.query(names)
+    def _matches(self, seen: Seen, names: Tensor, query: Tensor,
+                 near: Tensor) -> tuple[Tensor, Tensor]:
+        """Channels [M, h, w, 2N, K] of all pictures with all nouns, at deep cells and at mid.
+
+        Args:
+            seen: Of the pictures. names: [2N, D]. query, near: Of `_ask`.
+        """
         cosine = seen.unit @ query.t()
         centred = cosine - cosine.mean((1, 2), keepdim=True)
         z = centred / (cosine.std((1, 2), keepdim=True) + 1e-4)
@@ -198,6 +237,11 @@ class Grounding(nn.Module):
     def _fit(self, maps: Tensor, query: Tensor) -> Tensor:
         """Cosines by group: [M, h, w, G, 16], [N, G*16] -> [M, h, w, N, G]."""
         return torch.einsum("mhwgd,ngd->mhwng", maps, self._grouped(query))
+
+
+def _unit_where_named(queries: Tensor, names: Tensor) -> Tensor:
+    """[M, C] -> unit length, zero where the noun [M, D] is."""
+    return F.normalize(queries, dim=1) * (names.norm(dim=1, keepdim=True) > 0)
 
 
 def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -157,6 +157,9 @@ def predict_masks(sam: Any, features: FrameFeatures, vision: Tensor,
     low_res, iou, score, token, early = sam.sam_mask_decoder.decode(
         vision, position, repeat(prompts), repeat(dense), repeat(features.high0),
         repeat(features.high1))
+    if prompt is None and features.evidence is not None and sam.pred_obj_scores:
+        # A noun that fits nowhere counts against the target, whatever the tokens have found.
+        score = score + repeat(encoder.score_evidence(features.evidence))[:, 0]
     pointer = sam.obj_ptr_proj(token)
     if sam.pred_obj_scores:
         pointer = torch.where((score > 0)[:, None], pointer, sam.no_obj_ptr)

@@ -18,7 +18,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.modeling.sam2_utils import MLP
 
 from samwise_ros.config import ModelConfig
-from samwise_ros.model.grounding import num_evidence
+from samwise_ros.model.grounding import NUM_EVIDENCE
 from samwise_ros.model.mask_head import TargetMaskDecoder, TwoWayWithEarlyTokens
 from samwise_ros.model.trunk import build_trunk
 
@@ -50,8 +50,8 @@ class Sam2(SAM2Base):
         if config.motion_prompt:
             self.sam_prompt_encoder.project_motion_prompts = projection()
         if config.grounding.enabled:
-            self.sam_prompt_encoder.project_evidence = MLP(
-                num_evidence(config), dim, dim, 2)
+            self.sam_prompt_encoder.project_evidence = MLP(NUM_EVIDENCE, dim, dim, 2)
+            self.sam_prompt_encoder.score_evidence = MLP(NUM_EVIDENCE, 16, 1, 2)
         self.sam_mask_decoder = TargetMaskDecoder(
             relative_peak=config.decoder.relative_peak,
             transformer_dim=dim,

@@ -33,6 +33,7 @@ from samwise_ros.training.recolour import (
     paint_freely,
     recolour,
 )
+from samwise_ros.training.zoom import zoom_in
 
 STILL = "still"
 NO_COLOUR = -100  # what torch's cross-entropy ignores
@@ -227,7 +228,7 @@ class PackedBatches:
             sentences = open_sentences(seen.objects, seen.sentences)
         chosen = draw_expressions(sentences, self.setup.expressions,
                                   self.setup.kind_weights, rng)
-        pictures, numbers = seen.frames, seen.numbers
+        pictures, numbers = self._zoomed(seen.frames, seen.numbers, rng)
         told = _with_nouns(pack, clip, [text for text, _, _ in chosen])
         flipped = False
         if self.setup.flip and rng.random() < 0.5:
@@ -242,6 +243,13 @@ class PackedBatches:
                           self._labels(seen.objects, numbers, flipped), kinds, given=given,
                           nouns=tuple(nouns if now == text else None
                                       for now, (text, nouns) in zip(texts, told, strict=True)))
+
+    def _zoomed(self, pictures: np.ndarray, numbers: np.ndarray, rng: np.random.Generator,
+                ) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures and object numbers of a clip, in a share of cases a part of them at full size."""
+        if self.setup.zoom > 0 and rng.random() < self.setup.zoom:
+            return zoom_in(pictures, numbers, rng)
+        return pictures, numbers
 
     def _given(self, texts: list[str], kinds: Sequence[str], masks: np.ndarray,
                numbers: np.ndarray, rng: np.random.Generator,

@@ -79,6 +79,7 @@ class DataSetup:
         from_start: Clips begin at their first frame, as a session does, and end anywhere: a batch
             has 2..`frames` frames. False: they begin anywhere and have `frames` (packed only).
         flip: Mirror half of the clips, swapping "left" and "right" (packed only).
+        zoom: Share of clips that are zoomed in on one of their objects (`training.zoom`; packed only).
         recolour: Share of clips that are drawn in other colours (`training.recolour`; packed only).
         paint: Share of clips that are drawn in colours without names (packed only).
         remind: Share of rows with a past whose sentence is replaced by one that tells nothing, and
@@ -105,6 +106,7 @@ class DataSetup:
     max_stride: int = 1
     from_start: bool = False
     flip: bool = False
+    zoom: float = 0.0
     recolour: float = 0.0
     paint: float = 0.0
     remind: float = 0.0
@@ -121,7 +123,7 @@ class DataSetup:
             _check(value >= 1, f"data.{name}: expected >= 1, got {value}")
         _check(self.remind + self.hold == 0 or self.mislead == 0,
                "data: expected remind and hold, or mislead, not both")
-        for name in ("recolour", "paint", "remind", "distract", "hold", "mislead"):
+        for name in ("zoom", "recolour", "paint", "remind", "distract", "hold", "mislead"):
             share = getattr(self, name)
             _check(0 <= share <= 1, f"data.{name}: expected a share in 0..1, got {share}")
         for kind, weight in self.kind_weights.items():

@@ -38,10 +38,11 @@ class ShownBatches(PackedBatches):
 
     def _clip(self, pack: PackedClips, clip: int, frames: int, rng: np.random.Generator
               ) -> TrainBatch:
-        numbers, indices, seen = _frames_with_object(
+        numbers, indices = _frames_with_object(
             pack.labels(clip),
             lambda: draw_frames(pack.length(clip), frames, self.setup.max_stride, rng))
-        pixels = pack.frames(clip)[indices]
+        pixels, numbers = self._zoomed(pack.frames(clip)[indices], numbers, rng)
+        seen = _seen(numbers[0])
         if self.setup.flip and rng.random() < 0.5:
             pixels, numbers = pixels[:, :, ::-1].copy(), numbers[:, :, ::-1].copy()
         count = self.setup.expressions
@@ -55,16 +56,20 @@ class ShownBatches(PackedBatches):
 
 
 def _frames_with_object(labels: np.ndarray, draw: Callable[[], np.ndarray],
-                        ) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Object numbers [T, H, W] of drawn frames, the frames, and who is visible on the first."""
+                        ) -> tuple[np.ndarray, np.ndarray]:
+    """Object numbers [T, H, W] of drawn frames, and the frames; the first shows an object if any does."""
     for _ in range(TRIES):
         indices = draw()
         numbers = np.array(labels[indices])
-        found, areas = np.unique(numbers[0], return_counts=True)
-        seen = [int(n) for n, area in zip(found, areas, strict=True) if n and area >= MIN_VISIBLE]
-        if seen:
+        if _seen(numbers[0]):
             break
-    return numbers, indices, seen
+    return numbers, indices
+
+
+def _seen(numbers: np.ndarray) -> list[int]:
+    """The objects that a frame of object numbers [H, W] shows."""
+    found, areas = np.unique(numbers, return_counts=True)
+    return [int(n) for n, area in zip(found, areas, strict=True) if n and area >= MIN_VISIBLE]
 
 
 def draw_prompts(masks: np.ndarray, weights: Mapping[str, float], rng: np.random.Generator,

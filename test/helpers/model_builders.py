@@ -68,10 +68,14 @@ def make_model(config: ModelConfig, tokenizer: ExpressionTokenizer | None = None
 
 def set_object_score(model: SamwiseModel, value: float) -> None:
     """Make the object score a constant, so that every target is visible or absent."""
-    last = model.sam.sam_mask_decoder.pred_obj_score_head.layers[-1]
+    heads = [model.sam.sam_mask_decoder.pred_obj_score_head]
+    if model.grounding is not None:
+        heads.append(model.sam.sam_prompt_encoder.score_evidence)
     with torch.no_grad():
-        last.weight.zero_()
-        last.bias.fill_(value)
+        for head in heads:
+            head.layers[-1].weight.zero_()
+            head.layers[-1].bias.zero_()
+        heads[0].layers[-1].bias.fill_(value)
 
 
 def set_cme(model: SamwiseModel, *, switch: bool) -> None:

@@ -7,7 +7,13 @@ from mini_builders import MICRO_MINI, make_mini, published_mini
 from torch import Tensor
 
 from samwise_ros.model.frozen_parts import LITE0, locate
-from samwise_ros.model.grounding import Grounding, fit_answers, kernel, num_matches, on_grids
+from samwise_ros.model.grounding import (
+    NUM_EVIDENCE,
+    Grounding,
+    fit_answers,
+    kernel,
+    on_grids,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -57,6 +63,12 @@ def seen_with(grounding: Grounding, semantic: Tensor, mid: Tensor | None = None)
     return grounding.look(semantic, mid)
 
 
+def matches(grounding: Grounding, seen: object, names: Tensor,
+            near: Tensor) -> tuple[Tensor, Tensor]:
+    asked = names.flatten(0, 1)
+    return grounding._matches(seen, asked, grounding.query(asked), near)
+
+
 def names_of(rows: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return F.normalize(torch.randn(rows, 2, MICRO_MINI.text.hidden_size, generator=generator),
@@ -68,8 +80,7 @@ def test_the_cell_that_looks_like_the_noun_stands_out(grounding: Grounding) -> N
     query = grounding.query(names)[0, 0]
     semantic = torch.randn(1, 4, 6, query.shape[0], generator=torch.Generator().manual_seed(1))
     semantic[0, 2, 3] = 30 * query + semantic[0, 2, 3]
-    deep, _ = grounding._matches(seen_with(grounding, semantic), names.flatten(0, 1),
-                                 torch.ones(2))
+    deep, _ = matches(grounding, seen_with(grounding, semantic), names, torch.ones(2))
     cosine = deep[0, :, :, 0, 0]
     assert cosine.flatten().argmax() == 2 * 6 + 3
     assert cosine[2, 3] > 3 * cosine.flatten().sort(descending=True).values[1]
@@ -79,8 +90,7 @@ def test_rows_and_clips_do_not_mix(grounding: Grounding) -> None:
     semantic = torch.rand(6, 4, 4, 1280, generator=torch.Generator().manual_seed(2))
     seen, names = seen_with(grounding, semantic), names_of(3)
     maps, evidence = grounding(seen, names, torch.tensor([1, 0, 1]), 3)
-    assert maps.shape == (3, 3, 8, 8, 16) and evidence.shape == (3, 3, 2 * num_matches(
-        MICRO_MINI) + 1)
+    assert maps.shape == (3, 3, 8, 8, 16) and evidence.shape == (3, 3, NUM_EVIDENCE)
     for row, clip in enumerate((1, 0, 1)):
         part = type(seen)(*(tensor[3 * clip : 3 * clip + 3] for tensor in vars(seen).values()))
         alone, told = grounding(part, names[row : row + 1], torch.tensor([0]), 3)
@@ -93,7 +103,7 @@ def test_a_sentence_without_anchor_asks_for_none(grounding: Grounding) -> None:
     names[:, 1] = 0
     assert torch.equal(grounding.query(names)[0, 1], torch.zeros(1280))
     seen = seen_with(grounding, torch.rand(1, 4, 4, 1280))
-    deep, mid = grounding._matches(seen, names.flatten(0, 1), torch.zeros(2))
+    deep, mid = matches(grounding, seen, names, torch.zeros(2))
     assert (deep[..., 1, :] == 0).all() and (mid[..., 1, :] == 0).all()
     assert (deep[..., 0, :] != 0).any()
 
@@ -111,9 +121,9 @@ def test_each_path_can_be_switched_off_and_changes_the_maps(switch: str) -> None
 
 
 def test_the_learned_path_is_for_words_without_a_neighbour(grounding: Grounding) -> None:
-    seen, names = seen_with(grounding, torch.rand(1, 4, 4, 1280)), names_of(1).flatten(0, 1)
+    seen, names = seen_with(grounding, torch.rand(1, 4, 4, 1280)), names_of(1)
     learned = slice(3 + MICRO_MINI.grounding.groups, None)
-    near, _ = grounding._matches(seen, names, torch.tensor([0.9, 0.2]))
+    near, _ = matches(grounding, seen, names, torch.tensor([0.9, 0.2]))
     assert (near[..., 0, learned] == 0).all() and (near[..., 1, learned] != 0).any()
 
 
@@ -123,3 +133,27 @@ def test_maps_come_on_the_grid_of_each_stage() -> None:
     assert fine.shape == (2, 3, 16, 24, 5) and coarse.shape == (2, 3, 4, 6, 5)
     assert torch.equal(same, maps)
     torch.testing.assert_close(coarse.mean((2, 3)), maps.mean((2, 3)))
+
+
+def test_forgetting_gives_what_a_regression_without_the_nearest_names_gives() -> None:
+    config = MICRO_MINI.replace(grounding={"forget": 1.0})
+    grounding = make_mini(config=config).grounding.train()
+    rows = torch.randn(1000, 1280, generator=torch.Generator().manual_seed(3))
+    grounding.set_classifier(rows)
+    unit, known = F.normalize(rows - rows.mean(0), dim=1), grounding.class_embeddings
+    names = names_of(3).flatten(0, 1)
+    queries, near = grounding._ask(names)
+    similar = kernel(names, known)
+    for name, row, query, nearness in zip(names, similar, queries, near, strict=True):
+        fits = []
+        for count in range(1, 5):
+            kept = torch.ones(1000, dtype=torch.bool)
+            kept[row.topk(count).indices] = False
+            ridge = kernel(known[kept], known[kept]) + 0.1 * torch.eye(1000 - count)
+            fits.append(F.normalize(row[kept] @ torch.linalg.solve(ridge, unit[kept]), dim=0)
+                        @ query)
+        assert max(fits) > 0.9999
+        assert nearness < name @ known[row.argmax()] + 1e-6
+    plain, _ = grounding.eval()._ask(names)
+    torch.testing.assert_close(plain, grounding.query(names))
+    assert (F.cosine_similarity(plain, queries, dim=1) < 0.9999).all()

@@ -7,6 +7,8 @@ from mini_builders import make_mini
 from model_builders import make_frames, set_object_score
 
 from samwise_ros.model.mask_head import NO_OBJECT_LOGIT, MaskPrediction
+from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.prompts import VisualPrompt
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.streaming.image_ops import prepare_frame
 from samwise_ros.streaming.session import StreamingSession
@@ -87,3 +89,15 @@ def test_memory_of_an_absent_target_is_empty() -> None:
         out = model.segment_frame(encoded.frame(0), MemoryBank(), hide_absent=False)
         assert bool((out.memorised == NO_OBJECT_LOGIT).all()) is empty
         assert bool((out.high_res > NO_OBJECT_LOGIT).all())
+
+
+def test_what_fits_nowhere_counts_against_the_target_and_no_shown_one(mini: SamwiseModel) -> None:
+    features = mini.encode(torch.rand(1, 1, 6, 64, 64), mini.encode_text(
+        mini.tokenizer(["the red mug"])), None)[0].frame(0)
+    with torch.no_grad():
+        mini.sam.sam_prompt_encoder.score_evidence.layers[-1].bias.fill_(-3.0)
+        said = mini.segment_frame(features, MemoryBank())
+        shown = mini.segment_frame(features, MemoryBank(), prompt=VisualPrompt.nothing(1))
+        mini.sam.sam_prompt_encoder.score_evidence.layers[-1].bias.zero_()
+    assert said.prediction.object_score.item() == -2.0
+    assert shown.prediction.object_score.item() == 1.0

@@ -171,8 +171,8 @@ class GroundingConfig:
         width: Channels that the adapters get of it.
         groups: Number of groups of the learned metric.
         dropout: On the maps, while training.
-        forget: Share of nouns whose nearest names are left out of the closed form while training, so
-            that they are as unknown as other pictures' nouns are.
+        forget: Share of nouns whose nearest names are left out of the closed form while training,
+            so that they are as unknown as other pictures' nouns are.
     """
 
     enabled: bool = False

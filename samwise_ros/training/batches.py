@@ -246,7 +246,7 @@ class PackedBatches:
 
     def _zoomed(self, pictures: np.ndarray, numbers: np.ndarray, rng: np.random.Generator,
                 ) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures and object numbers of a clip, in a share of cases a part of them at full size."""
+        """Pictures and object numbers of a clip, in a share of cases of a part at full size."""
         if self.setup.zoom > 0 and rng.random() < self.setup.zoom:
             return zoom_in(pictures, numbers, rng)
         return pictures, numbers

@@ -79,7 +79,7 @@ class DataSetup:
         from_start: Clips begin at their first frame, as a session does, and end anywhere: a batch
             has 2..`frames` frames. False: they begin anywhere and have `frames` (packed only).
         flip: Mirror half of the clips, swapping "left" and "right" (packed only).
-        zoom: Share of clips of which a part around an object is shown (`training.zoom`; packed only).
+        zoom: Share of clips seen through a window on an object (`training.zoom`; packed only).
         recolour: Share of clips that are drawn in other colours (`training.recolour`; packed only).
         paint: Share of clips that are drawn in colours without names (packed only).
         remind: Share of rows with a past whose sentence is replaced by one that tells nothing, and

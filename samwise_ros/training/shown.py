@@ -57,7 +57,7 @@ class ShownBatches(PackedBatches):
 
 def _frames_with_object(labels: np.ndarray, draw: Callable[[], np.ndarray],
                         ) -> tuple[np.ndarray, np.ndarray]:
-    """Object numbers [T, H, W] of drawn frames, the first with an object if any is, and the frames."""
+    """Object numbers [T, H, W] of drawn frames, the first with an object if any, and the frames."""
     for _ in range(TRIES):
         indices = draw()
         numbers = np.array(labels[indices])

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from samwise_ros.compose import ComposeRequest, SceneSettings, generate
+from samwise_ros.compose.catalogue import load_catalogue
 from samwise_ros.compose.errors import ComposeError
 from samwise_ros.compose.sheet import contact_sheet
 from samwise_ros.data.mevis import MevisSource
@@ -134,3 +135,12 @@ def test_a_sheet_has_a_row_per_video(tmp_path: Path, drawn: tuple[Path, Path]) -
     picture = contact_sheet(MevisSource(tmp_path / "a"), videos=2)
     assert picture.shape[0] == 2 * 80
     assert picture.shape[1] > 3 * 96
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_photographs_with_objects_of_their_own_are_as_frequent_as_asked(
+        share: float, tmp_path: Path, drawn: tuple[Path, Path]) -> None:
+    generate(request(tmp_path, drawn, settings=SceneSettings(96, 80, 1, share)), 1, False)
+    own = {item.path for item in load_catalogue(drawn[1]).photographs}
+    found = [video.scene["background"] in own for video in MevisSource(tmp_path).videos]
+    assert found and set(found) == {bool(share)}

@@ -38,8 +38,8 @@ _PATIENCE = 30.0  # simulated seconds for a scene...
 _UNSEEN = 8.0  # ...and without its target, after which nothing is expected any more
 _AFTER = 1.0  # [s] that is watched after the client is done
 _STILL = (0.5, 2.5)  # [s] after "stop": the arm must not move between these
-_FILMED = 2  # scenes
-_CELL = (320, 240)
+_FILMED = 3  # scenes
+_BAR = 24  # [px] below the pictures, for words
 
 
 class GraspJudge(CommandingClient):
@@ -172,11 +172,10 @@ class GraspJudge(CommandingClient):
     def _draw(self, picture: np.ndarray, view: np.ndarray) -> None:
         still = self._state["still"]
         step = f"stands still: {still}" if still else str(self._state["step"])
-        for text, row in ((self._sentence, 18), (step, 232)):
-            for thickness, colour in ((3, (0, 0, 0)), (1, (255, 255, 255))):
-                cv2.putText(picture, text, (6, row), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour,
-                            thickness, cv2.LINE_AA)
-        both = np.hstack([cv2.resize(picture, _CELL), cv2.resize(view, _CELL)])
+        bar = np.full((_BAR, picture.shape[1] + view.shape[1], 3), 32, np.uint8)
+        cv2.putText(bar, f"{self._sentence or '-'}: {step}", (6, _BAR - 8),
+                    cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+        both = np.vstack([np.hstack([picture, view]), bar])
         self._video.write(both)
         self._sheet.add(both)
 

@@ -110,7 +110,7 @@ class Picker:
         self._tray, self._ready = tray, np.array(ready)
         self._command = 0
         self._since = 0.0  # when the step began
-        self._paused = 0.0  # time of the update before
+        self._updated = 0.0  # time of the update before
         self._grips: deque[Grip] = deque(maxlen=_LOOKS)
         self._grip = Grip(*ready, 0.0, 0.0, 0.0)
         self._drop = tray
@@ -124,7 +124,7 @@ class Picker:
 
     def update(self, sight: Sight, hand: Hand) -> Goal:
         """Where to go until the next image is answered."""
-        elapsed, self._paused = sight.time - self._paused, sight.time
+        elapsed, self._updated = sight.time - self._updated, sight.time
         if sight.command != self._command:
             self._obey(sight)
         why = self._why_still(sight)

@@ -110,3 +110,15 @@ def test_an_answer_comes_to_the_host_as_it_is(micro_model: SamwiseModel) -> None
         assert host[name].shape == tuple(tensor.shape)
         np.testing.assert_array_equal(host[name], tensor.numpy())
     assert "low_res" not in fetch(answer, logits=False)
+
+
+def test_blank_rows_and_tokens_change_nothing(micro_model: SamwiseModel) -> None:
+    exact, padded = Stream(micro_model, 3), Stream(micro_model, 3)
+    with torch.no_grad():
+        padded.text = stack_text([padded.text], rows=4, length=padded.text.mask.shape[1] + 5)
+    padded.state = start_state(micro_model, padded.pixels[0], 4, 7)
+    for t in range(3):
+        joint = vars(padded(t))
+        assert joint["finite"].all()
+        for name, value in vars(exact(t)).items():
+            assert_close(joint[name][:3], value)

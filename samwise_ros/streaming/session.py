@@ -122,7 +122,7 @@ class StreamingSession:
 
     def reset(self) -> None:
         """Forget all frames; targets stay and are searched for anew."""
-        self._frames = FrameMemory()
+        self._frames = FrameMemory(ages=(0,) * len(self._targets))
         for target in self._targets.values():
             target.tracker = TargetTracker()
 

@@ -221,6 +221,20 @@ def test_commands_between_two_frames_act_in_their_order(micro_model: SamwiseMode
     assert result["d"].command == last
 
 
+@pytest.mark.parametrize("text, left", [
+    ("add:b: duck", ["target", "b"]), ("the blue ball", ["target"]), ("remove:target", []),
+    ("add:target: duck", ["target"])])
+def test_a_command_between_a_reset_and_the_next_frame_is_carried_out(
+        micro_model: SamwiseModel, text: str, left: list[str]) -> None:
+    """As when a camera was away: memory is reset, and the frame fails no more for want of it."""
+    session, frame = started(micro_model), make_frames(1, 48, 64)[0]
+    session.step(frame)
+    session.reset()
+    session.submit(text)
+    for _ in range(2):
+        assert [target.target_id for target in session.step(frame).targets] == left
+
+
 def test_submit_may_be_called_from_many_threads_while_stepping(
         micro_model: SamwiseModel) -> None:
     session = StreamingSession(micro_model, SessionConfig(max_targets=3))

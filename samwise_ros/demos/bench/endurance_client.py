@@ -147,7 +147,9 @@ class EnduranceRun:
                 command_due += options.command_every
             if options.trouble:
                 events.append(self._storm())
-            self._spin(start + (len(samples) + 1) * options.period)
+            # Behind its time, too, a sample has answers to what was done at its start.
+            self._spin(max(start + (len(samples) + 1) * options.period,
+                           time.monotonic() + options.period / 2))
             sample = self._sample((time.monotonic() - start) / 60, "; ".join(events))
             samples.append(sample)
             table.append(sample)

@@ -1,7 +1,7 @@
 """torch.compile on the parts of a model whose shapes stay the same from frame to frame.
 
-Memory attention and HSA see a growing past during the first frames and would be compiled again and
-again; they stay as they are.
+Memory attention and HSA read what has been filled during the first frames, and would be compiled
+again and again; they stay as they are.
 """
 
 from __future__ import annotations

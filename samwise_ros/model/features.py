@@ -32,11 +32,6 @@ class CausalContext:
         further = len(config.fusion_stages) - config.shared_adapters if config.enabled else 0
         return CausalContext((None,) * config.shared_adapters, (None,) * further)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        return sum(t.nbytes for t in (*self.shared, *self.rows) if t is not None)
-
 
 def extend_context(old: CausalContext | None, new: CausalContext, limit: int) -> CausalContext:
     """Append the projections of new frames and keep the newest `limit` frames of each adapter."""

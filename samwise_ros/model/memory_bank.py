@@ -6,7 +6,6 @@ fifteen frames (pointers) are never read there, so pruning them is exact (docs/m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -72,31 +71,6 @@ class MemoryBank:
     def is_empty(self) -> bool:
         """True when there is nothing to attend to."""
         return self.spatial is None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        kept = (self.spatial, self.pointers, self.peak)
-        return sum(t.nbytes for t in kept if t is not None)
-
-    def row(self, index: int) -> MemoryBank:
-        """Bank of one row."""
-        rows = slice(index, index + 1)
-        spatial, pointers, peak = (None if part is None else part[rows] for part in self._parts)
-        return MemoryBank(spatial, pointers, self.age, peak)
-
-    @property
-    def _parts(self) -> tuple[Tensor | None, ...]:
-        return self.spatial, self.pointers, self.peak
-
-    @staticmethod
-    def stack(banks: Sequence[MemoryBank]) -> MemoryBank:
-        """Join banks with equally many entries into rows of one batch."""
-        if len(banks) == 1:
-            return banks[0]
-        spatial, pointers, peak = (None if parts[0] is None else torch.cat(parts)
-                                   for parts in zip(*(b._parts for b in banks), strict=True))
-        return MemoryBank(spatial, pointers, min(bank.age for bank in banks), peak)
 
 
 def salient(spatial: Tensor, count: int) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import numpy as np
 from mini_builders import make_mini
@@ -49,14 +48,12 @@ def _mini(_: ExpressionTokenizer) -> SamwiseModel:
 
 
 MODELS: Mapping[str, Callable[[ExpressionTokenizer], SamwiseModel]] = {
-    "tiny": _tiny, "switching": _switching, "mini": _mini,
-    "nano": _nano}
+    "tiny": _tiny, "switching": _switching, "mini": _mini, "nano": _nano}
 
 
-def play(model: SamwiseModel, make_session: Callable[[SamwiseModel], StreamingSession]
-         ) -> list[FrameResult]:
-    """Answers of a session to the recorded frames and commands."""
-    session, results = make_session(model), []
+def record(model: SamwiseModel) -> list[FrameResult]:
+    """Answers of a new session to the recorded frames and commands."""
+    session, results = StreamingSession(model), []
     for t, size in enumerate(SIZES):
         for command in COMMANDS.get(t, ()):
             session.submit(command)
@@ -78,6 +75,3 @@ def summary(results: list[FrameResult]) -> dict[str, np.ndarray]:
         "state": np.array([target.state.value for _, target in answers]),
         "logits": np.concatenate(logits).astype(np.float32),
     }
-
-
-record = partial(play, make_session=StreamingSession)

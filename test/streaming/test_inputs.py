@@ -222,8 +222,8 @@ def test_commands_between_two_frames_act_in_their_order(micro_model: SamwiseMode
 
 
 @pytest.mark.parametrize("text, left", [
-    ("add:b: duck", ["target", "b"]), ("the blue ball", ["target"]), ("remove:target", []),
-    ("add:target: duck", ["target"])])
+    ("add:b: duck", ["a", "b"]), ("the blue ball", ["target"]), ("remove:a", []),
+    ("add:a: duck", ["a"])])
 def test_a_command_between_a_reset_and_the_next_frame_is_carried_out(
         micro_model: SamwiseModel, text: str, left: list[str]) -> None:
     """As when a camera was away: memory is reset, and the frame fails no more for want of it."""

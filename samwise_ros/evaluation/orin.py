@@ -100,8 +100,9 @@ def step_cost(size: str, side: int, fit: str = "pad", targets: int = 1,
         text = model.encode_text(Tokens(ids, torch.ones_like(ids, dtype=torch.bool)))
         step = FrameStep(model, frame, SessionConfig())
     model.to("meta")
-    text = TextState(*(None if part is None else part.to("meta")
-                       for part in (text.hidden, text.mask, text.verbs, text.names)))
+    verbs, names = (None if part is None else part.to("meta")
+                    for part in (text.verbs, text.names))
+    text = TextState(text.hidden.to("meta"), text.mask.to("meta"), verbs, names)
     if step.padding is not None:
         step.padding = PaddedStages(step.padding.height, step.padding.width,
                                     tuple(part.to("meta") for part in step.padding.maps))

@@ -186,11 +186,7 @@ class GroundingConfig:
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """SAM 2 memory: what is kept, and the attention that reads it.
-
-    `kept`: Share of each spatial memory's tokens that is read, the most salient ones; 1: all, as
-    published.
-    """
+    """SAM 2 memory; `kept`: share of each spatial memory's tokens that is read (published: 1)."""
 
     num_spatial: int = 6
     num_pointers: int = 15
@@ -333,8 +329,7 @@ class SessionConfig:
 
     Attributes:
         context_frames: Earlier frames that HSA and the text side may see (0..7).
-        precision: "fp32", or autocast to "bf16" or "fp16" (GPUs only) with fp32 where it is needed,
-            or "auto": see `model.precision`.
+        precision: Of autocast, or "fp32" for none; "auto" and "fp16": see `model.precision`.
         fast_resize: Resize camera frames with OpenCV instead of PIL (the published path).
         max_targets: More targets than this are refused, so that memory stays bounded.
         mask_logits: Results hold the mask logits, too.

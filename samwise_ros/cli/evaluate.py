@@ -120,10 +120,9 @@ def evaluate(
     _limit_threads(threads)
     session = _given(context_frames=context_frames)
     if ablations and (without or with_cme or session or (mode, benchmark) != ("stream", "sim")):
-        raise typer.BadParameter("it is for sim, and chooses mode, parts and time by itself",
-                                 param_hint="--ablations")
-    load = partial(load_model, model, device=device, quality=quality,
-                   **_given(image_size=image_size))
+        raise typer.BadParameter("sim only; it chooses mode, parts, time", param_hint="--ablations")
+    changes = _given(image_size=image_size, quality=quality)
+    load = partial(load_model, model, device=device, **changes)
     name = f"{benchmark}-{'ablations' if ablations else mode}"
     run = EvaluationRun(
         benchmark, data, mode, split or DEFAULT_SPLITS[benchmark], model,

@@ -26,6 +26,7 @@ from samwise_ros.structures import SamwiseError
 
 pytest.importorskip("onnx", reason="onnx is not installed (pip install 'samwise_ros[onnx]')")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+pytestmark = pytest.mark.timeout(900)  # an export takes a minute of a quiet core
 SENTENCES = ("the red mug", "the small blue ball on the left side")
 LENGTH = 24
 

@@ -19,8 +19,9 @@ from samwise_ros.structures import MissingDependencyError
 FIELDS = fields_of(NodeParameters)
 OTHER = {bool: lambda value: not value, int: lambda value: value + 64,
          float: lambda value: value + 1,
-         str: lambda value: {"auto": "fp32", "raw": "compressed", "sensor_data": "reliable"}.get(
-             value, "other"), tuple: lambda value: ["left", "right"]}
+         str: lambda value: {"auto": "fp32", "exact": "fast", "raw": "compressed",
+                             "sensor_data": "reliable"}.get(value, "other"),
+         tuple: lambda value: ["left", "right"]}
 
 
 @pytest.fixture

@@ -110,8 +110,10 @@ def step_cost(size: str, side: int, fit: str = "pad", targets: int = 1,
     state = start_state(model, pixels, targets, SessionConfig().context_frames)
     weights = sum(weight.numel() for name, weight in model.named_parameters()
                   if "embeddings" not in name)
-    with FlopCounterMode(display=False) as flops, _Traffic() as traffic, torch.device("meta"):
-        step(pixels, text, state, FULL)
+    with torch.no_grad(), torch.device("meta"):
+        step(pixels, text, state, FULL)  # constants of the weights are made here
+        with FlopCounterMode(display=False) as flops, _Traffic() as traffic:
+            step(pixels, text, state, FULL)
     held = sum(part.numel() for part in state.tensors)
     return StepCost(flops.get_total_flops(), _HALF * (weights + held), _HALF * traffic.numbers)
 

@@ -24,7 +24,7 @@ def test_the_count_without_data_is_that_of_a_real_frame() -> None:
     with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counted:
         session.step(frame)
     found = step_cost("nano", 192, "rectangle")
-    assert found.flops == pytest.approx(counted.get_total_flops(), rel=0.05)
+    assert found.flops == pytest.approx(counted.get_total_flops(), rel=0.08)
 
 
 def test_more_targets_and_larger_inputs_cost_more() -> None:

@@ -12,6 +12,7 @@ from samwise_ros.compose.errors import ComposeError
 from samwise_ros.compose.library import PictureLibrary, fetch
 from samwise_ros.compose.rcc import read_member
 from samwise_ros.compose.words import SYNONYMS
+from samwise_ros.structures import DataError
 
 
 def test_no_split_shares_a_cut_out_or_a_background_with_another_side() -> None:
@@ -65,7 +66,7 @@ def test_a_missing_picture_says_what_to_run(tmp_path: Path) -> None:
 def test_fetching_without_apt_says_where_the_pictures_come_from(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ComposeError, match="tuxpaint-stamps-default"):
+    with pytest.raises(DataError, match="tuxpaint-stamps-default"):
         fetch(tmp_path, load_catalogue(), lambda line: None)
 
 

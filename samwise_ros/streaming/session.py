@@ -1,8 +1,8 @@
 """Stream mode: one camera, one frame in, one answer out, no look-ahead, bounded memory.
 
 Time. HSA asks from the current frame to itself and at most seven earlier ones. The frames in sight
-carry the positions 1..T, the current one the last, as a clip that ends now would. The kept frames of
-the first adapter equal a re-encoded clip exactly; those of the later adapters were computed with
+carry the positions 1..T, the current one the last, as a clip that ends now would. The kept frames
+of the first adapter equal a re-encoded clip exactly; those of the later adapters were computed with
 their own past, which is what makes one frame cost one frame. The first frame equals a clip of one
 frame. See docs/architecture.md.
 """

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -114,6 +115,15 @@ def test_without_the_simulator_it_says_what_to_install(tmp_path, monkeypatch):
     assert done.exit_code == 2 and "samwise_ros[sim]" in done.output
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """A shell lets what it starts in the background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_the_simulated_demo_asks_three_times_and_reports(pybullet, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(demo, "_REHEARSED", 12)

@@ -157,7 +157,10 @@ class TargetPublisher:
             kept = rgb if self._cloud.get_subscription_count() else None
             self._publish(self._sync.add_answer(nanoseconds(header.stamp), _WaitingFrame(
                 header, found, primary, kept)))
-            self._unpaired = self._warned("depth comes, but ", self._separation())
+            separation = self._separation()
+            self._unpaired = separation and f"depth comes, but {separation}"
+            if separation:
+                self._node.get_logger().warning(self._unpaired, **EVERY_TEN_SECONDS)
         else:
             self._unpaired = self._unplaced = ""
 
@@ -173,12 +176,6 @@ class TargetPublisher:
         return (f"none within {self._sync.slop * 1e-9:.2g} s of an image{nearest}: set depth_slop "
                 "above the cameras' offset, and check that both have stamps of one clock")
 
-    def _warned(self, beginning: str, problem: str) -> str:
-        """The whole line, logged now and then; empty without a problem."""
-        if problem:
-            self._node.get_logger().warning(beginning + problem, **EVERY_TEN_SECONDS)
-            return beginning + problem
-        return ""
 
     def _forget_motion(self) -> None:
         if self._predictor is not None:
@@ -246,7 +243,9 @@ class TargetPublisher:
         header, settings = pair.answer.header, self._settings
         placed = place_targets(pair.answer.targets, pair.depth, pair.info, settings.rectified,
                                settings.localization)
-        self._unplaced = self._warned("no pose of ", placed.unplaced)
+        self._unplaced = placed.unplaced and f"no pose of {placed.unplaced}"
+        if self._unplaced:  # a line of its own: what was said of the other waits ten seconds
+            self._node.get_logger().warning(self._unplaced, **EVERY_TEN_SECONDS)
         if self._lookup is not None and placed.found:
             transform = self._lookup.at(header)
             placed = replace(placed, found=tuple(

@@ -57,7 +57,8 @@ def export(
     errors = compare(loaded, graph, _frames(check, (height, width), frames),
                      [_SENTENCE] * targets, tokens)
     say(f"{out}: largest errors over {errors.frames} frames: object score {errors.score:.2e}, "
-        f"mask logits {errors.mask_logits:.2e}, smallest mask IoU {errors.mask_iou:.5f}")
+        f"mask logits {errors.mask_logits:.2e}, memory {errors.memory:.2e}, "
+        f"smallest mask IoU {errors.mask_iou:.5f}")
     if not errors.within(tolerance):
         say(f"error: more than {tolerance}", error=True)
         raise typer.Exit(1)

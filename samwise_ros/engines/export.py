@@ -36,18 +36,22 @@ class GraphErrors:
     Attributes:
         frames: Compared.
         score: Of object scores, logits.
-        mask_logits: Of the mask logits, all rows.
+        mask_logits: Of the mask logits, all rows; constant where a target is called absent.
+        memory: Of what is remembered after each frame, relative to a tensor's largest value where
+            that is above one.
         mask_iou: Smallest IoU of two masks, 1 where both are empty.
     """
 
     frames: int
     score: float
     mask_logits: float
+    memory: float
     mask_iou: float
 
     def within(self, tolerance: float) -> bool:
-        """Whether scores and logits agree to `tolerance` and masks to an IoU of .999."""
-        return max(self.score, self.mask_logits) <= tolerance and self.mask_iou >= 0.999
+        """Whether all but masks agree to `tolerance`, and masks to an IoU of .999."""
+        worst = max(self.score, self.mask_logits, self.memory)
+        return worst <= tolerance and self.mask_iou >= 0.999
 
 
 def example_inputs(model: SamwiseModel, camera: tuple[int, int], sentences: list[str],
@@ -103,7 +107,7 @@ def compare(model: SamwiseModel, graph: GraphStep, frames: Iterable[np.ndarray],
         frames: uint8 [H, W, 3] of the camera's size. sentences: One per row.
         tokens: Of the graph.
     """
-    score, logits, iou, count = 0.0, 0.0, 1.0, 0
+    score, logits, memory, iou, count = 0.0, 0.0, 0.0, 1.0, 0
     streams: list[StreamState] = []
     for frame in frames:
         pixels, _ = prepare_frame(frame, model.config)
@@ -115,13 +119,21 @@ def compare(model: SamwiseModel, graph: GraphStep, frames: Iterable[np.ndarray],
         found, streams[1] = graph(pixels, inputs.text, streams[1])
         score = max(score, _difference(expected.scores, found.scores))
         logits = max(logits, _difference(expected.low_res, found.low_res))
+        memory = max(memory, _memory_difference(*streams))
         iou = min(iou, _smallest_iou(expected.masks, found.masks))
         count += 1
-    return GraphErrors(count, score, logits, iou)
+    return GraphErrors(count, score, logits, memory, iou)
 
 
 def _difference(one: Tensor, two: Tensor) -> float:
-    return float((one - two).abs().max())
+    """Largest of all; infinite where one of them is no number."""
+    return float((one - two).abs().nan_to_num(nan=float("inf")).max())
+
+
+def _memory_difference(one: StreamState, two: StreamState) -> float:
+    """Largest difference of two states, whose tensors with values above one are scaled to one."""
+    return max(_difference(a.float(), b.float()) / max(1.0, float(a.abs().max()))
+               for a, b in zip(one.tensors, two.tensors, strict=True))
 
 
 def _smallest_iou(one: Tensor, two: Tensor) -> float:

@@ -18,9 +18,10 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 
 def test_errors_are_judged_by_the_tolerance() -> None:
-    assert GraphErrors(20, 1e-4, 2e-4, 0.9995).within(1e-3)
-    assert not GraphErrors(20, 1e-4, 2e-3, 1.0).within(1e-3)
-    assert not GraphErrors(20, 1e-4, 1e-4, 0.9).within(1e-3)
+    assert GraphErrors(20, 1e-4, 2e-4, 1e-4, 0.9995).within(1e-3)
+    assert not GraphErrors(20, 1e-4, 2e-3, 1e-4, 1.0).within(1e-3)
+    assert not GraphErrors(20, 1e-4, 1e-4, 2e-3, 1.0).within(1e-3)
+    assert not GraphErrors(20, 1e-4, 1e-4, 1e-4, 0.9).within(1e-3)
 
 
 @pytest.mark.timeout(900)

@@ -17,9 +17,9 @@ from typing import Any
 from samwise_ros.demos.demo import read_client_report
 from samwise_ros.demos.options import FollowOptions, to_argument
 from samwise_ros.demos.process_group import ProcessGroup
+from samwise_ros.demos.segmenter import NAME, start_segmenter
 from samwise_ros.sim.follow_scene import PITCH, follow_scene, object_names
 
-_TARGET = "/samwise"
 _PATIENCE = 3.0  # seconds; see sim_robot
 
 
@@ -27,14 +27,14 @@ def run_follow(options: FollowOptions) -> dict[str, Any]:
     """Run the processes and return the report. Raises SamwiseError when one fails or hangs."""
     group = ProcessGroup(options.out / "logs")
     try:
-        _start_segmenter(group, options)
+        start_segmenter(group, options, object_names(follow_scene()))
         group.start("follower", "samwise_ros.ros.follow.follow_target", "--ros-args",
-                    "-r", f"target_pose:={_TARGET}/target_pose", "-p", "use_sim_time:=true",
+                    "-r", f"target_pose:={NAME}/target_pose", "-p", "use_sim_time:=true",
                     "-p", f"camera_pitch:={PITCH}", "-p", f"distance:={options.distance}",
                     "-p", "linear_gain:=1.2", "-p", f"timeout:={max(0.5, 6 / options.rate)}")
         group.start("robot", "samwise_ros.demos.sim_robot", "--ros-args",
                     "-p", f"width:={options.width}", "-p", f"height:={options.width * 3 // 4}",
-                    "-p", f"rate:={options.rate}", "-r", f"mask:={_TARGET}/mask",
+                    "-p", f"rate:={options.rate}", "-r", f"mask:={NAME}/mask",
                     "-p", f"patience:={_PATIENCE if options.lockstep else 0.0}")
         group.start("client", "samwise_ros.demos.follow_client", to_argument(options))
         group.wait_for("client", options.timeout)
@@ -42,20 +42,6 @@ def run_follow(options: FollowOptions) -> dict[str, Any]:
         group.stop()
     return {"segmenter": "truth" if options.truth else "model",
             "distance": options.distance} | read_client_report(options.out)
-
-
-def _start_segmenter(group: ProcessGroup, options: FollowOptions) -> None:
-    if options.truth:
-        names = ", ".join(f"'{name}'" for name in object_names(follow_scene()))
-        group.start("segmenter", "samwise_ros.demos.ground_truth_node", "--ros-args",
-                    "-p", f"names:=[{names}]", "-p", "use_sim_time:=true")
-        return
-    group.start("segmenter", "samwise_ros.ros.node.node", "--ros-args", "-p", "use_sim_time:=true",
-                "-p", "num_threads:=1",  # the second core is the renderer's
-                "-p", f"model:={options.model}")
-    group.start("lifecycle", "samwise_ros.ros.services.lifecycle_client", _TARGET, "up",
-                "--timeout", str(options.timeout))
-    group.wait_for("lifecycle", options.timeout)
 
 
 def explain(report: dict[str, Any], out: Path) -> str:

@@ -17,9 +17,8 @@ from typing import Any
 from samwise_ros.demos.demo import read_client_report
 from samwise_ros.demos.options import GraspOptions, to_argument
 from samwise_ros.demos.process_group import ProcessGroup
+from samwise_ros.demos.segmenter import start_segmenter
 from samwise_ros.sim.grasp_scene import names
-
-_TARGET = "/samwise"
 
 
 def run_grasp(options: GraspOptions) -> dict[str, Any]:
@@ -28,7 +27,7 @@ def run_grasp(options: GraspOptions) -> dict[str, Any]:
     try:
         group.start("picker", "samwise_ros.demos.grasp.picker_node", "--ros-args",
                     "-p", "use_sim_time:=true")
-        _start_segmenter(group, options)
+        start_segmenter(group, options, names(), "-p", "image_qos:=reliable")
         group.start("arm", "samwise_ros.demos.grasp.arm_node", "--ros-args",
                     "-p", f"seed:={options.seed}", "-p", f"rate:={options.rate}")
         group.start("judge", "samwise_ros.demos.grasp.judge_node", to_argument(options))
@@ -37,20 +36,6 @@ def run_grasp(options: GraspOptions) -> dict[str, Any]:
         group.stop()
     return {"segmenter": "truth" if options.truth else "model", "seed": options.seed
             } | read_client_report(options.out)
-
-
-def _start_segmenter(group: ProcessGroup, options: GraspOptions) -> None:
-    if options.truth:
-        called = ", ".join(f"'{name}'" for name in names())
-        group.start("segmenter", "samwise_ros.demos.ground_truth_node", "--ros-args",
-                    "-p", f"names:=[{called}]", "-p", "use_sim_time:=true")
-        return
-    group.start("segmenter", "samwise_ros.ros.node.node", "--ros-args", "-p", "use_sim_time:=true",
-                "-p", "image_qos:=reliable", "-p", f"model:={options.model}",
-                "-p", "num_threads:=1")  # the second core is the renderer's
-    group.start("lifecycle", "samwise_ros.ros.services.lifecycle_client", _TARGET, "up",
-                "--timeout", str(options.timeout))
-    group.wait_for("lifecycle", options.timeout)
 
 
 def explain(report: dict[str, Any], out: Path) -> str:

@@ -113,8 +113,8 @@ def compare(model: SamwiseModel, graph: GraphStep, frames: Iterable[np.ndarray],
         pixels, _ = prepare_frame(frame, model.config)
         if not streams:
             step, inputs = example_inputs(model, frame.shape[:2], sentences, tokens)
-            streams = [start_state(model, pixels, len(sentences), SessionConfig().context_frames)
-                       for _ in range(2)]
+            first = start_state(model, pixels, len(sentences), SessionConfig().context_frames)
+            streams = [first, first.copied()]
         expected, streams[0] = step(pixels, inputs.text, streams[0])
         found, streams[1] = graph(pixels, inputs.text, streams[1])
         score = max(score, _difference(expected.scores, found.scores))

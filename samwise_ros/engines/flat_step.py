@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import fields, is_dataclass
+from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_structure, tree_unflatten
 
 from samwise_ros.model.text_encoder import TextState
 from samwise_ros.streaming.frame_step import Answer, FrameStep
 from samwise_ros.streaming.stream_state import StreamState
-
-Record = TypeVar("Record")
 
 
 class StepInputs(NamedTuple):
@@ -35,22 +34,6 @@ def named_tensors(record: object, name: str) -> Iterator[tuple[str, Tensor]]:
             yield from named_tensors(part, f"{name}.{index}")
 
 
-def with_tensors(record: Record, tensors: Iterator[Tensor]) -> Record:
-    """A record of the same build from other tensors, in the order of `named_tensors`."""
-    return _rebuilt(record, tensors)
-
-
-def _rebuilt(record: Any, tensors: Iterator[Tensor]) -> Any:
-    if isinstance(record, Tensor):
-        return next(tensors)
-    if isinstance(record, tuple):
-        return tuple([_rebuilt(part, tensors) for part in record])
-    if is_dataclass(record) and not isinstance(record, type):
-        return replace(record, **{field.name: _rebuilt(getattr(record, field.name), tensors)
-                                  for field in fields(record)})
-    return record
-
-
 class FlatStep(nn.Module):
     """A step whose inputs and outputs are tensors in a row.
 
@@ -66,16 +49,14 @@ class FlatStep(nn.Module):
     def __init__(self, step: FrameStep, inputs: StepInputs) -> None:
         super().__init__()
         self.step = step
-        self._inputs = inputs
+        self._spec = tree_structure(inputs)
         self.input_names = [name for name, _ in named_inputs(inputs)]
         self.output_names = [f"answer.{field.name}" for field in fields(Answer)] + [
             name for name, _ in named_tensors(inputs.state, "next")]
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Tensors in the order of `input_names` -> tensors in the order of `output_names`."""
-        remaining = iter(tensors)
-        pixels, text, state = (_rebuilt(part, remaining) for part in self._inputs)
-        answer, after = self.step(pixels, text, state)
+        answer, after = self.step(*tree_unflatten(tensors, self._spec))
         return tuple(tensor for record in (answer, after)
                      for _, tensor in named_tensors(record, ""))
 
@@ -89,4 +70,4 @@ def named_inputs(inputs: StepInputs) -> list[tuple[str, Tensor]]:
 def read_outputs(state: StreamState, tensors: Iterator[Tensor]) -> tuple[Answer, StreamState]:
     """Records of a graph's outputs, for a state that was its input."""
     answer = Answer(*(next(tensors) for _ in fields(Answer)))
-    return answer, with_tensors(state, tensors)
+    return answer, tree_unflatten(tensors, tree_structure(state))

@@ -16,7 +16,6 @@ from samwise_ros.engines.flat_step import (
     StepInputs,
     named_inputs,
     named_tensors,
-    with_tensors,
 )
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import TextState, Tokens
@@ -46,7 +45,8 @@ def export_step(step: FrameStep, inputs: StepInputs, path: Path) -> dict[str, An
     flat = FlatStep(step, inputs).eval()
     tensors = [tensor for _, tensor in named_inputs(inputs)]
     with torch.no_grad():
-        step(*_copied(inputs))  # tables become constants of the graph when they exist before it
+        # Tables become constants of the graph when they exist before it.
+        step(*inputs._replace(state=inputs.state.copied()))
         outputs = flat(*(tensor.clone() for tensor in tensors))
     _write(flat, tensors, flat.input_names, flat.output_names, path)
     return _described(path, flat.input_names, tensors, flat.output_names, outputs, step.model)
@@ -118,12 +118,6 @@ def weights_digest(model: nn.Module) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _copied(inputs: StepInputs) -> StepInputs:
-    """Inputs whose rings may be written to."""
-    return StepInputs(inputs.pixels, inputs.text, with_tensors(
-        inputs.state, iter([tensor.clone() for _, tensor in named_tensors(inputs.state, "")])))
 
 
 def _write(module: nn.Module, tensors: Sequence[Tensor], input_names: list[str],

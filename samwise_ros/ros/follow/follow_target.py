@@ -30,7 +30,7 @@ from samwise_ros.ros.follow.follow_controller import (
     Velocity,
     sighting_from_optical,
 )
-from samwise_ros.ros.log_limits import EVERY_TEN_SECONDS
+from samwise_ros.ros.limited_log import LimitedLog
 from samwise_ros.ros.node.shutdown import ignore_signals, refuse_start, start_ros
 from samwise_ros.ros.parameters.fields import parameter
 from samwise_ros.ros.parameters.server import declare_parameters
@@ -65,6 +65,7 @@ class FollowTarget(Node):
 
     def __init__(self) -> None:
         super().__init__("follow_target")
+        self._log = LimitedLog(self, seconds=10.0)
         self._settings = declare_parameters(self, FollowParameters, self._changed)
         self._controller = FollowController(self._settings)
         self._target: Sighting | None = None
@@ -111,7 +112,7 @@ class FollowTarget(Node):
             self.get_logger().info("standing still: "
                                    f"{self._wrong_frame or self._controller.reason}")
         if self._wrong_frame:
-            self.get_logger().error(f"standing still: {self._wrong_frame}", **EVERY_TEN_SECONDS)
+            self._log.error(f"standing still: {self._wrong_frame}")
         # Silent afterwards, so that a joystick or a planner may take over.
         if self._stopped_at is None or 0 <= now - self._stopped_at < _LAST_WORDS:
             self._publish(velocity)

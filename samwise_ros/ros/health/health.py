@@ -14,7 +14,7 @@ from samwise_ros.ros.health.diagnostics import (
     health_to_status,
 )
 from samwise_ros.ros.health.monitor import StreamMonitor, resident_memory
-from samwise_ros.ros.log_limits import EVERY_TEN_SECONDS
+from samwise_ros.ros.limited_log import LimitedLog
 from samwise_ros.ros.node.camera_group import CameraGroup
 from samwise_ros.ros.node.camera_stream import CameraStream
 from samwise_ros.ros.node.engine import Engine
@@ -39,6 +39,7 @@ class HealthReporter:
                  snapshot: Callable[[], tuple[Engine | None, CameraGroup | None, bool]],
                  early_refusal: Callable[[], str], told: Callable[[NodeHealth], None]) -> None:
         self._node = node
+        self._log = LimitedLog(node, seconds=10.0)
         self._snapshot = snapshot
         self._early_refusal = early_refusal
         self._told = told
@@ -72,8 +73,8 @@ class HealthReporter:
         for camera in health.cameras:
             if health.idle(camera) and camera.name in streams:
                 offered = streams[camera.name].input.describe_publishers()
-                self._node.get_logger().warning(f"{health.message(camera)}; {offered}",
-                                                **EVERY_TEN_SECONDS)
+                self._log.warning(f"{health.message(camera)}; {offered}",
+                                  about=f"{camera.name}: {offered}")
 
     def _cameras(self, streams: Mapping[str, CameraStream]) -> tuple[CameraHealth, ...]:
         if not streams:

@@ -9,7 +9,7 @@ from rclpy.subscription import Subscription
 from std_msgs.msg import String
 
 from samwise_ros.ros.health.monitor import with_time
-from samwise_ros.ros.log_limits import ONCE_A_SECOND
+from samwise_ros.ros.limited_log import LimitedLog
 from samwise_ros.ros.node.camera_stream import CameraStream
 from samwise_ros.streaming.commands import parse_command
 from samwise_ros.structures import Command, CommandError, CommandKind
@@ -58,6 +58,7 @@ class CommandInput:
     def __init__(self, node: Node) -> None:
         self.refusal = ""
         self._node = node
+        self._log = LimitedLog(node)
         self._lock = threading.Lock()  # keeps commands in order while streams come and go
         self._early = EarlyCommands()
         self._streams: Mapping[str, CameraStream] = {}
@@ -139,7 +140,7 @@ class CommandInput:
         return accepted, refused
 
     def _refuse(self, camera: str, reason: str) -> None:
-        self._node.get_logger().error(reason, **ONCE_A_SECOND)
+        self._log.error(reason, camera)
         if not self._streams:
             self.refusal = with_time(reason)
         for stream in self._meant(camera).values():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rclpy.lifecycle import LifecycleNodeMixin
 
 from samwise_ros.ros.inputs.camera_input import InputSettings
-from samwise_ros.ros.log_limits import ONCE_A_SECOND
+from samwise_ros.ros.limited_log import LimitedLog
 from samwise_ros.ros.node.camera_stream import CameraStream, MonitorFactory, StreamSettings
 from samwise_ros.ros.node.engine import Engine, Session
 from samwise_ros.ros.node.faults import DeviceGuard
@@ -42,8 +42,7 @@ class CameraGroup:
         self._thread = thread
         self._worker: FrameWorker | None = None
         self._streams: dict[str, CameraStream] = {}
-        self.guard = DeviceGuard(engine, lambda line: node.get_logger().warning(
-            line, **ONCE_A_SECOND))
+        self.guard = DeviceGuard(engine, LimitedLog(node).warning)
         try:
             for name, session in sessions.items():
                 self._streams[name] = CameraStream(

@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 from samwise_ros.messages.depth_sync import StampLike, nanoseconds
 from samwise_ros.ros.health.monitor import StreamMonitor, with_time
 from samwise_ros.ros.inputs.camera_input import CameraInput, InputSettings
-from samwise_ros.ros.log_limits import ONCE_A_MINUTE, ONCE_A_SECOND
+from samwise_ros.ros.limited_log import LimitedLog
 from samwise_ros.ros.node.engine import Session
 from samwise_ros.ros.node.faults import DeviceError, DeviceGuard
 from samwise_ros.ros.outputs.output_settings import OutputSettings
@@ -79,6 +79,8 @@ class CameraStream:
         self.viewer: Viewer | None = None
         self._enabled = True
         self._node = node
+        self._log = LimitedLog(node)
+        self._device_log = LimitedLog(node, seconds=60.0)
         self._name = name
         self._guard = guard
         self._settings = settings
@@ -172,10 +174,9 @@ class CameraStream:
         if not self._answering():
             return
         if not self._mailbox.put((message, scene)) and self._settings.backlog:
-            self._node.get_logger().error(
+            self._log.error(
                 f"{self.input.topic}: {self._settings.backlog} images wait, one more is dropped; "
-                "play the recording more slowly or raise queue_size",
-                **ONCE_A_SECOND)
+                "play the recording more slowly or raise queue_size", "images that wait")
 
     def _answering(self) -> bool:
         return self._enabled and self._guard.ready
@@ -213,17 +214,15 @@ class CameraStream:
         self.session.reset()
         self.outputs.reset()
         self.monitor.memory_reset(reason)
-        self._node.get_logger().warning(
-            f"{self.input.topic}: memory reset: {reason}; targets are searched for anew",
-            **ONCE_A_SECOND)
+        self._log.warning(
+            f"{self.input.topic}: memory reset: {reason}; targets are searched for anew", "reset")
 
     def _failed(self, error: Exception, mailbox: Mailbox[Received]) -> None:
         """Name the failure; the session is as it was before the frame."""
         if not self._node.context.ok():  # told to end, so the answer could not be published
             return
         if isinstance(error, DeviceError):  # diagnostics repeat it
-            self._node.get_logger().error(f"no more answers: {error}",
-                                          **ONCE_A_MINUTE)
+            self._device_log.error(f"no more answers: {error}")
             return
         if isinstance(error, SamwiseError):
             reason = f"frame not answered: {error}"
@@ -232,7 +231,7 @@ class CameraStream:
             self._node.get_logger().debug(traceback.format_exc())
         if not mailbox.closed:
             self.monitor.frame_failed(reason)
-        self._node.get_logger().error(reason, **ONCE_A_SECOND)
+        self._log.error(reason, "frames")
 
 
 def _seconds(stamp: StampLike) -> float:

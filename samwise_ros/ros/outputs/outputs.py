@@ -24,7 +24,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from samwise_ros.messages.result_messages import label_key, primary_mask
-from samwise_ros.ros.log_limits import ONCE_A_SECOND
+from samwise_ros.ros.limited_log import LimitedLog
 from samwise_ros.ros.outputs.conversions import (
     Detection2DArray,
     LabelInfo,
@@ -78,6 +78,7 @@ class ResultPublisher:
 
     def __init__(self, node: Node, settings: OutputSettings, prefix: str = "~") -> None:
         self._node = node
+        self._log = LimitedLog(node)
         self.threshold = settings.threshold
         self._empty_masks = settings.empty_masks
         self.labels: dict[str, int] = {}
@@ -173,8 +174,7 @@ class ResultPublisher:
 
     def _failed(self, error: Exception) -> None:
         if self._node.context.ok():  # else told to end
-            self._node.get_logger().error(f"not published: {type(error).__name__}: {error}",
-                                          **ONCE_A_SECOND)
+            self._log.error(f"not published: {type(error).__name__}: {error}")
 
     def _send(self, name: str, make: Callable[[], Any]) -> None:
         """Publish a message, made only if someone listens."""

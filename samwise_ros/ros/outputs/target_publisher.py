@@ -23,7 +23,7 @@ from samwise_ros.messages.depth_sync import DepthPair, DepthSync, nanoseconds
 from samwise_ros.messages.localization import Localization
 from samwise_ros.messages.placing import place_targets, primary_key
 from samwise_ros.ros.inputs.tf_lookup import TransformLookup
-from samwise_ros.ros.log_limits import EVERY_TEN_SECONDS, ONCE_A_SECOND
+from samwise_ros.ros.limited_log import LimitedLog
 from samwise_ros.ros.outputs.conversions import (
     Detection3DArray,
     cloud_to_msg,
@@ -78,6 +78,7 @@ class TargetPublisher:
                  ) -> None:
         self.error = ""
         self._node = node
+        self._log, self._notices = LimitedLog(node), LimitedLog(node, seconds=10.0)
         self._sender = sender
         self._settings = settings
         self._prefix = prefix
@@ -160,7 +161,8 @@ class TargetPublisher:
             separation = self._separation()
             self._unpaired = separation and f"depth comes, but {separation}"
             if separation:
-                self._node.get_logger().warning(self._unpaired, **EVERY_TEN_SECONDS)
+                self._notices.warning(
+                    self._unpaired, "depth" if self._has_info else "camera_info")
         else:
             self._unpaired = self._unplaced = ""
 
@@ -175,7 +177,6 @@ class TargetPublisher:
         nearest = "" if offset is None else f" (the nearest is {offset * 1e-6:+.1f} ms away)"
         return (f"none within {self._sync.slop * 1e-9:.2g} s of an image{nearest}: set depth_slop "
                 "above the cameras' offset, and check that both have stamps of one clock")
-
 
     def _forget_motion(self) -> None:
         if self._predictor is not None:
@@ -220,7 +221,7 @@ class TargetPublisher:
         except Exception as error:  # noqa: BLE001  named with what it is about
             named = "" if isinstance(error, SamwiseError) else f"{type(error).__name__}: "
             self.error = f"targets not placed: {named}{error}"
-            self._node.get_logger().error(self.error, **ONCE_A_SECOND)
+            self._log.error(self.error)
             if named:
                 self._node.get_logger().debug(traceback.format_exc())
             return
@@ -244,8 +245,8 @@ class TargetPublisher:
         placed = place_targets(pair.answer.targets, pair.depth, pair.info, settings.rectified,
                                settings.localization)
         self._unplaced = placed.unplaced and f"no pose of {placed.unplaced}"
-        if self._unplaced:  # a line of its own: what was said of the other waits ten seconds
-            self._node.get_logger().warning(self._unplaced, **EVERY_TEN_SECONDS)
+        if self._unplaced:
+            self._notices.warning(self._unplaced, "poses")
         if self._lookup is not None and placed.found:
             transform = self._lookup.at(header)
             placed = replace(placed, found=tuple(

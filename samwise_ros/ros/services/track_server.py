@@ -18,7 +18,7 @@ from rclpy.node import Node
 
 from samwise_ros.action import TrackTarget
 from samwise_ros.messages.result_messages import STATE_NUMBERS
-from samwise_ros.ros.log_limits import ONCE_A_SECOND
+from samwise_ros.ros.limited_log import LimitedLog
 from samwise_ros.ros.node.camera_stream import CameraStream
 from samwise_ros.ros.outputs.conversions import box_to_msg
 from samwise_ros.ros.services.track_goal import Outcome, TrackGoal, Verdict
@@ -58,6 +58,7 @@ class TrackServer:
     def __init__(self, node: Node, name: str, stream: Callable[[], CameraStream | None],
                  group: CallbackGroup) -> None:
         self._node = node
+        self._log = LimitedLog(node)
         self._stream = stream
         self._lock = threading.Lock()
         self._running: dict[bytes, _Running] = {}
@@ -138,7 +139,7 @@ class TrackServer:
         reason = f"refused: {kind}{error}"
         if stream is not None:
             stream.refused(f"track_target {reason}")
-        self._node.get_logger().error(f"track_target {reason}", **ONCE_A_SECOND)
+        self._log.error(f"track_target {reason}")
         self._execute(handle, _Ended(Verdict(Outcome.CANCELLED, reason), None))
 
     def _end(self, running: _Running, verdict: Verdict | None) -> None:

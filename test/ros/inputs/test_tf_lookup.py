@@ -126,11 +126,12 @@ def test_each_cleanup_ends_the_listening_thread_and_ctrl_c_is_silent(node_with_t
     process, client = node_with_tf
 
     threads = []
-    for _ in range(4):
+    for _ in range(8):
         client.lifecycle.run("up")
         client.lifecycle.run("down")
         threads.append(psutil.Process(process.pid).num_threads())
-    assert threads[-1] <= threads[1], threads
+    # The executor's pool starts a thread now and then; one left behind would make it one a trip.
+    assert threads[-1] - threads[1] <= 3, threads
     client.lifecycle.run("up")
     assert process.interrupt() == 0
     assert "Traceback" not in process.text and "Exception" not in process.text, process.text

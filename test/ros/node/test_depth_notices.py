@@ -30,12 +30,13 @@ class DepthCamera:
         client.node.create_subscription(PoseStamped, "/samwise/target_pose", self.poses.append,
                                         QoSProfile(depth=50))
 
-    def show(self, depth: np.ndarray, offset: float = 0.0) -> None:
+    def show(self, depth: np.ndarray, offset: float = 0.0, info: bool = True) -> None:
         """One frame; depth uint16 or float32 [H, W] is stamped `offset` seconds later."""
         header = self._client.send(PICTURE)
         later = Time.from_msg(header.stamp) + Duration(seconds=offset)
-        self._info.publish(CameraInfo(header=header, height=HEIGHT, width=WIDTH,
-                                      k=[30.0, 0.0, 16.0, 0.0, 30.0, 12.0, 0.0, 0.0, 1.0]))
+        if info:
+            self._info.publish(CameraInfo(header=header, height=HEIGHT, width=WIDTH,
+                                          k=[30.0, 0.0, 16.0, 0.0, 30.0, 12.0, 0.0, 0.0, 1.0]))
         self._depth.publish(Image(
             header=Header(stamp=later.to_msg(), frame_id=header.frame_id), height=HEIGHT,
             width=WIDTH,
@@ -43,11 +44,12 @@ class DepthCamera:
             data=depth.tobytes()))
         self._client.spin(0.1)
 
-    def show_until(self, condition, depth: np.ndarray, offset: float = 0.0) -> None:
+    def show_until(self, condition, depth: np.ndarray, offset: float = 0.0, info: bool = True
+                   ) -> None:
         for _ in range(300):
             if condition():
                 return
-            self.show(depth, offset)
+            self.show(depth, offset, info)
         raise AssertionError(f"not within 300 frames; the node says {self._client.diagnosis()}")
 
 
@@ -100,4 +102,17 @@ def test_depth_that_is_stamped_further_apart_is_named_with_its_distance(standin)
     process, client, camera = started(standin, "--ros-args", "-p", "depth_slop:=0.015")
     camera.show_until(lambda: "none within 0.015 s of an image (the nearest is" in
                       client.diagnosis().message, filled(2.0), offset=0.04)
+    assert "set depth_slop above the cameras' offset" in process.text
+
+
+def test_a_reason_that_is_mended_does_not_keep_the_next_one_from_the_log(standin):
+    process, client = standin.start("--ros-args", "-p", "depth_slop:=0.015")
+    client.lifecycle.run("up")
+    client.command("the red square")
+    camera = DepthCamera(client)
+    camera.show_until(lambda: "no camera_info on" in client.diagnosis().message, filled(2.0),
+                      offset=0.04, info=False)
+    camera.show_until(lambda: "the nearest is" in client.diagnosis().message, filled(2.0),
+                      offset=0.04)
+    assert "depth comes, but no camera_info on" in process.text
     assert "set depth_slop above the cameras' offset" in process.text

@@ -71,7 +71,8 @@ def test_fifty_lifecycle_round_trips_answer_each_time_and_do_not_grow(standin):
     growth = growth_per_trip([trip.memory for trip in trips])
     assert growth < 0.2e6, f"{growth / 1e6:.2f} MB per round trip"
     client.wait(lambda: topics_of_node(client) == unconfigured, "what was published is gone")
-    assert trips[-1].threads <= trips[10].threads
+    # The executor's pool may start one more; one left behind by each trip would make it 39.
+    assert trips[-1].threads <= trips[10].threads + 3
 
 
 def test_targets_survive_a_pause_and_nothing_is_sent_during_it(standin):

@@ -121,3 +121,12 @@ def test_a_camera_that_dies_does_not_hold_up_the_other(rig):
     rig.start_camera("front")
     rig.wait_for_answers("front", 3)
     assert rig.process.alive and "memory reset" not in rig.process.text
+
+
+def test_each_of_two_silent_cameras_is_named_on_the_log(standin):
+    process, client = standin.start("--ros-args", "-p", "cameras:=['front', 'wrist']", "-p",
+                                    "image_timeout:=0.3")
+    client.lifecycle.run("up")
+    for name in CAMERAS:
+        client.wait(lambda name=name: f"nobody publishes /{name}/image" in process.text,
+                    f"{name} is named")

@@ -87,6 +87,11 @@ class FrameStep(nn.Module):
         with torch.inference_mode(False), torch.no_grad():
             self.padding = model.encoder.padded_stages(size.resized, size.padded)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what padding contributes to the early stages."""
+        return 0 if self.padding is None else self.padding.nbytes
+
     def forward(self, pixels: Tensor, text: TextState, state: StreamState,
                 fill: Fill | None = None) -> tuple[Answer, StreamState]:
         """Answer one frame.

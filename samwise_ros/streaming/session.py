@@ -9,7 +9,8 @@ frame. See docs/architecture.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 
@@ -27,8 +28,9 @@ from samwise_ros.streaming.commands import (
     check_sentence,
     parse_command,
 )
-from samwise_ros.streaming.frame_step import Fill, FrameStep, fetch
-from samwise_ros.streaming.image_ops import InputSize, prepare_frame
+from samwise_ros.streaming.frame_step import Fill, fetch
+from samwise_ros.streaming.image_ops import InputSize, input_size, prepare_frame
+from samwise_ros.streaming.steps import EagerSteps, Step, StepShape, StepSourceFactory
 from samwise_ros.streaming.stream_state import start_state
 from samwise_ros.streaming.target_tracker import TargetTracker, TrackSettings
 from samwise_ros.streaming.targets import FrameMemory, SessionMemory, Target
@@ -54,12 +56,16 @@ class StreamingSession:
         tracking: When a target counts as there. May be replaced at any time, for the next frame;
             states are kept.
 
+    Args:
+        steps: Makes what runs the frames; other engines: `engines.sessions.SessionMaker`.
+
     Raises:
         ConfigError: The precision is not for the model's device.
     """
 
     def __init__(self, model: SamwiseModel, config: SessionConfig | None = None,
-                 tracking: TrackSettings | None = None) -> None:
+                 tracking: TrackSettings | None = None,
+                 steps: StepSourceFactory = EagerSteps) -> None:
         self.model = model
         self.config = config or SessionConfig()
         self._precision = resolve_precision(self.config.precision, model.device)
@@ -68,8 +74,23 @@ class StreamingSession:
         self._targets: dict[str, Target] = {}
         self._text: TextState | None = None  # of all targets
         self._frames = FrameMemory()
-        self._step: FrameStep | None = None
+        self._steps = steps(model, self.config)
+        self._step: Step | None = None  # of the last frame
         self._index = 0
+
+    def prepare(self, camera: tuple[int, int], targets: int = 1) -> None:
+        """Make the step for frames of a size before the first of them comes.
+
+        Args:
+            camera: (H, W) of the frames.
+            targets: How many there will be.
+
+        Raises:
+            FrameError: Frames of that size cannot be used.
+        """
+        size = input_size(camera, self.model.config.image_size, self.model.config.fit)
+        with self._computing():
+            self._steps.step(StepShape(size, *self._steps.room(targets, 1)))
 
     def submit(self, command: Command | str) -> int:
         """Queue a command for the next step and return its number (from 1).
@@ -101,9 +122,8 @@ class StreamingSession:
     @property
     def nbytes(self) -> int:
         """Bytes of tensors that the session keeps."""
-        padding = None if self._step is None else self._step.padding
         texts = sum(target.text.hidden.nbytes for target in self._targets.values())
-        return self._frames.nbytes + texts + (0 if padding is None else padding.nbytes)
+        return self._frames.nbytes + texts + (0 if self._step is None else self._step.nbytes)
 
     @property
     def memory(self) -> SessionMemory:
@@ -122,7 +142,7 @@ class StreamingSession:
 
     def reset(self) -> None:
         """Forget all frames; targets stay and are searched for anew."""
-        self._frames = FrameMemory(ages=(0,) * len(self._targets))
+        self._frames = FrameMemory(ages=(0,) * len(self._frames.ages))
         for target in self._targets.values():
             target.tracker = TargetTracker()
 
@@ -148,14 +168,19 @@ class StreamingSession:
         self._apply_commands()
         frames = self._frames
         if size != frames.size:
-            frames = FrameMemory(size, ages=(0,) * len(self._targets))
-        with torch.inference_mode(), arithmetic(self.model.device, self._precision):
+            frames = FrameMemory(size, ages=(0,) * len(frames.ages))
+        with self._computing():
             results, after = self._answer(pixels, size, frames)
         if frames is not self._frames and self._frames.size is not None:
             self.reset()
         self._frames = after
         self._index += 1
         return FrameResult(self._index - 1, stamp, size.camera, tuple(map(self._judge, results)))
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        with torch.inference_mode(), arithmetic(self.model.device, self._precision):
+            yield
 
     def _judge(self, result: TargetResult) -> TargetResult:
         """The result with the steady state."""
@@ -176,7 +201,12 @@ class StreamingSession:
         rows = [known.get(target.command) for target in targets.values()]
         if rows == list(range(len(self._targets))):
             return
-        text = stack_text([target.text for target in targets.values()]) if targets else None
+        text = None
+        if texts := [target.text for target in targets.values()]:
+            count, tokens = self._steps.room(
+                len(texts), max(text.mask.shape[1] for text in texts))
+            text = stack_text(texts, count, tokens)
+            rows += [None] * (count - len(rows))
         frames = self._frames.arranged(rows)
         self._targets, self._text, self._frames = targets, text, frames
 
@@ -192,12 +222,11 @@ class StreamingSession:
             return (), FrameMemory(size, earlier=earlier)
         state = frames.state
         if state is None:
-            state = start_state(self.model, pixels, len(self._targets), self.config.context_frames,
+            state = start_state(self.model, pixels, len(frames.ages), self.config.context_frames,
                                 _DTYPES[self._precision])
             if frames.earlier is not None:
                 state = replace(state, earlier=frames.earlier)
-        if self._step is None or self._step.size != size:
-            self._step = FrameStep(self.model, size, self.config)
+        self._step = self._steps.step(StepShape(size, *self._text.mask.shape))
         fill = Fill(frames.clock, min(frames.ages))
         answer, state = self._step(pixels, self._text, state, fill)
         results = self._to_results(fetch(answer, self.config.mask_logits), frames.ages)
@@ -210,7 +239,7 @@ class StreamingSession:
 
         Raises FrameError for an answer or a memory that would spoil this or later frames.
         """
-        if not found["finite"].all():
+        if not found["finite"][: len(self._targets)].all():
             raise FrameError("the network's answer is not finite: the weights are damaged, or "
                              f"precision {self._precision} overflows; use fp32")
         logits = found.get("low_res")

@@ -32,7 +32,7 @@ class FrameMemory:
         size: Of the frames; None before the first.
         state: Of one row per target; None where nothing is remembered of any.
         clock: Frames written to the state.
-        ages: Frames since its command, per row.
+        ages: Frames since its command, per row; blank rows grow old, too.
         earlier: [1, lag, 3, S_h, S_w] frames that a motion branch compares with; None before the
             first frame and without such a branch. They are kept without any target, too.
     """

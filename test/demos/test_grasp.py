@@ -218,6 +218,18 @@ def test_stop_while_it_carries_keeps_the_hand_closed_and_another_sentence_has_it
     assert np.linalg.norm(stage.places[0][:2] - ball[:2]) < 0.01
 
 
+def test_what_was_taken_out_of_the_hand_while_it_stood_still_is_no_miss_of_the_next_command(stage):
+    stage.until("carrying", 0, 1)
+    stage.tick(0, 0)
+    stage.held, stage.places[0] = None, np.array([9.0, 9.0, 0.0])
+    for _ in range(3):
+        stage.tick(0, 0)
+    assert stage.opening == 0.0
+    stage.until("done", 1, 2)
+    assert stage.state["misses"] == []
+    assert np.linalg.norm(stage.places[1][:2] - TRAY) < 0.03
+
+
 def test_a_new_sentence_on_the_way_turns_the_arm_to_the_other_thing(stage):
     stage.until("descending", 0, 1)
     stage.until("closing", 1, 2)

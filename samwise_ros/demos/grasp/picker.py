@@ -126,7 +126,7 @@ class Picker:
         """Where to go until the next image is answered."""
         elapsed, self._updated = sight.time - self._updated, sight.time
         if sight.command != self._command:
-            self._obey(sight)
+            self._obey(sight, hand)
         why = self._why_still(sight)
         if why:
             if not self.still or self._goal is None:
@@ -143,7 +143,7 @@ class Picker:
             return "nothing is looked for"
         return "" if sight.present or self.step in _LETTING_GO else "the target is not seen"
 
-    def _obey(self, sight: Sight) -> None:
+    def _obey(self, sight: Sight, hand: Hand) -> None:
         """A new command, or none: what is held has to go back before another thing is taken."""
         self._command = sight.command
         if not sight.command:
@@ -151,7 +151,7 @@ class Picker:
         self.misses = []
         self._grips.clear()
         self._points = None
-        if self.step in _HOLDING:
+        if self.step in _HOLDING and hand.opening >= _SHUT:
             self._drop = (self._grip.x, self._grip.y)
             self._begin(Step.CARRY, sight)
         elif self.step in (Step.OPEN, Step.LEAVE):

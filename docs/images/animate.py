@@ -5,6 +5,7 @@
 """
 
 import argparse
+import io
 from pathlib import Path
 
 import cv2
@@ -15,12 +16,11 @@ from samwise_ros.streaming.video_io import FrameSource
 _LIMIT = 2_000_000  # bytes: what a README may cost its readers
 
 
-def animate(video: Path, out: Path, width: int, every: int, colours: int) -> int:
-    """Write every n-th frame as a GIF in real time; return its bytes.
+def animate(video: Path, width: int, every: int, colours: int) -> bytes:
+    """Every n-th frame as a GIF in real time.
 
     Args:
         video: Any video.
-        out: GIF file.
         width: Of the picture [px].
         every: Keep one frame out of this many.
         colours: Of the palette that all frames share, at most 256.
@@ -37,13 +37,14 @@ def animate(video: Path, out: Path, width: int, every: int, colours: int) -> int
         sample.paste(pictures[row * (len(pictures) - 1) // 5], (0, row * height))
     palette = sample.quantize(colours)
     indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
-    indexed[0].save(out, save_all=True, append_images=indexed[1:], loop=0, optimize=False,
+    out = io.BytesIO()
+    indexed[0].save(out, "GIF", save_all=True, append_images=indexed[1:], loop=0, optimize=False,
                     duration=round(1000 * every / source.rate))
-    return out.stat().st_size
+    return out.getvalue()
 
 
 def main() -> int:
-    """Write the picture; 1 when it is larger than a README should carry."""
+    """Write the picture; 1, and nothing is written, when a README should not carry it."""
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", type=Path)
@@ -52,11 +53,13 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=3)
     parser.add_argument("--colours", type=int, default=64)
     options = parser.parse_args()
-    size = animate(options.video, options.out, options.width, options.every, options.colours)
-    print(f"{options.out}: {size / 1e6:.2f} MB")
-    if size > _LIMIT:
-        print(f"more than {_LIMIT / 1e6:g} MB: use a larger --every or a smaller --width")
+    picture = animate(options.video, options.width, options.every, options.colours)
+    print(f"{options.out}: {len(picture) / 1e6:.2f} MB")
+    if len(picture) > _LIMIT:
+        print(f"not written, more than {_LIMIT / 1e6:g} MB: use a larger --every or a smaller "
+              "--width")
         return 1
+    options.out.write_bytes(picture)
     return 0
 
 

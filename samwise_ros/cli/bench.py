@@ -1,4 +1,4 @@
-"""`samwise bench`: what the ROS node costs beside the model, and whether it stays as it is."""
+"""`samwise bench`: what node and transport cost beside the model, and whether it stays so."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import Annotated
 import typer
 
 from samwise_ros.cli.demo import MODEL, report_run, require_ros
-from samwise_ros.demos.options import BYTES_PER_PIXEL, EnduranceOptions, OverheadOptions
+from samwise_ros.demos.options import (
+    BYTES_PER_PIXEL,
+    EnduranceOptions,
+    OverheadOptions,
+    TransportOptions,
+)
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode="rich",
                   help="Measure the ROS node over DDS. `samwise benchmark` times the model alone.")
@@ -31,6 +36,26 @@ def node(
     from samwise_ros.demos.bench.node_overhead import measure, table
 
     options = OverheadOptions(tuple(encoding or BYTES_PER_PIXEL), frames, model_ms)
+    typer.echo(table(measure(options)))
+
+
+@app.command()
+def transport(
+    size: Annotated[list[str] | None, typer.Option(
+        help="Of the images, WIDTHxHEIGHT; may be repeated. Default: "
+        f"{', '.join(TransportOptions.sizes)}.", show_default=False)] = None,
+    frames: Annotated[int, typer.Option(min=1, help="Of each kind in each round.")] = 20,
+    rate: Annotated[float, typer.Option(min=1, max=100, help="Frames/s.")] = 15.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Through all transports in turn.")] = 3,
+) -> None:
+    """Print what an image costs between two processes: rgb8 and JPEG, by transport of Fast DDS.
+
+    A Python camera and a Python subscriber, no model; takes five minutes.
+    """
+    require_ros()
+    from samwise_ros.demos.bench.transport import measure, table
+
+    options = TransportOptions(tuple(size or TransportOptions.sizes), frames, rate, rounds)
     typer.echo(table(measure(options)))
 
 

@@ -48,7 +48,7 @@ COMMANDS = {
                         _USE, "sim", "demo"),
     "benchmark": LazyCommand("Time stream mode against clip mode, part by part.",
                              _USE, None, "benchmark"),
-    "bench": LazyCommand("Measure the ROS node: its own cost per frame, and endurance.",
+    "bench": LazyCommand("Measure the ROS node: its own cost, the transport's, endurance.",
                          _USE, "ros", "bench"),
     "bench gpu": LazyCommand("Check a model on a GPU and time it there, in eight minutes.",
                              _USE, None, "bench_gpu"),

@@ -4,6 +4,7 @@ No ROS import: the command line reads these before it knows whether ROS is there
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar, get_args, get_type_hints
@@ -157,8 +158,33 @@ class OverheadOptions:
                                   f"{encoding!r}")
 
 
+@dataclass(frozen=True)
+class TransportOptions:
+    """Of `samwise bench transport`.
+
+    Attributes:
+        sizes: "WIDTHxHEIGHT" of the images [px], one after the other.
+        frames: Sent of each kind of image in each round.
+        rate: At which they are sent [frames/s].
+        rounds: How often all transports are gone through, in turn.
+
+    Raises:
+        ConfigError: A size that is not one.
+    """
+
+    sizes: tuple[str, ...] = ("640x480", "1280x720", "1920x1080")
+    frames: int = 20
+    rate: float = 15.0
+    rounds: int = 3
+
+    def __post_init__(self) -> None:
+        for size in self.sizes:
+            if re.fullmatch(r"[1-9]\d{1,4}x[1-9]\d{1,4}", size) is None:
+                raise ConfigError(f"size: expected WIDTHxHEIGHT such as 1280x720, got {size!r}")
+
+
 def to_argument(options: DemoOptions | FollowOptions | GraspOptions | EnduranceOptions
-                | OverheadOptions) -> str:
+                | OverheadOptions | TransportOptions) -> str:
     """A dataclass of this module as one argument of a command line; `from_argument` reads it."""
     return json.dumps(asdict(options), default=str)
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,10 +25,13 @@ class ProcessGroup:
 
     Attributes:
         logs: Folder for one log file per process.
+        middleware: Environment variables that choose its transports; None: the profile that ships,
+            unless this process has one.
         running: Processes by name.
     """
 
     logs: Path
+    middleware: Mapping[str, str] | None = None
     running: dict[str, subprocess.Popen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -40,8 +43,11 @@ class ProcessGroup:
             "ROS_LOG_DIR": str(self.logs),
             "PYTHONUNBUFFERED": "1",
         }
-        profile = _share_file("config/fastdds.xml")
-        if profile is not None:
+        profile = share_file("config/fastdds.xml")
+        if self.middleware is not None:
+            self._environment.pop(profile_variable(), None)
+            self._environment |= self.middleware
+        elif profile is not None:
             self._environment.setdefault(profile_variable(), str(profile))
 
     def start(self, name: str, module: str, *arguments: str) -> None:
@@ -127,7 +133,7 @@ def _signal_group(process: subprocess.Popen, number: int) -> None:
             pass
 
 
-def _share_file(name: str) -> Path | None:
+def share_file(name: str) -> Path | None:
     """A file of config/: of the checkout, or as installed by pip or colcon; None if nowhere."""
     prefixes = [sys.prefix, *os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
     places = [CHECKOUT / name, *(Path(p, "share", "samwise_ros", name) for p in prefixes if p)]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from samwise_ros.demos.process_group import ProcessGroup
+from samwise_ros.ros.launch_arguments import profile_variable
 from samwise_ros.structures import SamwiseError
 
 
@@ -57,3 +58,16 @@ def test_children_of_the_processes_are_ended_too(tmp_path, monkeypatch):
     finally:
         group.stop()
     assert processes_of(tmp_path) == []
+
+
+def test_a_profile_of_the_shell_does_not_reach_a_group_with_transports_of_its_own(
+        tmp_path, monkeypatch):
+    monkeypatch.setenv(profile_variable(), "/a/profile.xml")
+    groups = [ProcessGroup(tmp_path / "usual"), ProcessGroup(tmp_path / "own", {"A": "b"})]
+    try:
+        usual, own = (group._environment for group in groups)
+        assert usual[profile_variable()] == "/a/profile.xml" and "A" not in usual
+        assert profile_variable() not in own and own["A"] == "b"
+    finally:
+        for group in groups:
+            group.stop()

@@ -1,1 +1,1 @@
-"""Measurements of the running node: `samwise bench node` and `samwise bench endurance`."""
+"""Measurements of the running node, and of what brings it images: `samwise bench`."""

@@ -253,6 +253,9 @@ class ModelConfig:
             (`model.motion_branch`); 0: it does not, as published.
         mask_threshold: Probability above which a pixel belongs to the mask.
         trunk: "hiera" (`hiera`) or "lite0" (`lite`, frozen).
+        sam2_tracks: The weights hold SAM 2's tracker, which follows what is shown without a
+            sentence: the best of three masks, and the frame that shows the target stays in memory.
+            False: mask 0 and the newest memories, which is what `training/follow.py` trains.
     """
 
     name: str = "tiny"
@@ -263,6 +266,7 @@ class ModelConfig:
     motion_lag: int = 0
     mask_threshold: float = 0.5
     trunk: TrunkName = "hiera"
+    sam2_tracks: bool = False
     hiera: HieraConfig = field(default_factory=HieraConfig)
     lite: LiteConfig = field(default_factory=LiteConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -333,6 +337,8 @@ class SessionConfig:
         fast_resize: Resize camera frames with OpenCV instead of PIL (the published path).
         max_targets: More targets than this are refused, so that memory stays bounded.
         mask_logits: Results hold the mask logits, too.
+        prompt_age: Seconds that the stamp of a picture on which a target is shown may differ from
+            that of the newest frame; 0: any.
     """
 
     context_frames: int = 7
@@ -340,9 +346,11 @@ class SessionConfig:
     fast_resize: bool = False
     max_targets: int = 16
     mask_logits: bool = True
+    prompt_age: float = 2.0
 
     def __post_init__(self) -> None:
         _check(0 <= self.context_frames <= 7,
                f"context_frames: expected 0..7, got {self.context_frames}")
         _one_of("precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
         _check(self.max_targets >= 1, f"max_targets: expected >= 1, got {self.max_targets}")
+        _check(self.prompt_age >= 0, f"prompt_age: expected >= 0, got {self.prompt_age}")

@@ -48,12 +48,12 @@ def _mini() -> ModelConfig:
 _PRESETS = {
     "nano": _nano,
     "mini": _mini,
-    "tiny": lambda: ModelConfig(name="tiny"),
-    "small": lambda: ModelConfig(name="small", hiera=HieraConfig(
+    "tiny": lambda: ModelConfig(name="tiny", sam2_tracks=True),
+    "small": lambda: ModelConfig(name="small", sam2_tracks=True, hiera=HieraConfig(
         96, 1, (1, 2, 11, 2), (7, 10, 13), (7, 7), (8, 4, 14, 7))),
-    "base_plus": lambda: ModelConfig(name="base_plus", hiera=HieraConfig(
+    "base_plus": lambda: ModelConfig(name="base_plus", sam2_tracks=True, hiera=HieraConfig(
         112, 2, (2, 3, 16, 3), (12, 16, 20), (14, 14), (8, 4, 14, 7))),
-    "large": lambda: ModelConfig(name="large", hiera=_large_hiera()),
+    "large": lambda: ModelConfig(name="large", sam2_tracks=True, hiera=_large_hiera()),
 }
 
 SIZES = tuple(_PRESETS)

@@ -31,7 +31,7 @@ class FrameError(SamwiseError, ValueError):
 
 
 class CommandError(SamwiseError, ValueError):
-    """A text command cannot be understood or carried out."""
+    """A command cannot be understood or carried out."""
 
 
 class DataError(SamwiseError):
@@ -56,6 +56,28 @@ class TargetState(str, Enum):
         return self in (TargetState.TRACKING, TargetState.REACQUIRED)
 
 
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What is shown of a target on one picture, in place of a sentence or beside it.
+
+    Pixels are those of the camera image; (0, 0) is the middle of the upper left one.
+
+    Attributes:
+        points: (x, y) of each.
+        beside: Of each point, whether it lies beside the target instead of on it; empty: none does.
+        box: x0, y0, x1, y1 of two corners.
+        mask: bool [H, W] of the image's size; with neither points nor box.
+        stamp: Of the picture in seconds, on the clock of the frames' stamps; None: whichever is
+            answered next.
+    """
+
+    points: tuple[tuple[float, float], ...] = ()
+    beside: tuple[bool, ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    mask: np.ndarray | None = None
+    stamp: float | None = None
+
+
 class CommandKind(str, Enum):
     """What a command does to the table of targets."""
 
@@ -71,14 +93,17 @@ class Command:
     Attributes:
         kind: ADD sets or replaces the target `target_id`; REMOVE drops it; CLEAR drops all.
         target_id: Public, permanent name of the target; None only for CLEAR.
-        expression: The sentence that names the target; only for ADD.
+        expression: The sentence that names the target; only for ADD, and there not needed with a
+            prompt.
         replace_all: For ADD: drop every other target first (a plain sentence does that).
+        prompt: For ADD: what is shown of the target.
     """
 
     kind: CommandKind
     target_id: str | None = None
     expression: str | None = None
     replace_all: bool = False
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +127,7 @@ class TargetResult:
 
     Attributes:
         target_id: Public id of the target.
-        expression: The sentence it answers.
+        expression: The sentence it answers; empty for a target that was shown without one.
         command: Number of the command that set the expression, counted from 1 per session.
         state: Steadied by thresholds with hysteresis.
         object_score: Logit that the target is visible (> 0 means visible): what the network says of
@@ -144,12 +169,14 @@ class FrameResult:
         stamp: The caller's time stamp, returned untouched (any type; None if none was given).
         size: (H, W) of the camera frame.
         targets: One result per target in the order in which they were added.
+        refused: Why targets that were to be shown on this frame could not be, and were dropped.
     """
 
     index: int
     stamp: object
     size: tuple[int, int]
     targets: tuple[TargetResult, ...]
+    refused: tuple[str, ...] = ()
 
     def __getitem__(self, target_id: str) -> TargetResult:
         """The result of one target. Raises KeyError when there is no such target."""

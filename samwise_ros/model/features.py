@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -113,6 +113,13 @@ class FrameFeatures:
         """Features of one row per clip -> those of N rows: int64 [N] row -> clip."""
         vision, high0, high1 = (x[clip_of_row] for x in (self.vision, self.high0, self.high1))
         return replace(self, vision=vision, high0=high0, high1=high1)
+
+    def row(self, row: int) -> FrameFeatures:
+        """Features of one of the N rows."""
+        def picked(x: Tensor | None) -> Any:
+            return x if x is None or len(x) == 1 else x[row : row + 1]
+
+        return FrameFeatures(*(picked(getattr(self, field.name)) for field in fields(self)))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """From features and a prompt to one mask, its object pointer and its early token.
 
 Composes sam2's mask decoder. Two things differ from sam2: the tokens after the first two-way layer
-are returned (the CME needs them), and only mask token 0 is decoded, the one SAMWISE uses.
+are returned (the CME needs them), and one mask is decoded: that of token 0, which SAMWISE uses, or,
+where SAM 2 tracks what it was shown, the best of the other three.
 """
 
 from __future__ import annotations
@@ -94,13 +95,16 @@ class TargetMaskDecoder(MaskDecoder):
         return raw.low_res - peak[:, None, None] + self.peak_gain, running
 
     def decode(self, vision: Tensor, position: Tensor, prompts: Tensor, dense: Tensor,
-               high0: Tensor, high1: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+               high0: Tensor, high1: Tensor, best_of_three: bool = False,
+               ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Run the decoder (docs/model.md, 2.2).
 
         Args:
             vision: [N, C, h, w]. position: [1, C, h, w]. prompts: [N, P, C].
             dense: Broadcastable to `vision`. high0, high1: [N or 1, ...] maps at 4 and 2 times
                 the resolution of `vision`.
+            best_of_three: Answer with whichever of masks 1 to 3 promises the highest IoU, as SAM 2
+                does where it is unclear what is meant, instead of with mask 0.
 
         Returns:
             low-res logits [N, 4h, 4w], IoU [N], object score [N], mask token [N, C], early [N, C].
@@ -112,11 +116,16 @@ class TargetMaskDecoder(MaskDecoder):
         first = int(self.pred_obj_scores)
         out, keys, early = self.transformer(
             vision + dense, position, torch.cat((tokens, prompts), dim=1))
-        mask_token = out[:, first + 1]
+        ious = self.iou_prediction_head(out[:, first])
+        mask_token, iou = out[:, first + 1], ious[:, 0]
+        kernels = self.output_hypernetworks_mlps
+        kernel = kernels[0](mask_token)
+        if best_of_three:
+            rows, best = torch.arange(len(ious), device=ious.device), ious[:, 1:].argmax(dim=1)
+            mask_token, iou = out[rows, first + 2 + best], ious[rows, 1 + best]
+            kernel = torch.stack([each(mask_token) for each in kernels[1:]])[best, rows]
         upscaled = self._upscale(keys.transpose(1, 2).unflatten(2, vision.shape[-2:]), high0, high1)
-        kernel = self.output_hypernetworks_mlps[0](mask_token)
         low_res = torch.einsum("nc,nchw->nhw", kernel, upscaled)
-        iou = self.iou_prediction_head(out[:, first])[:, 0]
         score = torch.full_like(iou, 10.0)
         if self.pred_obj_scores:
             score = self.pred_obj_score_head(out[:, 0])[:, 0]
@@ -130,22 +139,26 @@ class TargetMaskDecoder(MaskDecoder):
 
 def predict_masks(sam: Any, features: FrameFeatures, vision: Tensor,
                   prompt: VisualPrompt | None = None) -> MaskPrediction:
-    """Prompt the decoder with the text embedding, or with what is shown.
+    """Prompt the decoder with the text embedding, with what is shown, or with both.
 
     Args:
         sam: `Sam2` module.
         features: High-resolution maps and text embeddings of the rows [N].
         vision: [N or k*N, C, h, w] (memory-conditioned) features; several passes over the same rows
             may be stacked along the batch, whole pass after whole pass.
-        prompt: Of the N rows, in place of the text.
+        prompt: What the N rows are shown, or None. Features without text need one.
     """
     encoder, grid = sam.sam_prompt_encoder, (vision.shape[-2], vision.shape[-1])
+    # SAM 2 itself is what follows a target without a sentence; `training/follow.py` trains less.
+    as_sam2 = features.cls is None and sam.tracks
     if prompt is None:
         assert features.cls is not None  # a text was read
-        prompts = _text_prompt(encoder, features, features.cls)
+        shown = encoder.not_a_point_embed.weight.expand(features.cls.shape[0], 2, -1)
         dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
     else:
-        prompts, dense = embed_prompt(encoder, prompt, grid)
+        shown, dense = embed_prompt(encoder, prompt, grid,
+                                    sam.mask_downsample if as_sam2 else None)
+    prompts = torch.cat((shown, *_said(encoder, features)), dim=1)
     passes = vision.shape[0] // prompts.shape[0]
 
     def repeat(x: Tensor) -> Tensor:
@@ -156,7 +169,7 @@ def predict_masks(sam: Any, features: FrameFeatures, vision: Tensor,
                         lambda: encoder.pe_layer(grid).unsqueeze(0))
     low_res, iou, score, token, early = sam.sam_mask_decoder.decode(
         vision, position, repeat(prompts), repeat(dense), repeat(features.high0),
-        repeat(features.high1))
+        repeat(features.high1), as_sam2 and prompt is not None and prompt.is_ambiguous)
     if prompt is None and features.evidence is not None and sam.pred_obj_scores:
         # A noun that fits nowhere counts against the target, whatever the tokens have found.
         score = score + repeat(encoder.score_evidence(features.evidence))[:, 0]
@@ -166,12 +179,13 @@ def predict_masks(sam: Any, features: FrameFeatures, vision: Tensor,
     return MaskPrediction(low_res, score, iou, pointer, early)
 
 
-def _text_prompt(encoder: PromptEncoder, features: FrameFeatures, cls: Tensor) -> Tensor:
-    """Two absent points, the sentence, and its verbs where the features have them: [N, P, C]."""
-    absent_point = encoder.not_a_point_embed.weight.expand(cls.shape[0], 2, -1)
-    prompts = [absent_point, encoder.project_text(cls).unsqueeze(1)]
+def _said(encoder: PromptEncoder, features: FrameFeatures) -> list[Tensor]:
+    """Tokens [N, 1, C]: the sentence, and its verbs and evidence where the features have them."""
+    if features.cls is None:
+        return []
+    said = [encoder.project_text(features.cls)]
     if features.motion is not None:
-        prompts.append(encoder.project_motion_prompts(features.motion).unsqueeze(1))
+        said.append(encoder.project_motion_prompts(features.motion))
     if features.evidence is not None:
-        prompts.append(encoder.project_evidence(features.evidence).unsqueeze(1))
-    return torch.cat(prompts, dim=1)
+        said.append(encoder.project_evidence(features.evidence))
+    return [token.unsqueeze(1) for token in said]

@@ -6,7 +6,7 @@ fifteen frames (pointers) are never read there, so pruning them is exact (docs/m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +25,8 @@ class MemoryBank:
         peak: [N] running peak of the mask logits, where masks are relative to it; else None.
         known: int64 [N] frames that each row remembers: of its entries the newest so many count.
             None: all count, for all rows.
+        keeps_first: The oldest entries are of the frame on which the targets were shown, and stay,
+            in addition to those that the bounds allow (SAM 2's conditioning frame).
     """
 
     spatial: Tensor | None = None
@@ -32,6 +34,7 @@ class MemoryBank:
     age: int = 0
     peak: Tensor | None = None
     known: Tensor | None = None
+    keeps_first: bool = False
 
     def append(self, spatial: Tensor, pointer: Tensor, config: MemoryConfig,
                peak: Tensor | None = None) -> MemoryBank:
@@ -46,10 +49,17 @@ class MemoryBank:
             return MemoryBank(age=self.age + 1, peak=peak)
         spatial, pointer = spatial.unsqueeze(1), pointer.unsqueeze(1)
         if self.spatial is not None and self.pointers is not None:
-            kept = self.spatial[:, max(0, self.spatial.shape[1] + 1 - config.num_spatial) :]
-            spatial = torch.cat((kept, spatial), dim=1)
-            pointer = torch.cat((pointer, self.pointers[:, : config.num_pointers - 1]), dim=1)
-        return MemoryBank(spatial, pointer, self.age + 1, peak)
+            first = int(self.keeps_first)
+            full = self.spatial.shape[1] == config.num_spatial + first
+            spatial = torch.cat((self.spatial[:, :first], self.spatial[:, first + full :],
+                                 spatial), dim=1)
+            pointers = self.pointers
+            if pointers.shape[1] == config.num_pointers + first:
+                end = pointers.shape[1] - first
+                pointers = torch.cat((pointers[:, : end - 1], pointers[:, end:]), dim=1)
+            pointer = torch.cat((pointer, pointers), dim=1)
+        return replace(self, spatial=spatial, pointers=pointer, age=self.age + 1, peak=peak,
+                       known=None)
 
     def seen(self) -> Tensor | None:
         """Which memory tokens count: bool [N, M*h*w + P*C/Cm], spatial memories first; None: all.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 from sam2.modeling.sam.prompt_encoder import PromptEncoder
-from torch import Tensor
+from torch import Tensor, nn
 
 NOTHING, BESIDE, ON_TARGET, UPPER_LEFT, LOWER_RIGHT = -1, 0, 1, 2, 3  # sam2's labels of points
 SURE = 10.0  # logit of a shown mask, and minus it outside, as in sam2
@@ -33,6 +33,11 @@ class VisualPrompt:
     masks: Tensor | None = None
     has_mask: Tensor | None = None
 
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether the rows are shown at most one point, which may mean a part or the whole."""
+        return self.masks is None and self.labels.shape[1] <= 1
+
     @classmethod
     def nothing(cls, rows: int, device: torch.device | str = "cpu") -> VisualPrompt:
         """Of N rows that are shown nothing."""
@@ -53,14 +58,16 @@ class VisualPrompt:
             torch.where(self.has_mask[:, None, None], shown, found)
 
 
-def embed_prompt(encoder: PromptEncoder, prompt: VisualPrompt,
-                 grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def embed_prompt(encoder: PromptEncoder, prompt: VisualPrompt, grid: tuple[int, int],
+                 downsample: nn.Module | None = None) -> tuple[Tensor, Tensor]:
     """Tokens [N, P + 1, C] and dense embedding [N or 1, C, h, w or 1] of a prompt.
 
     Args:
         encoder: Of sam2; it believes that inputs are square.
         prompt: Of N rows.
         grid: (h, w) of the features at stride 16.
+        downsample: sam2's `mask_downsample`, from masks [N, 1, S_h, S_w] of 0 and 1 to logits at
+            the decoder's resolution; None: their mean, as `training/follow.py` does.
     """
     height, width = (16 * side for side in grid)
     square = encoder.input_image_size
@@ -71,8 +78,9 @@ def embed_prompt(encoder: PromptEncoder, prompt: VisualPrompt,
     nothing = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
     if prompt.masks is None:
         return tokens, nothing
-    quarter = F.avg_pool2d(prompt.masks[:, None].float(), 4)  # to the decoder's resolution
-    dense = encoder.mask_downscaling((2 * quarter - 1) * SURE)
+    masks = prompt.masks[:, None].float()
+    quarter = (2 * F.avg_pool2d(masks, 4) - 1) * SURE if downsample is None else downsample(masks)
+    dense = encoder.mask_downscaling(quarter)
     if prompt.has_mask is not None:
         dense = torch.where(prompt.has_mask[:, None, None, None], dense, nothing)
     return tokens, dense

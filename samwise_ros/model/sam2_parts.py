@@ -24,10 +24,15 @@ from samwise_ros.model.trunk import build_trunk
 
 
 class Sam2(SAM2Base):
-    """SAM 2.0 whose heads follow a `ModelConfig`, plus SAMWISE's text projections."""
+    """SAM 2.0 whose heads follow a `ModelConfig`, plus SAMWISE's text projections.
+
+    Attributes:
+        tracks: `ModelConfig.sam2_tracks`.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
+        self.tracks = config.sam2_tracks
         super().__init__(
             image_encoder=_image_encoder(config),
             memory_attention=_memory_attention(config),

@@ -232,7 +232,8 @@ class SamwiseModel(nn.Module):
             cme_eligible: bool [N], rows that may switch; None: the CME does not run.
             hide_absent: Set mask logits to -1024 where the object score is not positive (inference;
                 training keeps raw logits: docs/model.md, 2.2).
-            prompt: What the rows are shown of their targets on this frame, in place of their text.
+            prompt: What the rows are shown of their targets on this frame, beside their text if
+                the features have any.
         """
         without_memory = features.vision + self.sam.no_mem_embed.reshape(1, -1, 1, 1)
         if bank.is_empty:
@@ -310,7 +311,8 @@ class SamwiseModel(nn.Module):
         assert bank.spatial is not None and bank.pointers is not None  # the bank is not empty
         rows, _, height, width = vision.shape
         count, dim = bank.spatial.shape[1], bank.spatial.shape[3]
-        places, position = None, self._memory_position(count, height, width)
+        places, position = None, self._memory_position(
+            count, height, width, bank.keeps_first)
         kept = round(height * width * self.config.memory.kept)
         if kept < height * width:
             places = salient(bank.spatial, kept)
@@ -326,15 +328,16 @@ class SamwiseModel(nn.Module):
                              F.pad(position, (0, 0, 0, pointers.shape[1])), pointers.shape[1],
                              bank.seen(), places)
 
-    def _memory_position(self, count: int, height: int, width: int) -> Tensor:
+    def _memory_position(self, count: int, height: int, width: int, keeps_first: bool) -> Tensor:
         """Codes [1, M*h*w, Cm] of place and age of `count` memories, oldest first."""
         ages = self.sam.maskmem_tpos_enc
+        # Row r-1 of the table is for age r, the last for the frame that shows the target.
+        rows = (*[len(ages) - 1] * keeps_first, *range(count - keeps_first - 1, -1, -1))
 
         def make() -> Tensor:
             sine = self.sam.memory_encoder.position_encoding(
                 ages.new_empty(1, ages.shape[-1], height, width)).flatten(2).transpose(1, 2)
-            # Row r-1 of the table is for age r; the bank is oldest first.
-            oldest_first = ages[:count].flip(0).reshape(count, 1, -1)
+            oldest_first = ages[list(rows)].reshape(count, 1, -1)
             return (sine + oldest_first).reshape(1, -1, ages.shape[-1])
 
-        return constant(self.sam, ("memory position", count, height, width), (ages,), make)
+        return constant(self.sam, ("memory position", rows, height, width), (ages,), make)

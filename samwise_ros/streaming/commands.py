@@ -8,10 +8,11 @@ import re
 import threading
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from samwise_ros.structures import Command, CommandError, CommandKind
+from samwise_ros.streaming.prompts import check_prompt
+from samwise_ros.structures import Command, CommandError, CommandKind, Prompt
 
 DEFAULT_ID = "target"
 RELEASE_WORDS = (
@@ -67,6 +68,19 @@ def parse_command(text: str, release_words: Iterable[str] = RELEASE_WORDS) -> Co
     return add_command(name, "".join(sentence), release_words)
 
 
+def shown_command(target_id: str, sentence: str, prompt: Prompt,
+                  release_words: Iterable[str] = RELEASE_WORDS) -> Command:
+    """The command that shows a target, and names it unless the sentence is empty.
+
+    Without an id it becomes the only target, under the id "target", as a plain sentence does.
+    Raises CommandError as `add_command` does, and for a prompt of no use.
+    """
+    check_prompt(prompt)
+    command = (add_command(target_id or DEFAULT_ID, sentence, release_words) if sentence.strip()
+               else Command(CommandKind.ADD, _checked_id(target_id or DEFAULT_ID)))
+    return replace(command, replace_all=not target_id, prompt=prompt)
+
+
 def add_command(target_id: str, sentence: str, release_words: Iterable[str] = RELEASE_WORDS
                 ) -> Command:
     """The command `add:ID: SENTENCE`.
@@ -91,10 +105,14 @@ def remove_command(target_id: str) -> Command:
 
 @dataclass(frozen=True)
 class PlannedTarget:
-    """What is wanted under one id: a sentence, and the number of the command that asked for it."""
+    """What is wanted under one id, and the number of the command that asked for it.
+
+    `expression` is empty for what is only shown.
+    """
 
     command: int
     expression: str
+    prompt: Prompt | None = None
 
 
 class TargetPlan:
@@ -128,11 +146,26 @@ class TargetPlan:
                 targets. Nothing changes then.
         """
         if command.kind is CommandKind.ADD:
-            check_sentence(command)
+            check_add(command)
         with self._lock:
             targets = self._after(command, self._newest + 1)
             self._newest, self._targets = self._newest + 1, MappingProxyType(targets)
             return self._newest
+
+    def withdraw(self, target_id: str, command: int, earlier: PlannedTarget | None) -> None:
+        """Undo a command that cannot be carried out after all, unless a newer one is about its id.
+
+        Args:
+            target_id, command: Of the target.
+            earlier: What was looked for under this id before; None: nothing.
+        """
+        with self._lock:
+            targets = dict(self._targets)
+            if target_id in targets and targets[target_id].command == command:
+                del targets[target_id]
+                if earlier is not None:
+                    targets[target_id] = earlier
+                self._targets = MappingProxyType(targets)
 
     def _after(self, command: Command, number: int) -> dict[str, PlannedTarget]:
         targets = dict(self._targets)
@@ -143,7 +176,7 @@ class TargetPlan:
             known = ", ".join(targets) or "none"
             raise CommandError(f"remove: no target {_short(name)}; known are {known}")
         if command.kind is CommandKind.ADD:
-            targets[name] = PlannedTarget(number, str(command.expression))
+            targets[name] = PlannedTarget(number, command.expression or "", command.prompt)
         if len(targets) > self._max_targets:
             raise CommandError(f"add {_short(name)}: there are already "
                                f"{self._max_targets} targets; remove one first or raise "
@@ -151,14 +184,19 @@ class TargetPlan:
         return targets
 
 
-def check_sentence(command: Command) -> None:
-    """Raise CommandError for an ADD without id or sentence, or with one that is too long.
+def check_add(command: Command) -> None:
+    """Raise CommandError for an ADD that cannot be carried out.
 
+    It lacks an id, or both a sentence and a prompt, a text is too long, or the prompt is of no use.
     Comes before any tokeniser sees the text: tokenising a megabyte takes seconds.
     """
-    if not (command.target_id and command.expression and command.expression.strip()):
-        raise CommandError("add: expected an id and a sentence that names the target")
-    _check_length(command.target_id + command.expression)
+    said, prompt = command.expression or "", command.prompt
+    if not command.target_id or not (said.strip() or (prompt is not None and not said)):
+        raise CommandError("add: expected an id and a sentence that names the target, or a point, "
+                           "box or mask that shows it")
+    _check_length(command.target_id + said)
+    if prompt is not None:
+        check_prompt(prompt)
 
 
 def _releases(text: str, release_words: Iterable[str]) -> bool:

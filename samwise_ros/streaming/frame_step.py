@@ -8,20 +8,27 @@ made then, and become constants of the graph.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samwise_ros.config import SessionConfig
 from samwise_ros.model.cme import rows_that_may_switch
 from samwise_ros.model.context_ring import ContextRing, RingView, Sight, look_at, write
+from samwise_ros.model.features import FrameFeatures
 from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.prompts import SURE, VisualPrompt
 from samwise_ros.model.samwise import SamwiseModel, Segmentation
 from samwise_ros.model.text_encoder import TextState
 from samwise_ros.streaming.image_ops import InputSize, logit_threshold, restore_logits
 from samwise_ros.streaming.stream_state import StreamState
+
+Row = dict[str, Any]  # the fields of an `Answer` of one row, on the host
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,8 @@ class FrameStep(nn.Module):
         return 0 if self.padding is None else self.padding.nbytes
 
     def forward(self, pixels: Tensor, text: TextState, state: StreamState,
-                fill: Fill | None = None) -> tuple[Answer, StreamState]:
+                fill: Fill | None = None, prompts: Mapping[int, VisualPrompt] | None = None,
+                ) -> tuple[Answer, StreamState]:
         """Answer one frame.
 
         Args:
@@ -101,6 +109,8 @@ class FrameStep(nn.Module):
             text: R rows.
             state: Of R rows. Its rings are written to, at slots that do not count for it.
             fill: What is known of `state`; None: nothing (`ANY`).
+            prompts: By row what new targets are shown of themselves beside their text. No part of
+                what is captured or exported.
         """
         fill = fill or ANY
         model, sight = self.model, self._sight(state, fill)
@@ -112,10 +122,12 @@ class FrameStep(nn.Module):
         if model.config.cme.enabled and fill.clock > model.config.cme.decision_window:
             eligible = rows_that_may_switch(state.ages, state.last_switch, model.config.cme)
         found = model.segment_frame(features, bank, eligible)
+        for row, prompt in (prompts or {}).items():
+            found = _replaced(found, row, show(model, features.row(row), MemoryBank(), prompt))
         spatial = model.encode_memory(features.vision, found.memorised)
         after = self._remembered(replace(state, shared=shared.kept, rows=rows, earlier=earlier),
                                  found, spatial)
-        return self._answer(found, spatial), after
+        return answer_of(found, spatial, self.size, model.config.mask_threshold), after
 
     def _sight(self, state: StreamState, fill: Fill) -> Sight:
         """What rows see of the context rings once the frame is in them."""
@@ -149,17 +161,57 @@ class FrameStep(nn.Module):
                        spatial=kept, pointers=pointers,
                        peak=None if prediction.peak is None else prediction.peak.float())
 
-    def _answer(self, found: Segmentation, spatial: Tensor) -> Answer:
-        prediction = found.prediction
-        logits = restore_logits(found.high_res, self.size)
-        masks = logits > logit_threshold(self.model.config.mask_threshold)
-        # A column of one row keeps the stride of its matrix, and could not be read as bytes.
-        scores = prediction.object_score.float().clone(memory_format=torch.contiguous_format)
-        sums = [part.float().flatten(1).sum(dim=1) for part in (
-            prediction.low_res, prediction.object_score[:, None], prediction.pointer, spatial)]
-        return Answer(masks, _boxes(masks), masks.sum(dim=(1, 2), dtype=torch.int32),
-                      scores, found.switched,
-                      torch.stack(sums).isfinite().all(dim=0), prediction.low_res.float())
+
+def show(model: SamwiseModel, features: FrameFeatures, bank: MemoryBank, prompt: VisualPrompt,
+         ) -> Segmentation:
+    """Segment the frame on which rows are shown. A mask that is shown is the answer, as for SAM 2.
+
+    Args:
+        model, features, bank, prompt: As for `segment_frame`.
+    """
+    found = model.segment_frame(features, bank, prompt=prompt)
+    if prompt.masks is None:
+        return found
+    low_res = F.interpolate(found.memorised[:, None], scale_factor=0.25, mode="bilinear",
+                            antialias=True)[:, 0]
+    score = torch.full_like(found.prediction.object_score, SURE)
+    return replace(found, high_res=found.memorised, prediction=replace(
+        found.prediction, low_res=low_res, object_score=score))
+
+
+def _replaced(found: Segmentation, row: int, other: Segmentation) -> Segmentation:
+    """The segmentation with the only row of another one in place of one of its rows."""
+    place = torch.tensor([row], device=found.high_res.device)
+
+    def put(record: Any, from_: Any, *names: str) -> dict[str, Any]:
+        return {name: getattr(record, name).index_copy(
+            0, place, getattr(from_, name).to(getattr(record, name).dtype))
+            for name in names if getattr(record, name) is not None}
+
+    prediction = replace(found.prediction, **put(
+        found.prediction, other.prediction, "low_res", "object_score", "iou", "pointer", "early",
+        "peak"))
+    return replace(found, prediction=prediction, **put(
+        found, other, "high_res", "memorised", "switched"))
+
+
+def answer_of(found: Segmentation, spatial: Tensor, size: InputSize, threshold: float) -> Answer:
+    """What a frame is answered with.
+
+    Args:
+        found: Of R rows. spatial: [R, h*w, Cm] what they leave in memory.
+        size: Of the frame. threshold: Probability above which a pixel belongs to a mask.
+    """
+    prediction = found.prediction
+    logits = restore_logits(found.high_res, size)
+    masks = logits > logit_threshold(threshold)
+    # A column of one row keeps the stride of its matrix, and could not be read as bytes.
+    scores = prediction.object_score.float().clone(memory_format=torch.contiguous_format)
+    sums = [part.float().flatten(1).sum(dim=1) for part in (
+        prediction.low_res, prediction.object_score[:, None], prediction.pointer, spatial)]
+    return Answer(masks, _boxes(masks), masks.sum(dim=(1, 2), dtype=torch.int32),
+                  scores, found.switched,
+                  torch.stack(sums).isfinite().all(dim=0), prediction.low_res.float())
 
 
 def _views(rings: tuple[ContextRing, ...], sight: Sight) -> tuple[RingView, ...]:
@@ -203,6 +255,13 @@ def fetch(answer: Answer, logits: bool = True) -> dict[str, np.ndarray]:
         dtype = {torch.bool: np.bool_, torch.int32: np.int32}.get(tensor.dtype, np.float32)
         found[name] = part.view(dtype).reshape(tensor.shape)
     return found
+
+
+def fetch_rows(answer: Answer, logits: bool = True) -> list[Row]:
+    """As `fetch`, row by row."""
+    found = fetch(answer, logits)
+    return [{name: field[row] for name, field in found.items()}
+            for row in range(len(found["scores"]))]
 
 
 for _record in (TextState, Answer):

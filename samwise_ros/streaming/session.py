@@ -20,16 +20,25 @@ from torch import Tensor
 
 from samwise_ros.config import SessionConfig
 from samwise_ros.model.precision import arithmetic, resolve_precision
+from samwise_ros.model.prompts import VisualPrompt
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import TextState, stack_text
 from samwise_ros.streaming.commands import (
     PlannedTarget,
     TargetPlan,
-    check_sentence,
+    check_add,
     parse_command,
 )
-from samwise_ros.streaming.frame_step import Fill, fetch
+from samwise_ros.streaming.frame_step import Fill, FrameStep, fetch_rows
 from samwise_ros.streaming.image_ops import InputSize, input_size, prepare_frame
+from samwise_ros.streaming.prompts import (
+    check_age,
+    check_prompt,
+    is_early,
+    seconds_of,
+    to_input,
+)
+from samwise_ros.streaming.shown_step import shown_step
 from samwise_ros.streaming.steps import EagerSteps, Step, StepShape, StepSourceFactory
 from samwise_ros.streaming.stream_state import start_state
 from samwise_ros.streaming.target_tracker import TargetTracker, TrackSettings
@@ -37,6 +46,7 @@ from samwise_ros.streaming.targets import FrameMemory, SessionMemory, Target
 from samwise_ros.structures import (
     Box,
     Command,
+    CommandError,
     CommandKind,
     FrameError,
     FrameResult,
@@ -77,6 +87,8 @@ class StreamingSession:
         self._steps = steps(model, self.config)
         self._step: Step | None = None  # of the last frame
         self._index = 0
+        self._newest: float | None = None  # stamp of the last answered frame in seconds
+        self._refused: list[str] = []  # since the last answer
 
     def prepare(self, camera: tuple[int, int], targets: int = 1) -> None:
         """Make the step for frames of a size before the first of them comes.
@@ -100,13 +112,18 @@ class StreamingSession:
 
         Raises:
             CommandError: At once, when the command cannot be understood or carried out: empty or
-                overlong expression, unknown id, too many targets. Nothing changes then.
+                overlong expression, unknown id, too many targets, a prompt of no use or of a
+                picture that is too old. Nothing changes then. What turns out on the picture itself
+                (a point outside it) is in its `FrameResult.refused`.
         """
         if not isinstance(command, Command):
             command = parse_command(command)
         if command.kind is CommandKind.ADD:
-            check_sentence(command)
-            self.model.tokenizer([command.expression])  # raises when it has too many tokens
+            check_add(command)
+            if command.expression:
+                self.model.tokenizer([command.expression])  # raises when it has too many tokens
+            if command.prompt is not None:
+                check_age(command.prompt, self._newest, self.config.prompt_age)
         return self._plan.submit(command)
 
     @property
@@ -122,7 +139,8 @@ class StreamingSession:
     @property
     def nbytes(self) -> int:
         """Bytes of tensors that the session keeps."""
-        texts = sum(target.text.hidden.nbytes for target in self._targets.values())
+        texts = sum(target.text.hidden.nbytes for target in self._targets.values()
+                    if target.text is not None)
         return self._frames.nbytes + texts + (0 if self._step is None else self._step.nbytes)
 
     @property
@@ -142,7 +160,7 @@ class StreamingSession:
 
     def reset(self) -> None:
         """Forget all frames; targets stay and are searched for anew."""
-        self._frames = FrameMemory(ages=(0,) * len(self._frames.ages))
+        self._frames = self._frames.restarted()
         for target in self._targets.values():
             target.tracker = TargetTracker()
 
@@ -165,17 +183,20 @@ class StreamingSession:
         """
         pixels, size = prepare_frame(rgb, self.model.config, fast=self.config.fast_resize,
                                      device=self.model.device)
-        self._apply_commands()
+        now = seconds_of(stamp)
+        self._apply_commands(size.camera, now)
         frames = self._frames
         if size != frames.size:
-            frames = FrameMemory(size, ages=(0,) * len(frames.ages))
+            frames = frames.restarted(size)
         with self._computing():
             results, after = self._answer(pixels, size, frames)
         if frames is not self._frames and self._frames.size is not None:
             self.reset()
-        self._frames = after
+        self._frames, self._newest = after, now
         self._index += 1
-        return FrameResult(self._index - 1, stamp, size.camera, tuple(map(self._judge, results)))
+        refused, self._refused = tuple(self._refused), []
+        return FrameResult(self._index - 1, stamp, size.camera, tuple(map(self._judge, results)),
+                           refused)
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
@@ -189,38 +210,98 @@ class StreamingSession:
         return tracker.judge(result)
 
     @torch.inference_mode()
-    def _apply_commands(self) -> None:
-        """Make the targets what is planned. New sentences are encoded before anything changes."""
+    def _apply_commands(self, size: tuple[int, int] | None = None, now: float | None = None
+                        ) -> None:
+        """Make the targets what is planned. New sentences are encoded before anything changes.
+
+        Args:
+            size: (H, W) of the frame that comes next.
+            now: Its stamp in seconds, where it has one.
+        """
         targets = {}
         for name, planned in self._plan.targets.items():
             target = self._targets.get(name)
-            if target is None or target.command != planned.command:
+            if (target is None or target.command != planned.command) \
+                    and self._is_due(name, planned, size, now):
                 target = self._new_target(name, planned)
-            targets[name] = target
-        known = {target.command: row for row, target in enumerate(self._targets.values())}
-        rows = [known.get(target.command) for target in targets.values()]
-        if rows == list(range(len(self._targets))):
+            if target is not None:  # else it waits for its picture
+                targets[name] = target
+        numbers = [target.command for target in targets.values()]
+        if numbers == [target.command for target in self._targets.values()]:
             return
-        text = None
-        if texts := [target.text for target in targets.values()]:
+        text, frames = self._arranged({target.command: target.text for target in targets.values()
+                                       if target.text is not None})
+        self._targets, self._text, self._frames = targets, text, frames.of_commands(numbers)
+
+    def _arranged(self, texts: Mapping[int, TextState]) -> tuple[TextState | None, FrameMemory]:
+        """Text and memory of the rows, where these texts are wanted, by command number."""
+        known = {target.command: row for row, target in enumerate(self._said)}
+        if list(texts) == list(known):
+            return self._text, self._frames
+        rows, text = [known.get(number) for number in texts], None
+        if texts:
             count, tokens = self._steps.room(
-                len(texts), max(text.mask.shape[1] for text in texts))
-            text = stack_text(texts, count, tokens)
+                len(texts), max(text.mask.shape[1] for text in texts.values()))
+            text = stack_text(list(texts.values()), count, tokens)
             rows += [None] * (count - len(rows))
-        frames = self._frames.arranged(rows)
-        self._targets, self._text, self._frames = targets, text, frames
+        return text, self._frames.arranged(rows)
+
+    def _is_due(self, name: str, planned: PlannedTarget, size: tuple[int, int] | None,
+                now: float | None) -> bool:
+        """Whether a new target can begin with the frame that comes; what never can is dropped."""
+        prompt = planned.prompt
+        if prompt is None:
+            return True
+        try:
+            check_age(prompt, now, self.config.prompt_age)
+            check_prompt(prompt, size)
+        except CommandError as error:
+            old = self._targets.get(name)
+            self._plan.withdraw(name, planned.command, None if old is None else PlannedTarget(
+                old.command, old.expression, old.prompt))
+            self._refused.append(f"command {planned.command} refused: {error}")
+            return False
+        return not is_early(prompt, now)
 
     def _new_target(self, name: str, planned: PlannedTarget) -> Target:
-        tokens = self.model.tokenizer([planned.expression]).to(self.model.device)
-        return Target(name, planned.expression, planned.command, self.model.encode_text(tokens))
+        text = None
+        if planned.expression:
+            tokens = self.model.tokenizer([planned.expression]).to(self.model.device)
+            text = self.model.encode_text(tokens)
+        return Target(name, planned.expression, planned.command, text, planned.prompt)
+
+    @property
+    def _said(self) -> list[Target]:
+        """The targets that have a sentence, in the order of their rows."""
+        return [target for target in self._targets.values() if target.text is not None]
 
     def _answer(self, pixels: Tensor, size: InputSize,
                 frames: FrameMemory) -> tuple[tuple[TargetResult, ...], FrameMemory]:
         """Results of all targets on one frame, and what is remembered after it."""
+        prompts = {target.command: to_input(target.prompt, size, pixels.device)
+                   for target in self._targets.values()
+                   if target.prompt is not None and target.command not in frames.prompted}
+        found, after = self._answer_said(pixels, size, frames, prompts)
+        shown = [target for target in self._targets.values() if target.text is None]
+        if shown:
+            rows, banks = shown_step(self.model, size, pixels, {
+                target.command: prompts.get(target.command) or frames.shown.get(target.command)
+                for target in shown}, self.config.mask_logits)
+            ages = {number: bank.age - 1 for number, bank in banks.items()}
+            found |= {target.command: self._to_result(
+                target, rows[target.command], ages.get(target.command, 0)) for target in shown}
+            after = replace(after, shown=banks)
+        return (tuple(found[target.command] for target in self._targets.values()),
+                replace(after, prompted=frames.prompted.union(prompts)))
+
+    def _answer_said(self, pixels: Tensor, size: InputSize, frames: FrameMemory,
+                     prompts: Mapping[int, VisualPrompt],
+                     ) -> tuple[dict[int, TargetResult], FrameMemory]:
+        """Results, by command number, of the targets that have a sentence."""
         if self._text is None:
             _, earlier = self.model.pair_frames(pixels[None, None], frames.earlier)
-            return (), FrameMemory(size, earlier=earlier)
-        state = frames.state
+            return {}, FrameMemory(size, earlier=earlier)
+        targets, state = self._said, frames.state
         if state is None:
             state = start_state(self.model, pixels, len(frames.ages), self.config.context_frames,
                                 _DTYPES[self._precision])
@@ -228,25 +309,31 @@ class StreamingSession:
                 state = replace(state, earlier=frames.earlier)
         self._step = self._steps.step(StepShape(size, *self._text.mask.shape))
         fill = Fill(frames.clock, min(frames.ages))
-        answer, state = self._step(pixels, self._text, state, fill)
-        results = self._to_results(fetch(answer, self.config.mask_logits), frames.ages)
-        return results, FrameMemory(size, state, frames.clock + 1,
-                                    tuple(age + 1 for age in frames.ages), state.earlier)
+        shown = {row: prompts[target.command] for row, target in enumerate(targets)
+                 if target.command in prompts}
+        if shown:  # other engines' graphs take no prompts; the state is the same
+            answer, state = FrameStep(self.model, size, self.config)(
+                pixels, self._text, state, fill, shown)
+        else:
+            answer, state = self._step(pixels, self._text, state, fill)
+        rows = fetch_rows(answer, self.config.mask_logits)  # blank ones come last
+        found = {target.command: self._to_result(target, row, age)
+                 for target, row, age in zip(targets, rows, frames.ages, strict=False)}
+        return found, FrameMemory(size, state, frames.clock + 1,
+                                  tuple(age + 1 for age in frames.ages), state.earlier)
 
-    def _to_results(self, found: Mapping[str, np.ndarray],
-                    ages: tuple[int, ...]) -> tuple[TargetResult, ...]:
-        """Records of an answer; the states are those of the last frame.
+    def _to_result(self, target: Target, found: Mapping[str, np.ndarray],
+                   age: int) -> TargetResult:
+        """Record of an answer; the state is that of the last frame.
 
         Raises FrameError for an answer or a memory that would spoil this or later frames.
         """
-        if not found["finite"][: len(self._targets)].all():
+        if not found["finite"]:
             raise FrameError("the network's answer is not finite: the weights are damaged, or "
                              f"precision {self._precision} overflows; use fp32")
-        logits = found.get("low_res")
-        return tuple(TargetResult(
+        area = int(found["areas"])
+        return TargetResult(
             target.target_id, target.expression, target.command, target.tracker.state,
-            float(found["scores"][row]), found["masks"][row],
-            Box(*map(int, found["boxes"][row])) if found["areas"][row] else None,
-            int(found["areas"][row]), bool(found["switched"][row]), ages[row],
-            None if logits is None else logits[row])
-            for row, target in enumerate(self._targets.values()))
+            float(found["scores"]), found["masks"],
+            Box(*map(int, found["boxes"])) if area else None, area,
+            bool(found["switched"]), age, found.get("low_res"))

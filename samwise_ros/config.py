@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from samwise_ros.setting_values import build_config
 from samwise_ros.structures import ConfigError
@@ -20,6 +20,7 @@ Stem = Literal["patch", "conv"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Mode = Literal["clip", "stream"]  # the published protocol, or frame by frame without look-ahead
 TrunkName = Literal["hiera", "lite0"]
+Shown = Literal["untrained", "followed", "sam2"]
 TextKind = Literal["roberta", "bert"]
 
 LITE0_CHANNELS = (24, 40, 112, 320)  # of EfficientNet-Lite0's four stages
@@ -58,8 +59,7 @@ class HieraConfig:
                "hiera.global_att_blocks: expected none of the blocks that begin a stage "
                f"({firsts}), since sam2 pools there inside windows, got {self.global_att_blocks}")
         _check(self.embed_dim % self.num_heads == 0,
-               f"hiera: expected embed_dim divisible by num_heads, got {self.embed_dim} and "
-               f"{self.num_heads}")
+               f"hiera: num_heads {self.num_heads} does not divide embed_dim {self.embed_dim}")
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -99,11 +99,9 @@ class TextConfig:
         _check(tuple(sorted(self.fusion_layers)) == self.fusion_layers,
                f"text.fusion_layers: expected rising or equal numbers, got {self.fusion_layers}")
         _check(self.fusion_layers[-1] <= self.num_layers and self.fusion_layers[0] >= 0,
-               f"text.fusion_layers: expected numbers in 0..{self.num_layers}, "
-               f"got {self.fusion_layers}")
-        _check(self.hidden_size % self.num_heads == 0,
-               f"text: expected hidden_size divisible by num_heads, got {self.hidden_size} and "
-               f"{self.num_heads}")
+               f"text.fusion_layers: not all in 0..{self.num_layers}: {self.fusion_layers}")
+        _check(self.hidden_size % self.num_heads == 0, "text: expected hidden_size divisible by "
+               f"num_heads, got {self.hidden_size} and {self.num_heads}")
 
     @property
     def max_tokens(self) -> int:
@@ -197,14 +195,13 @@ class MemoryConfig:
 
     def __post_init__(self) -> None:
         _check(0.0 < self.kept <= 1.0, f"memory.kept: expected a number in (0, 1], got {self.kept}")
-        _check(0 <= self.num_spatial <= 6,
-               f"memory.num_spatial: expected 0..6 (six age codes are trained), "
-               f"got {self.num_spatial}")
-        _check(self.num_pointers >= 0, f"memory.num_pointers: expected >= 0, "
-               f"got {self.num_pointers}")
+        _check(0 <= self.num_spatial <= 6, "memory.num_spatial: expected 0..6 (six age codes are "
+               f"trained), got {self.num_spatial}")
+        _check(self.num_pointers >= 0,
+               f"memory.num_pointers: expected >= 0, got {self.num_pointers}")
         _check((self.num_spatial == 0) == (self.num_pointers == 0),
-               "memory: expected num_spatial and num_pointers both zero (memory off) or both "
-               f"positive, got {self.num_spatial} and {self.num_pointers}")
+               "memory: expected num_spatial and num_pointers both zero or both positive, got "
+               f"{self.num_spatial} and {self.num_pointers}")
 
 
 @dataclass(frozen=True)
@@ -253,9 +250,8 @@ class ModelConfig:
             (`model.motion_branch`); 0: it does not, as published.
         mask_threshold: Probability above which a pixel belongs to the mask.
         trunk: "hiera" (`hiera`) or "lite0" (`lite`, frozen).
-        sam2_tracks: The weights hold SAM 2's tracker, which follows what is shown without a
-            sentence: the best of three masks, and the frame that shows the target stays in memory.
-            False: mask 0 and the newest memories, which is what `training/follow.py` trains.
+        shown: How the weights follow what is shown without a sentence (docs/model.md, 2.6): as SAM
+            2 does, as `training/follow.py` has trained them, or not at all from points and boxes.
     """
 
     name: str = "tiny"
@@ -266,7 +262,7 @@ class ModelConfig:
     motion_lag: int = 0
     mask_threshold: float = 0.5
     trunk: TrunkName = "hiera"
-    sam2_tracks: bool = False
+    shown: Shown = "untrained"
     hiera: HieraConfig = field(default_factory=HieraConfig)
     lite: LiteConfig = field(default_factory=LiteConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -279,14 +275,14 @@ class ModelConfig:
     def __post_init__(self) -> None:
         _check(self.image_size >= GRID and self.image_size % GRID == 0,
                f"image_size: expected a positive multiple of {GRID}, got {self.image_size}")
-        _one_of("fit", self.fit, ("pad", "rectangle"))
+        for name, allowed in (("fit", Fit), ("trunk", TrunkName), ("shown", Shown)):
+            _one_of(name, getattr(self, name), get_args(allowed))
         _check(0.0 < self.mask_threshold < 1.0,
                f"mask_threshold: expected a number in (0, 1), got {self.mask_threshold}")
         _check(self.hidden_dim % self.memory.dim == 0,
                "expected hidden_dim divisible by memory.dim (pointers are split into tokens), "
                f"got {self.hidden_dim} and {self.memory.dim}")
-        _check(self.hidden_dim % 32 == 0,
-               f"hidden_dim: expected a multiple of 32, got {self.hidden_dim}")
+        _check(self.hidden_dim % 32 == 0, f"hidden_dim: not a multiple of 32: {self.hidden_dim}")
         stages = self.cmt.fusion_stages
         _check(self.motion_lag == 0 or
                (self.motion_lag > 0 and 2 in (stages if not self.cmt.feedback else stages[:1])),
@@ -295,7 +291,6 @@ class ModelConfig:
         _check(len(self.text.fusion_layers) == len(self.cmt.fusion_stages),
                "expected one text fusion point per adapter, got "
                f"{self.text.fusion_layers} and {self.cmt.fusion_stages}")
-        _one_of("trunk", self.trunk, ("hiera", "lite0"))
         _check(self.cmt.feedback or {2, 3} <= set(stages),
                f"cmt.feedback off: expected fusion stages 2 and 3, got {stages}")
         _check(self.trunk == "hiera" or (self.fit == "rectangle" and not self.cmt.feedback),
@@ -337,8 +332,7 @@ class SessionConfig:
         fast_resize: Resize camera frames with OpenCV instead of PIL (the published path).
         max_targets: More targets than this are refused, so that memory stays bounded.
         mask_logits: Results hold the mask logits, too.
-        prompt_age: Seconds that the stamp of a picture on which a target is shown may differ from
-            that of the newest frame; 0: any.
+        prompt_age: Seconds between a prompt's stamp and the newest frame's, at most; 0: any.
     """
 
     context_frames: int = 7

@@ -36,6 +36,7 @@ def _nano() -> ModelConfig:
 def _mini() -> ModelConfig:
     return ModelConfig(
         name="mini", image_size=256, fit="rectangle", hidden_dim=128, motion_lag=2, trunk="lite0",
+        shown="followed",
         # All text layers run before the first adapter: they are paid once a command, not per frame.
         text=TextConfig(30522, 384, 6, 12, 1536, 512, (6, 6, 6), "bert"),
         cmt=CmtConfig(dim=64, num_heads=4, feedback=False, narrow=(16, 24, 16), dropout=0.1),
@@ -48,12 +49,12 @@ def _mini() -> ModelConfig:
 _PRESETS = {
     "nano": _nano,
     "mini": _mini,
-    "tiny": lambda: ModelConfig(name="tiny", sam2_tracks=True),
-    "small": lambda: ModelConfig(name="small", sam2_tracks=True, hiera=HieraConfig(
+    "tiny": lambda: ModelConfig(name="tiny", shown="sam2"),
+    "small": lambda: ModelConfig(name="small", shown="sam2", hiera=HieraConfig(
         96, 1, (1, 2, 11, 2), (7, 10, 13), (7, 7), (8, 4, 14, 7))),
-    "base_plus": lambda: ModelConfig(name="base_plus", sam2_tracks=True, hiera=HieraConfig(
+    "base_plus": lambda: ModelConfig(name="base_plus", shown="sam2", hiera=HieraConfig(
         112, 2, (2, 3, 16, 3), (12, 16, 20), (14, 14), (8, 4, 14, 7))),
-    "large": lambda: ModelConfig(name="large", sam2_tracks=True, hiera=_large_hiera()),
+    "large": lambda: ModelConfig(name="large", shown="sam2", hiera=_large_hiera()),
 }
 
 SIZES = tuple(_PRESETS)

@@ -27,12 +27,12 @@ class Sam2(SAM2Base):
     """SAM 2.0 whose heads follow a `ModelConfig`, plus SAMWISE's text projections.
 
     Attributes:
-        tracks: `ModelConfig.sam2_tracks`.
+        tracks: Whether the weights hold SAM 2's tracker (`ModelConfig.shown`).
     """
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
-        self.tracks = config.sam2_tracks
+        self.tracks = config.shown == "sam2"
         super().__init__(
             image_encoder=_image_encoder(config),
             memory_attention=_memory_attention(config),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from samwise_ros.config import Shown
 from samwise_ros.structures import CommandError, Prompt
 
 if TYPE_CHECKING:  # commands are read without torch
@@ -65,6 +66,18 @@ def _check_mask(mask: np.ndarray, size: tuple[int, int] | None) -> None:
     if size is not None and mask.shape != size:
         raise CommandError(f"prompt: expected a mask of the image's size {size[1]}x{size[0]}, got "
                            f"{mask.shape[1]}x{mask.shape[0]}")
+
+
+def check_trained(prompt: Prompt, shown: Shown, name: str) -> None:
+    """Raise CommandError where points or boxes alone mean nothing to the weights.
+
+    Args:
+        prompt: Of a command without a sentence.
+        shown: `ModelConfig.shown`. name: Of the model.
+    """
+    if shown == "untrained" and prompt.mask is None:
+        raise CommandError(f"prompt: {name} was not trained with points and boxes: add a sentence, "
+                           "show a mask, or use mini or a published model")
 
 
 def check_age(prompt: Prompt, now: float | None, limit: float) -> None:

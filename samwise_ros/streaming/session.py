@@ -34,6 +34,7 @@ from samwise_ros.streaming.image_ops import InputSize, input_size, prepare_frame
 from samwise_ros.streaming.prompts import (
     check_age,
     check_prompt,
+    check_trained,
     is_early,
     seconds_of,
     to_input,
@@ -124,6 +125,8 @@ class StreamingSession:
                 self.model.tokenizer([command.expression])  # raises when it has too many tokens
             if command.prompt is not None:
                 check_age(command.prompt, self._newest, self.config.prompt_age)
+                if not command.expression:
+                    check_trained(command.prompt, self.model.config.shown, self.model.config.name)
         return self._plan.submit(command)
 
     @property

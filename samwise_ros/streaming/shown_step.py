@@ -37,11 +37,11 @@ def shown_step(model: SamwiseModel, size: InputSize, pixels: Tensor,
         logits: Answers hold the mask logits.
 
     Returns:
-        Answers and memories under the same keys.
+        Answers and memories under the same keys; no memory for None.
     """
     groups: dict[object, list[int]] = {}
     rows = {key: _absent(size, logits) for key in known}
-    banks = {key: MemoryBank() for key in known}
+    banks: dict[int, MemoryBank] = {}
     for key, each in known.items():
         if each is not None:
             groups.setdefault(_fill(each) if isinstance(each, MemoryBank) else key, []).append(key)
@@ -71,7 +71,7 @@ def _answered(model: SamwiseModel, size: InputSize, features: FrameFeatures,
               known: Sequence[MemoryBank | VisualPrompt]) -> tuple[Answer, MemoryBank]:
     """Of rows with equally full memories, or of one that is shown."""
     if isinstance(known[0], VisualPrompt):
-        bank = MemoryBank(keeps_first=model.config.sam2_tracks)
+        bank = MemoryBank(keeps_first=model.sam.tracks)
         found = show(model, features, bank, known[0])
     else:
         bank = _stacked([each for each in known if isinstance(each, MemoryBank)])

@@ -160,12 +160,10 @@ class TargetPlan:
             earlier: What was looked for under this id before; None: nothing.
         """
         with self._lock:
-            targets = dict(self._targets)
-            if target_id in targets and targets[target_id].command == command:
-                del targets[target_id]
-                if earlier is not None:
-                    targets[target_id] = earlier
-                self._targets = MappingProxyType(targets)
+            places = {name: earlier if (name, each.command) == (target_id, command) else each
+                      for name, each in self._targets.items()}
+            self._targets = MappingProxyType(
+                {name: each for name, each in places.items() if each is not None})
 
     def _after(self, command: Command, number: int) -> dict[str, PlannedTarget]:
         targets = dict(self._targets)

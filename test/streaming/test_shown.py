@@ -228,6 +228,10 @@ def test_what_the_picture_does_not_show_is_dropped_and_the_reason_told(
     assert len(result.refused) == 1 and f"command {number} refused" in result.refused[0]
     assert re.search(reason, result.refused[0])
     assert session.step(make_frames(1)[0], 10.1).refused == ()
+    session.submit(shown("a", Prompt(points=((-9.0, 9.0),))))
+    result = session.step(make_frames(1)[0], 10.2)
+    assert len(result.refused) == 1 and result["a"].expression == "the red mug", \
+        "what was looked for under the id stays"
 
 
 @pytest.mark.parametrize(("command", "reason"), [

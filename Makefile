@@ -6,6 +6,7 @@
 # make nano    nano's data and training from nothing, hours on two cores -> runs/nano; goes on where
 #              it was stopped
 #
+# EXTRAS=recordings,mini   less than everything: the names in setup.py
 # PYTHON=python3.11        the interpreter of a new .venv
 # TORCH="torch torchvision"  another build of torch, e.g. TORCH="torch==2.14.1+cpu torchvision"
 # PIP_FLAGS=...            passed to every pip install
@@ -34,7 +35,7 @@ MESSAGES := off
 else
 VENV_FLAGS :=
 EXTRAS := ros,msgs,mini,live,onnx,openvino,sim,recordings,rerun,compose,train,dev
-MESSAGES := on
+MESSAGES := $(if $(findstring msgs,$(EXTRAS)),on,off)
 endif
 
 .PHONY: setup demo test lint gpu-check clean nano
@@ -55,7 +56,12 @@ $(STAMPS)/torch: $(STAMPS)/venv
 	SAM2_BUILD_CUDA=0 $(PIP) --no-build-isolation 'sam2>=1.1.0,<1.2'
 	touch $@
 
-$(STAMPS)/requirements: setup.py $(STAMPS)/torch
+# Other extras than last time are a change, too.
+$(STAMPS)/extras: FORCE | $(STAMPS)/venv
+	@echo '$(EXTRAS)' | cmp -s - $@ || echo '$(EXTRAS)' > $@
+FORCE:
+
+$(STAMPS)/requirements: setup.py $(STAMPS)/extras $(STAMPS)/torch
 	SAMWISE_ROS_MSGS=off $(PIP) --no-build-isolation --use-pep517 -e '.[$(EXTRAS)]'
 	touch $@
 

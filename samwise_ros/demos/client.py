@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.time import Time
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header, String
 
 from samwise_ros.structures import SamwiseError
@@ -86,6 +86,15 @@ def stamp_of(header: Header) -> int:
 def mono_to_array(message: Image) -> np.ndarray:
     """Our own mono8 images (rows without padding) -> uint8 [H, W]."""
     return np.frombuffer(message.data, np.uint8).reshape(message.height, message.width)
+
+
+def cloud_points(message: PointCloud2) -> np.ndarray:
+    """x, y, z of a cloud whose fields are float32, float32 [N, 3]."""
+    offsets = {field.name: field.offset for field in message.fields}
+    kind = np.dtype({"names": list("xyz"), "formats": ["<f4"] * 3,
+                     "offsets": [offsets[axis] for axis in "xyz"], "itemsize": message.point_step})
+    points = np.frombuffer(bytes(message.data), kind)
+    return np.stack([points[axis] for axis in "xyz"], axis=1)
 
 
 def latency_report(latencies: Sequence[float]) -> dict[str, float]:

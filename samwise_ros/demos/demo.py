@@ -2,9 +2,10 @@
 
     camera  ->  /camera/image_raw  ->  node    ->  /samwise/mask, /samwise/targets  ->  client
     camera  ->  /camera/instance (the truth)                                        ->  client
+    camera  ->  /camera/depth, camera_info  ->  node  ->  /samwise/target_cloud     ->  client
     client  ->  /command (three sentences, one after the other)  ->  node
 
-Writes overlay.mp4, contact_sheet.png and report.json.
+The third line with `rerun` only. Writes overlay.mp4, contact_sheet.png and report.json.
 """
 
 import json
@@ -15,6 +16,7 @@ from samwise_ros.demos.options import DemoOptions, to_argument
 from samwise_ros.demos.process_group import ProcessGroup
 from samwise_ros.sim.demo_scene import SPLIT, choose_scene
 
+_DEPTH = ("-r", "depth:=/camera/depth", "-r", "camera_info:=/camera/camera_info")
 _REHEARSED = 240  # frames in which every object has to be visible
 
 
@@ -35,7 +37,7 @@ def run_demo(options: DemoOptions) -> dict[str, Any]:
         group.start("node", "samwise_ros.ros.node.node", "--ros-args",
                     "-r", "image:=/camera/image_raw", "-p", "image_qos:=reliable",
                     "-p", f"model:={options.model}", "-p", "num_threads:=1",
-                    "-p", f"page:={options.page}")
+                    "-p", f"page:={options.page}", *(_DEPTH if options.rerun else ()))
         scene = choose_scene(options.seed, options.rate, _REHEARSED)
         questions = [{"expression": item.text, "kind": item.kind, "instance": item.targets[0] + 1}
                      for item in scene.expressions]

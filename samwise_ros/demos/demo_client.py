@@ -40,11 +40,10 @@ from samwise_ros.ros.services.lifecycle_client import LifecycleClient
 from samwise_ros.streaming.commands import DEFAULT_ID
 from samwise_ros.streaming.image_ops import tight_box
 from samwise_ros.streaming.rerun_file import rerun_log
-from samwise_ros.streaming.video_io import Frame
 from samwise_ros.structures import TargetState
 
 if TYPE_CHECKING:
-    from samwise_ros.streaming.rerun_log import RerunLog
+    from samwise_ros.demos.demo_rerun import DemoRerun
 
 _KEPT_STAMPS = 60  # frames of which a part is still to come
 
@@ -70,13 +69,12 @@ class DemoClient(CommandingClient):
 
     Attributes:
         answers: Complete frames by command number; 0: before the first command.
-        log: For Rerun's viewer; None: none.
+        view: For Rerun's viewer; None: none.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.log: RerunLog | None = None
-        self._logged = 0  # frames
+        self.view: DemoRerun | None = None
         self.answers: dict[int, list[_AnsweredFrame]] = {}
         self._asked = 0
         self._waiting: OrderedDict[int, dict[str, Any]] = OrderedDict()
@@ -91,7 +89,8 @@ class DemoClient(CommandingClient):
         self._asked += 1
         answers = self.answers.setdefault(self._asked, [])
         self.command(question.expression, timeout)
-        self.wait(lambda: len(answers) >= frames, timeout,
+        # One more for the viewer: then the last one's cloud, which comes after its mask, is there.
+        self.wait(lambda: len(answers) >= frames + (self.view is not None), timeout,
                   f"fewer than {frames} frames answered {question.expression!r}")
         for part in answers[:frames]:
             self._show(part, question.expression)
@@ -99,15 +98,13 @@ class DemoClient(CommandingClient):
                       mono_to_array(part.instance), question) for part in answers[:frames]]
 
     def _show(self, part: _AnsweredFrame, expression: str) -> None:
-        if self.log is None:
+        if self.view is None:
             return
         from samwise_ros.streaming.rerun_log import ShownTarget
 
         mask = mono_to_array(part.mask) > 0
-        frame = Frame("", image_to_rgb(part.image), self._logged, 0.0, stamp_of(part.image.header))
-        self._logged += 1
-        self.log.answer("camera", frame, [ShownTarget(
-            DEFAULT_ID, expression, part.state, part.score, mask, tight_box(mask))], part.latency)
+        self.view.show(stamp_of(part.image.header), image_to_rgb(part.image), ShownTarget(
+            DEFAULT_ID, expression, part.state, part.score, mask, tight_box(mask)), part.latency)
 
     def _on_mask(self, mask: Image) -> None:
         stamp = stamp_of(mask.header)
@@ -160,7 +157,11 @@ def summarise(questions: Sequence[Question], frames: Sequence[Sequence[JudgedFra
 
 def _run(client: DemoClient, options: DemoOptions, questions: Sequence[Question]) -> None:
     LifecycleClient(client, TARGET).run("up", options.timeout)
-    with rerun_log(options.rerun) as client.log:
+    with rerun_log(options.rerun) as log:
+        if log is not None:
+            from samwise_ros.demos.demo_rerun import DemoRerun
+
+            client.view = DemoRerun(client, log, options.frames + _KEPT_STAMPS)
         frames = [client.ask(question, options.frames, options.timeout) for question in questions]
     report = summarise(questions, frames, client.fresh_health(options.timeout))
     write_overlay(options.out / "overlay.mp4", questions, frames, options.rate)
@@ -177,7 +178,9 @@ def main() -> int:
     questions = [Question(**item) for item in json.loads(sys.argv[2])]
     return run_client("demo client", DemoClient,
                       lambda client: _run(client, options, questions),
-                      ["image:=/camera/image_raw", "instance:=/camera/instance"])
+                      [f"{name}:=/camera/{topic}" for name, topic in (
+                          ("image", "image_raw"), ("instance", "instance"), ("depth", "depth"),
+                          ("camera_info", "camera_info"))])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -128,8 +128,6 @@ def test_the_simulated_demo_asks_three_times_and_reports(pybullet, tmp_path, mon
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(demo, "_REHEARSED", 12)
     pytest.importorskip("rerun", reason="needs pip install 'samwise_ros[rerun]'")
-    from rerun.chunk import RrdReader
-
     port, seen = free_port(), []
     visitor = threading.Thread(target=lambda: seen.append(visit(port, tmp_path / "client.json")))
     visitor.start()
@@ -139,11 +137,7 @@ def test_the_simulated_demo_asks_three_times_and_reports(pybullet, tmp_path, mon
     visitor.join()
     assert done.exit_code == 0, done.output
     assert f"http://localhost:{port}/" in done.output and seen == ["the red thing"]
-    rows = Counter()
-    for chunk in RrdReader(tmp_path / "d.rrd").stream():
-        rows[chunk.entity_path] += chunk.num_rows
-    assert rows["/commands"] == 3  # and 15 answers to them
-    assert rows["/camera/picture/image"] == rows["/camera/targets/target/score"] == 15
+    check_rerun(tmp_path / "d.rrd")
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["frames"] == 15 and 0.5 < report["jf"] <= 1  # nano knows these toys
     assert "J&F against the truth" in done.output
@@ -156,6 +150,27 @@ def test_the_simulated_demo_asks_three_times_and_reports(pybullet, tmp_path, mon
     video = cv2.VideoCapture(str(tmp_path / "overlay.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 15
     assert _log_of_node(tmp_path).count("command ") == 4
+
+
+def check_rerun(path: Path) -> None:
+    """Three commands, 15 answers to them, with the depth's images and the places in space."""
+    from rerun.chunk import RrdReader
+
+    stamps, middles = defaultdict(list), []
+    for chunk in RrdReader(path).stream():
+        batch = chunk.to_record_batch()
+        if "stamp" in batch.schema.names:
+            stamps[chunk.entity_path] += batch["stamp"].cast("int64").to_pylist()
+        if "Boxes3D:centers" in batch.schema.names:
+            middles += [box for row in batch["Boxes3D:centers"].to_pylist() for box in row or ()]
+    assert len(stamps["/commands"]) == 3
+    wanted = stamps["/camera/picture/image"]
+    assert len(set(wanted)) == 15
+    for entity in ("picture/masks", "picture/boxes", "picture/depth", "places", "latency_ms",
+                   "targets/target/score", "targets/target/area", "targets/target/state"):
+        assert sorted(stamps[f"/camera/{entity}"]) == sorted(wanted), entity
+    assert len(middles) >= 8  # of those that nano finds
+    assert all(abs(x) < 1 and abs(y) < 1 and 0.2 < z < 3 for x, y, z in middles)
 
 
 def running() -> str:

@@ -19,6 +19,7 @@ from std_msgs.msg import Float64, Header, String
 from typer.testing import CliRunner
 
 from samwise_ros.cli import main
+from samwise_ros.demos.client import cloud_points
 from samwise_ros.demos.grasp.frames import (
     FINGER_JOINTS,
     LATCHED,
@@ -29,7 +30,6 @@ from samwise_ros.demos.grasp.frames import (
 )
 from samwise_ros.demos.grasp.grip import grip_of
 from samwise_ros.demos.grasp.judge import Answer, Attempt, Tick
-from samwise_ros.demos.grasp.picker_node import cloud_points
 from samwise_ros.demos.sim_parts import info_to_msg
 from samwise_ros.messages.camera_model import pinhole_from_info
 from samwise_ros.messages.localization import Localization, localize

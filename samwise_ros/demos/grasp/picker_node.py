@@ -20,7 +20,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState, PointCloud2
 from std_msgs.msg import Float64, Header, String
 
-from samwise_ros.demos.client import TARGET, stamp_of
+from samwise_ros.demos.client import TARGET, cloud_points, stamp_of
 from samwise_ros.demos.grasp.frames import (
     BASE_FRAME,
     FINGER_JOINTS,
@@ -128,15 +128,6 @@ class PickerNode(Node):
         if measured is None or measured[0] < max(self._commanded_at, now - _FRESH):
             return None
         return measured[1]
-
-
-def cloud_points(message: PointCloud2) -> np.ndarray:
-    """x, y, z of a cloud whose fields are float32, float32 [N, 3]."""
-    offsets = {field.name: field.offset for field in message.fields}
-    kind = np.dtype({"names": list("xyz"), "formats": ["<f4"] * 3,
-                     "offsets": [offsets[axis] for axis in "xyz"], "itemsize": message.point_step})
-    points = np.frombuffer(bytes(message.data), kind)
-    return np.stack([points[axis] for axis in "xyz"], axis=1)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,7 +21,7 @@ from samwise_ros.cli.segment import (
 from samwise_ros.cli.terminal import say
 from samwise_ros.live.board import Board
 from samwise_ros.live.player import Player
-from samwise_ros.live.server import PageServer
+from samwise_ros.live.server import PageServer, check_port
 
 _MOST_CAMERAS = 16
 
@@ -57,6 +57,7 @@ def live(
     """
     if len(source) > _MOST_CAMERAS:
         raise typer.BadParameter(f"at most {_MOST_CAMERAS} cameras", param_hint="SOURCE")
+    check_port(port, address)
     sources = dict(zip(source_names(source), map(open_source, source), strict=True))
 
     from samwise_ros.config import SessionConfig

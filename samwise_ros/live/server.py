@@ -10,6 +10,7 @@ import threading
 import time
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from samwise_ros.live.access import Access
 from samwise_ros.live.app import Page
@@ -22,6 +23,22 @@ _GONE_AFTER = 20.0  # seconds without a sign of a browser until its connection i
 _MOST_CONNECTIONS = 64
 _MOST_BYTES = 2**16  # of a message: the longest command in any encoding
 _PATIENCE = 10.0  # seconds to begin and to end
+
+
+class _BriefConnection(H11Protocol):
+    """Ends what has not become a WebSocket in time: without that a few idle connections are all.
+
+    uvicorn's own limit begins with the answer to a first request, which need not come.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to count."""
+        super().connection_made(transport)
+        self.loop.call_later(_GONE_AFTER, self._end)
+
+    def _end(self) -> None:
+        if self.transport.get_protocol() is self:
+            self.transport.abort()
 
 
 class PageServer:
@@ -52,9 +69,10 @@ class PageServer:
         self._page = Page(board, self._painter, command, access)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server = uvicorn.Server(uvicorn.Config(
-            self._page.app, log_config=None, log_level="warning", access_log=False, lifespan="off",
-            server_header=False, proxy_headers=False, limit_concurrency=_MOST_CONNECTIONS,
-            ws_max_size=_MOST_BYTES, ws_per_message_deflate=False, timeout_graceful_shutdown=1))
+            self._page.app, http=_BriefConnection, log_config=None, log_level="warning",
+            access_log=False, lifespan="off", server_header=False, proxy_headers=False,
+            limit_concurrency=_MOST_CONNECTIONS, ws_max_size=_MOST_BYTES,
+            ws_per_message_deflate=False, timeout_graceful_shutdown=1))
         self._thread = threading.Thread(target=self._run, args=(listener,), name="page",
                                         daemon=True)
         self._thread.start()
@@ -90,6 +108,11 @@ class PageServer:
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # closed meanwhile
                 loop.call_soon_threadsafe(self._page.wake)
+
+
+def check_port(port: int, address: str) -> None:
+    """Raise what `PageServer` would raise; for programs that load a model before they have one."""
+    _listen(address, port).close()
 
 
 def _listen(address: str, port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 import itertools
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -71,6 +72,14 @@ def test_what_is_not_there_is_refused_by_name(source: str, words: str) -> None:
         open_source(source)
     done = CliRunner().invoke(app, ["live", source])
     assert done.exit_code == 2 and words in done.output
+
+
+def test_a_port_in_use_is_said_before_a_model_is_looked_for(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = CliRunner().invoke(app, ["live", str(folder), "--model", "no_such_model",
+                                        "--port", str(port)])
+    assert done.exit_code == 2 and f"port {port} of localhost is in use" in done.output
 
 
 def test_a_device_is_read_as_rgb_and_its_end_is_named(

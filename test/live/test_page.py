@@ -218,6 +218,32 @@ def test_a_browser_that_never_reads_slows_nobody_and_is_dropped(
     stuck.close()
 
 
+def test_idle_and_half_open_connections_do_not_keep_others_out(
+        serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_GONE_AFTER", 1.0)
+    board, page = serve()
+    with ExitStack() as stack:
+        client = stack.enter_context(watch(page.port))
+        idle = [stack.enter_context(socket.create_connection(("127.0.0.1", page.port)))
+                for _ in range(server._MOST_CONNECTIONS)]
+        idle[0].sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")  # and no more
+        wait_until(lambda: get(page.port)[0] == 503, "all places are taken")
+        wait_until(lambda: get(page.port)[0] == 200, "they are given up")
+        for connection in idle:
+            connection.settimeout(TIMEOUT)
+            assert ended(connection)
+        show(board, noise())
+        picture(client)  # who watches goes on
+
+
+def ended(connection: socket.socket) -> bool:
+    """Whether the other side ends it, without a word."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 def test_closing_ends_threads_and_frees_the_port_whoever_is_connected(serve: Serve) -> None:
     before, files = set(threading.enumerate()), len(os.listdir("/proc/self/fd"))
     board, page = serve()

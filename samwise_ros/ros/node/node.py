@@ -31,7 +31,7 @@ from samwise_ros.ros.node.camera_group import (
 from samwise_ros.ros.node.camera_stream import CameraStream, MonitorFactory
 from samwise_ros.ros.node.engine import Engine, ModelEngine
 from samwise_ros.ros.node.executor import PatientExecutor
-from samwise_ros.ros.node.node_page import NodePage
+from samwise_ros.ros.node.node_page import NodePage, check_page
 from samwise_ros.ros.node.parameters import NodeParameters
 from samwise_ros.ros.node.shutdown import leave_at_once, ros_process, until_shutdown
 from samwise_ros.ros.outputs.conversions import missing_messages
@@ -91,6 +91,8 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         try:
             parameters = read_parameters(self, NodeParameters)
             self._listen(parameters.cameras)
+            if parameters.page:
+                check_page(parameters.page, parameters.page_address)
             self.get_logger().info(f"loading model {parameters.model!r}")
             self._engine = engine = self._result(self._thread.submit(
                 lambda: self._engine_factory(parameters)))

@@ -16,8 +16,25 @@ if TYPE_CHECKING:
 _LEVELS: tuple["Level", ...] = ("ok", "idle", "error")  # as in Status.msg
 
 
+def check_page(port: int, address: str) -> None:
+    """Find out before a model is loaded whether there can be a page.
+
+    Raises:
+        ConfigError: The port is in use, or the address is none of this machine's.
+        MissingDependencyError: What serves the page is not installed.
+    """
+    try:
+        from samwise_ros.live.server import check_port
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(f"the page needs the Python package {error.name}: pip "
+                                     "install 'samwise_ros[live]', or page:=0") from None
+    check_port(port, address)
+
+
 class NodePage:
     """Shows the cameras' answers from now on; its commands go the way of those on the topic.
+
+    After `check_page`.
 
     Args:
         node: That says where the page is.
@@ -27,17 +44,12 @@ class NodePage:
 
     Raises:
         ConfigError: The port is in use, or the address is none of this machine's.
-        MissingDependencyError: What serves the page is not installed.
     """
 
     def __init__(self, node: Node, streams: Mapping[str, CameraStream], commands: CommandInput,
                  port: int, address: str) -> None:
-        try:
-            from samwise_ros.live.server import PageServer
-        except ModuleNotFoundError as error:
-            raise MissingDependencyError(f"the page needs the Python package {error.name}: pip "
-                                         "install 'samwise_ros[live]', or page:=0") from None
         from samwise_ros.live.board import Board
+        from samwise_ros.live.server import PageServer
 
         self._board = board = Board(tuple(streams))
         self._server = PageServer(board, commands.carry_out, port, address)

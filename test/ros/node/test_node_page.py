@@ -70,6 +70,7 @@ def test_a_port_in_use_fails_to_configure_with_the_reason(standin) -> None:
             client.lifecycle.run("configure")
         client.wait(lambda: f"port {port} of localhost is in use" in process.text, "the reason")
         assert client.lifecycle.state() == "unconfigured"
+        assert "loading model" not in process.text  # which takes long
     client.lifecycle.run("up")  # free now
     assert get(port)[0] == 200
 

@@ -40,7 +40,8 @@ OVERRIDES = (
     ("device", "auto, cpu, cuda or cuda:N"),
     ("precision", "auto, fp32, bf16 or fp16"),
     ("quality", "exact, balanced or fast"),
-    ("compile", "torch.compile: slow to configure, faster frames (true or false)"),
+    ("engine", "eager, compile, cuda_graph, onnx or openvino: what runs the frames"),
+    ("camera_size", "WIDTHxHEIGHT of the images, which the engine is prepared for"),
     ("num_threads", "CPU threads of the network; 0: torch's choice"),
     ("image_transport", "raw or compressed"),
     ("image_qos", "sensor_data or reliable"),
@@ -52,7 +53,7 @@ OVERRIDES = (
     ("page", "port of a page to look at and to command from; 0: none"),
     ("use_sim_time", "follow /clock, as of a simulator or a recording (true or false)"),
 )
-BOOLEANS = ("seeded", "compile", "empty_masks", "use_sim_time")
+BOOLEANS = ("seeded", "empty_masks", "use_sim_time")
 ARGUMENTS = (
     ("image", "image", "camera topic, sensor_msgs/Image"),
     ("depth", "depth", "depth aligned with it, sensor_msgs/Image; for poses"),

@@ -1,7 +1,6 @@
 """Typed configurations: frozen, checked at construction, readable from plain dictionaries.
 
-The defaults follow SAMWISE's options (opts.py); named sizes are in `sizes.py`. Options are data: an
-ablation is one changed field.
+The defaults follow SAMWISE's options (opts.py); sizes are in `sizes.py`. An ablation is one field.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ SwitchMode = Literal["reweight", "all_mask", "avg"]
 Fit = Literal["pad", "rectangle"]
 Stem = Literal["patch", "conv"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+EngineName = Literal["eager", "compile", "cuda_graph", "onnx", "openvino"]
 Mode = Literal["clip", "stream"]  # the published protocol, or frame by frame without look-ahead
 TrunkName = Literal["hiera", "lite0"]
 Shown = Literal["untrained", "followed", "sam2"]

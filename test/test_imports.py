@@ -21,9 +21,11 @@ ALLOWED = {
     "live": L0 | {"streaming", "live"},
     **{name: L0 | {"model", "streaming"} | BESIDE for name in BESIDE},
     "engines": L0 | {"model", "streaming", "engines"},
+    "evaluation": L0 | {"model", "streaming", "engines"} | BESIDE,
     "messages": L0 | {"streaming", "messages"},
     "recordings": L0 | {"model", "streaming", "messages", "recordings"},
-    "ros": L0 | {"model", "streaming", "messages", "live", "ros", "msg", "srv", "action"},
+    "ros": L0 | {"model", "streaming", "engines", "messages", "live", "ros", "msg", "srv",
+                 "action"},
     # Besides: the simulated camera, and the demo's scores.
     "demos": L0 | {"model", "streaming", "messages", "ros", "demos", "sim", "evaluation"},
     "cli": L0 | {"model", "streaming", "engines", "messages", "recordings", "live", "ros", "demos",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 from rich.console import Console
@@ -17,7 +18,8 @@ from samwise_ros.cli.shared_options import (
     ThreadsOption,
     parse_size,
 )
-from samwise_ros.config import Precision
+from samwise_ros.cli.terminal import say
+from samwise_ros.config import EngineName, Precision
 from samwise_ros.user_files import keep_foreign
 
 if TYPE_CHECKING:
@@ -32,46 +34,71 @@ def benchmark(
     quality: QualityOption = "exact",
     precision: Annotated[Precision, typer.Option(help=(
         "Of stream mode. auto: bf16 on GPUs from Ampere on, else fp32."))] = "auto",
-    targets: Annotated[int, typer.Option(min=1, help="Targets followed at once.")] = 1,
+    targets: Annotated[str, typer.Option(
+        help="Targets followed at once; with --engines a list: 1,2,4,8,16.")] = "1",
     frames: Annotated[int, typer.Option(min=1, help="Measured frames per mode.")] = 16,
     threads: ThreadsOption = None,
     camera: Annotated[str, typer.Option(help="Camera size, WIDTHxHEIGHT.")] = "854x480",
-    compile_model: Annotated[bool, typer.Option("--compile", help=(
-        "Run stream mode through torch.compile; clip mode stays plain."))] = False,
+    engines: Annotated[str, typer.Option(help=(
+        "Compare engines instead, the first one being the reference: eager,compile,onnx,openvino."
+        ), show_default=False)] = "",
     device: DeviceOption = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
 ) -> None:
-    """Time stream mode against clip mode fp32 in one run: medians, ratios, parts, FLOPs, memory.
+    """Time stream mode against clip mode fp32, or engines against each other, in one run.
 
-    Weights are seeded where none are at hand: they do not change the cost.
+    Medians, ratios, parts, FLOPs, memory; of engines a Markdown table. Weights are seeded where
+    none are at hand: they do not change the cost.
 
-    Example: samwise benchmark --model tiny --image-size 512 --frames 8 --threads 2
+    \b
+      samwise benchmark --model tiny --image-size 512 --frames 8 --threads 2
+      samwise benchmark --engines eager,openvino --targets 1,4 --camera 320x240 --threads 2
     """
     import torch
 
     from samwise_ros.config import SessionConfig
-    from samwise_ros.evaluation.speed import run_benchmark
-    from samwise_ros.model.compilation import compile_parts
+    from samwise_ros.evaluation.speed import BenchmarkReport, run_benchmark
+    from samwise_ros.evaluation.speed_engines import compare_engines
 
+    counts = _counts(targets, several=bool(engines))
     if threads:
         torch.set_num_threads(threads)
     changes: dict[str, Any] = {"quality": quality, **{
         key: value for key, value in (("image_size", image_size), ("fit", fit)) if value}}
-    keep_foreign(json_file, '"stream_fps":')
+    keep_foreign(json_file, '"engine":' if engines else '"stream_fps":')
     loaded, weights = _load(model, device, changes)
     width, height = parse_size(camera, "--camera")
-    config = SessionConfig(precision=precision, max_targets=max(16, targets))
-    compiled = None
-    if compile_model:
-        compiled, _ = _load(model, device, changes)
-        compile_parts(compiled)
+    config = SessionConfig(precision=precision, max_targets=max(16, *counts))
     with Console(stderr=True).status("starting") as status:
-        report = run_benchmark(loaded, config, camera=(height, width), targets=targets,
-                               frames=frames, weights=weights, compiled=compiled,
-                               progress=status.update)
-    _print(report)
+        run = partial(compare_engines, engines=_engine_names(engines), targets=counts) \
+            if engines else partial(run_benchmark, targets=counts[0])
+        report = run(loaded, config, camera=(height, width), frames=frames, weights=weights,
+                     progress=status.update)
+    if isinstance(report, BenchmarkReport):
+        _print(report)
+    else:
+        say(report.markdown())
     if json_file:
         json_file.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
+
+
+def _counts(text: str, several: bool) -> tuple[int, ...]:
+    """Numbers of targets. Raises BadParameter."""
+    parts = text.split(",")
+    if not all(part.isdigit() and int(part) for part in parts) or (len(parts) > 1 and not several):
+        raise typer.BadParameter(
+            f"expected a number, with --engines numbers separated by commas, got {text!r}",
+            param_hint="--targets")
+    return tuple(map(int, parts))
+
+
+def _engine_names(text: str) -> tuple[EngineName, ...]:
+    """Names of engines. Raises BadParameter."""
+    known: tuple[EngineName, ...] = get_args(EngineName)
+    if unknown := set(text.split(",")) - set(known):
+        raise typer.BadParameter(f"expected some of {', '.join(known)}, got "
+                                 + ", ".join(sorted(unknown)), param_hint="--engines")
+    return tuple(cast(EngineName, name) for name in text.split(","))
 
 
 def _load(name: str, device: str, changes: dict[str, Any]) -> tuple[SamwiseModel, str]:
@@ -93,8 +120,7 @@ def _print(report: BenchmarkReport) -> None:
     model, machine = report.model, report.machine
     console.print(f"{model['name']} {model['input'][1]}x{model['input'][0]} ({model['fit']}), "
                   f"{model['precision']}, {model['weights']} weights, {report.targets} target(s), "
-                  f"{machine['device']}, {machine['processor']}, {machine['threads']} thread(s)"
-                  + (", stream mode compiled" if model["compiled"] else ""))
+                  f"{machine['device']}, {machine['processor']}, {machine['threads']} thread(s)")
     console.print(f"stream     {report.stream_fps:8.2f} frames/s  ({report.stream_ms:.1f} ms)")
     console.print(f"reference  {report.reference_fps:8.2f} frames/s  "
                   f"({report.reference_ms:.1f} ms), clip mode fp32")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer
 from samwise_ros.cli.frame_progress import STOPPED, stop_after_frame, with_progress
 from samwise_ros.cli.segment_options import (
     DepthTopicOption,
+    EngineOption,
     ExpressionOption,
     FitOption,
     ImageSizeOption,
@@ -32,13 +34,14 @@ from samwise_ros.cli.segment_options import (
 )
 from samwise_ros.cli.shared_options import DeviceOption, ModelOption, QualityOption
 from samwise_ros.cli.terminal import say
-from samwise_ros.config import Mode, Precision
+from samwise_ros.config import EngineName, Mode, Precision
 from samwise_ros.recordings.storage import is_recording
 from samwise_ros.streaming.rerun_file import rerun_log
 from samwise_ros.streaming.target_tracker import TargetTracker
 from samwise_ros.structures import ConfigError, MissingDependencyError, probability
 
 if TYPE_CHECKING:  # torch takes seconds to import; `samwise segment --help` does not need it
+    from samwise_ros.engines.sessions import SessionMaker
     from samwise_ros.model.samwise import SamwiseModel
     from samwise_ros.streaming.clip_runner import ClipFrame
     from samwise_ros.streaming.rerun_log import RerunLog
@@ -66,6 +69,7 @@ def segment(
     quality: QualityOption = "exact",
     precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
+    engine: EngineOption = "eager",
     tokenizer: TokenizerOption = None,
     max_frames: MaxFramesOption = None,
 ) -> None:
@@ -87,27 +91,36 @@ def segment(
       samwise segment recording                      (lists the image topics)
       samwise segment recording --topic /camera/image_raw -e "the red car" --out result
     """
-    _check_precision(mode, precision)
+    _check_mode(mode, precision, engine)
 
-    def load() -> SamwiseModel:
-        from samwise_ros.model.checkpoint import load_model
-
-        changes: dict[str, Any] = {"image_size": image_size, "fit": fit}
-        return load_model(model, device=device, seeded=seeded, tokenizer_dir=tokenizer,
-                          quality=quality,
-                          **{name: value for name, value in changes.items() if value is not None})
-
+    changes: dict[str, Any] = {name: value for name, value in (
+        ("image_size", image_size), ("fit", fit)) if value is not None}
+    load = partial(_sessions, engine=engine, precision=precision, name=model, device=device,
+                   seeded=seeded, tokenizer_dir=tokenizer, quality=quality, **changes)
     if is_recording(video):
         _require_recordings(mode)
         from samwise_ros.cli.segment_recording import RecordingChoice, segment_recording
 
         choice = RecordingChoice(topic or (), depth_topic or (), info_topic or (), out_bag,
                                  rerun)
-        segment_recording(video, out, choice, expression or (), load, precision, max_frames)
+        segment_recording(video, out, choice, expression or (), load, max_frames)
     elif topic or depth_topic or info_topic or out_bag:
         raise typer.BadParameter(f"{video} is no recording", param_hint="--topic")
     else:
-        _segment_video(video, out, expression, load, mode, precision, max_frames, rerun)
+        _segment_video(video, out, expression, load, mode, max_frames, rerun)
+
+
+def _sessions(targets: int, *, engine: EngineName, precision: Precision, name: str, device: str,
+              **settings: Any) -> SessionMaker:
+    """A model, loaded as `load_model` is told to, for sessions of so many targets."""
+    from samwise_ros.config import SessionConfig
+    from samwise_ros.engines.choice import engine_device
+    from samwise_ros.engines.sessions import SessionMaker
+    from samwise_ros.model.checkpoint import load_model
+
+    model = load_model(name, device=engine_device(engine, device), **settings)
+    return SessionMaker(model, engine, SessionConfig(
+        precision=precision, max_targets=max(16, targets)), tell=say)
 
 
 def _require_recordings(mode: Mode) -> None:
@@ -119,7 +132,7 @@ def _require_recordings(mode: Mode) -> None:
 
 
 def _segment_video(video: Path, out: Path | None, expression: list[str] | None,
-                   load: Callable[[], SamwiseModel], mode: Mode, precision: Precision,
+                   load: Callable[[int], SessionMaker], mode: Mode,
                    max_frames: int | None, rerun: Path | None) -> None:
     from samwise_ros.cli.dataset_video import sentences_about, video_folder
     from samwise_ros.streaming.result_folder import ResultFolder
@@ -133,15 +146,18 @@ def _segment_video(video: Path, out: Path | None, expression: list[str] | None,
     if not expression:
         raise typer.BadParameter("say what to find", param_hint="--expression")
     with closing(ResultFolder(out, source)) as results, rerun_log(rerun) as log:
-        answers = (_stream_answers(load(), source, expression, precision)
-                   if mode == "stream" else _clip_answers(load(), source, expression))
+        sessions = load(len(expression))
+        answers = (_stream_answers(sessions, source, expression)
+                   if mode == "stream" else _clip_answers(sessions.model, source, expression))
         stopped = _write_all(answers, source, results, log)
     _report(results, source)
     if stopped or source.damaged:
         raise typer.Exit(STOPPED if stopped else _DAMAGED)
 
 
-def _check_precision(mode: Mode, precision: Precision) -> None:
+def _check_mode(mode: Mode, precision: Precision, engine: EngineName) -> None:
+    if mode == "clip" and engine != "eager":
+        raise ConfigError(f"clip mode runs as it is, by torch; use --mode stream for {engine}")
     if mode == "clip" and precision not in ("auto", "fp32"):
         raise ConfigError("clip mode is the published protocol and runs in fp32; use --mode stream "
                           f"for {precision}")
@@ -189,16 +205,13 @@ def _report(results: ResultFolder, source: FrameSource) -> None:
             + "; ".join(shown + [f"and {more} more"] * bool(more)) + ")", error=True)
 
 
-def _stream_answers(model: SamwiseModel, source: FrameSource, expressions: list[str],
-                    precision: Precision) -> Iterator[tuple[Frame, list[SentenceAnswer]]]:
+def _stream_answers(sessions: SessionMaker, source: FrameSource,
+                    expressions: list[str]) -> Iterator[tuple[Frame, list[SentenceAnswer]]]:
     """Answers frame by frame, all expressions at once. Bad expressions raise before any frame."""
-    from samwise_ros.config import SessionConfig
     from samwise_ros.streaming.result_folder import SentenceAnswer
-    from samwise_ros.streaming.session import StreamingSession
     from samwise_ros.structures import Command, CommandKind
 
-    session = StreamingSession(model, SessionConfig(precision=precision,
-                                                    max_targets=max(16, len(expressions))))
+    session = sessions()
     for index, text in enumerate(expressions):
         session.submit(Command(CommandKind.ADD, str(index), text))
 

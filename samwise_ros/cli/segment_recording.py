@@ -17,8 +17,7 @@ from rich.text import Text
 
 from samwise_ros.cli.frame_progress import STOPPED, stop_after_frame, with_progress
 from samwise_ros.cli.terminal import say
-from samwise_ros.config import Precision, SessionConfig
-from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.engines.sessions import SessionMaker
 from samwise_ros.recordings.camera import (
     AnsweredFrame,
     CameraSettings,
@@ -65,8 +64,8 @@ class _Camera:
 
 
 def segment_recording(path: Path, out: Path | None, choice: RecordingChoice,
-                      expressions: Sequence[str], load: Callable[[], SamwiseModel],
-                      precision: Precision, max_frames: int | None) -> None:
+                      expressions: Sequence[str], load: Callable[[int], SessionMaker],
+                      max_frames: int | None) -> None:
     """Answer cameras of a recording; without topics list what there is."""
     types = MessageTypes()
     with closing(Recording(path)) as recording:
@@ -87,10 +86,9 @@ def segment_recording(path: Path, out: Path | None, choice: RecordingChoice,
                 choice.out_bag, types, cameras, TrackSettings.enter_score)))
             log = stack.enter_context(rerun_log(choice.rerun))
             run = RecordingRun(
-                recording, types, load(), cameras,
+                recording, types, load(len(expressions)), cameras,
                 [Command(CommandKind.ADD, str(index), text)
                  for index, text in enumerate(expressions)],
-                SessionConfig(precision=precision, max_targets=max(16, len(expressions))),
                 CameraSettings(frames=max_frames))
             stopped, figures = _write_all(run, _count(recording, cameras, max_frames), folders,
                                           bag, log)

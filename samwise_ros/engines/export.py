@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 from samwise_ros.config import SessionConfig
-from samwise_ros.engines.flat_step import StepInputs
+from samwise_ros.engines.flat_step import example_inputs
 from samwise_ros.engines.graph_step import GraphStep, onnx_runtime
 from samwise_ros.engines.onnx_graph import (
     export_step,
     export_text,
-    padded_text,
     write_description,
 )
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import stack_text
 from samwise_ros.streaming.frame_step import FrameStep
-from samwise_ros.streaming.image_ops import prepare_frame
+from samwise_ros.streaming.image_ops import input_size, prepare_frame
+from samwise_ros.streaming.steps import StepShape
 from samwise_ros.streaming.stream_state import StreamState, start_state
 from samwise_ros.user_files import claim_outputs
 
@@ -54,23 +54,6 @@ class GraphErrors:
         return worst <= tolerance and self.mask_iou >= 0.999
 
 
-def example_inputs(model: SamwiseModel, camera: tuple[int, int], sentences: list[str],
-                   tokens: int) -> tuple[FrameStep, StepInputs]:
-    """A step for a camera and the inputs of its first frame.
-
-    Args:
-        model: In eval mode. camera: (H, W). sentences: One per row.
-        tokens: To which sentences are padded.
-    """
-    config = SessionConfig()
-    pixels, size = prepare_frame(np.zeros((*camera, 3), np.uint8), model.config)
-    with torch.no_grad():
-        text = stack_text([model.encode_text(model.tokenizer([text])) for text in sentences])
-    state = start_state(model, pixels, len(sentences), config.context_frames)
-    return FrameStep(model, size, config).eval(), StepInputs(
-        pixels, padded_text(text, tokens), state)
-
-
 def export_model(model: SamwiseModel, folder: Path, *, camera: tuple[int, int], targets: int,
                  tokens: int) -> GraphStep:
     """Write step.onnx, text.onnx and a JSON beside each.
@@ -88,7 +71,10 @@ def export_model(model: SamwiseModel, folder: Path, *, camera: tuple[int, int], 
         ConfigError: The folder holds files of these names that are not ours.
     """
     claim_outputs(folder, FILES)
-    step, inputs = example_inputs(model, camera, ["the target"] * targets, tokens)
+    config, size = SessionConfig(), input_size(
+        camera, model.config.image_size, model.config.fit)
+    inputs = example_inputs(model, StepShape(size, targets, tokens), config)
+    step = FrameStep(model, size, config).eval()
     description = export_step(step, inputs, folder / FILES[0]) | {
         "camera": list(camera), "input": list(inputs.pixels.shape[-2:]),
         "targets": targets, "tokens": tokens}
@@ -109,14 +95,16 @@ def compare(model: SamwiseModel, graph: GraphStep, frames: Iterable[np.ndarray],
     """
     score, logits, memory, iou, count = 0.0, 0.0, 0.0, 1.0, 0
     streams: list[StreamState] = []
+    text = stack_text([model.encode_text(model.tokenizer([sentence])) for sentence in sentences],
+                      length=tokens)
     for frame in frames:
-        pixels, _ = prepare_frame(frame, model.config)
+        pixels, size = prepare_frame(frame, model.config)
         if not streams:
-            step, inputs = example_inputs(model, frame.shape[:2], sentences, tokens)
+            step = FrameStep(model, size, SessionConfig()).eval()
             first = start_state(model, pixels, len(sentences), SessionConfig().context_frames)
             streams = [first, first.copied()]
-        expected, streams[0] = step(pixels, inputs.text, streams[0])
-        found, streams[1] = graph(pixels, inputs.text, streams[1])
+        expected, streams[0] = step(pixels, text, streams[0])
+        found, streams[1] = graph(pixels, text, streams[1])
         score = max(score, _difference(expected.scores, found.scores))
         logits = max(logits, _difference(expected.low_res, found.low_res))
         memory = max(memory, _memory_difference(*streams))

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_structure, tree_unflatten
 
-from samwise_ros.model.text_encoder import TextState
+from samwise_ros.config import SessionConfig
+from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.model.text_encoder import TextState, stack_text
 from samwise_ros.streaming.frame_step import Answer, FrameStep
-from samwise_ros.streaming.stream_state import StreamState
+from samwise_ros.streaming.steps import StepShape
+from samwise_ros.streaming.stream_state import StreamState, start_state
+from samwise_ros.structures import SamwiseError
 
 
 class StepInputs(NamedTuple):
@@ -20,6 +25,22 @@ class StepInputs(NamedTuple):
     pixels: Tensor
     text: TextState
     state: StreamState
+
+
+def example_inputs(model: SamwiseModel, shape: StepShape, config: SessionConfig,
+                   dtype: torch.dtype = torch.float32) -> StepInputs:
+    """The inputs of a first frame, black, with one sentence and blank rows.
+
+    Args:
+        model: On whose device they are. shape: What the step is made for.
+        config: Gives the number of context frames. dtype: Of projected frames.
+    """
+    with torch.inference_mode(False), torch.no_grad():  # as tensors that can be written to later
+        pixels = torch.zeros(3, *shape.size.padded, device=model.device)
+        tokens = model.tokenizer(["the target"]).to(model.device)
+        text = stack_text([model.encode_text(tokens)], shape.rows, shape.tokens)
+        return StepInputs(pixels, text, start_state(
+            model, pixels, shape.rows, config.context_frames, dtype))
 
 
 def named_tensors(record: object, name: str) -> Iterator[tuple[str, Tensor]]:
@@ -65,6 +86,16 @@ def named_inputs(inputs: StepInputs) -> list[tuple[str, Tensor]]:
     """The tensors of a step's inputs with their names."""
     return [pair for name, record in zip(inputs._fields, inputs, strict=True)
             for pair in named_tensors(record, name)]
+
+
+def check_shapes(given: StepInputs, made_for: StepInputs) -> None:
+    """Raise SamwiseError when a tensor has another shape than that of the example."""
+    for (name, tensor), (_, example) in zip(named_inputs(given), named_inputs(made_for),
+                                            strict=True):
+        if tensor.shape != example.shape:
+            raise SamwiseError(f"the step takes {name} of shape {list(example.shape)}, not "
+                               f"{list(tensor.shape)}: it was made for another size or number "
+                               "of targets")
 
 
 def read_outputs(state: StreamState, tensors: Iterator[Tensor]) -> tuple[Answer, StreamState]:

@@ -2,52 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from samwise_ros.engines.flat_step import StepInputs, named_inputs, read_outputs
+from samwise_ros.engines.flat_step import StepInputs, check_shapes, named_inputs, read_outputs
 from samwise_ros.engines.onnx_graph import padded_text
 from samwise_ros.model.text_encoder import TextState
 from samwise_ros.streaming.frame_step import Answer, Fill
 from samwise_ros.streaming.stream_state import StreamState
-from samwise_ros.structures import MissingDependencyError, SamwiseError
+from samwise_ros.structures import MissingDependencyError
+
+_ONNX_TYPES = {"tensor(float)": torch.float32, "tensor(int64)": torch.int64,
+               "tensor(int32)": torch.int32, "tensor(bool)": torch.bool}
 
 
 class Runtime(Protocol):
-    """Runs a loaded graph: arrays in the order of its inputs -> arrays in that of its outputs."""
+    """Runs a loaded graph: tensors in the order of its inputs -> tensors in that of its outputs."""
 
-    def __call__(self, arrays: list[np.ndarray], /) -> list[np.ndarray]:
-        """Run once."""
+    def __call__(self, tensors: Sequence[Tensor], /) -> list[Tensor]:
+        """Run once, from and into tensors on the runtime's device."""
 
 
-def onnx_runtime(path: Path, threads: int, cuda: bool = False) -> Runtime:
-    """ONNX Runtime on the CPU, or with its CUDA provider.
+def onnx_runtime(path: Path, threads: int, device: torch.device | None = None) -> Runtime:
+    """ONNX Runtime: its CPU provider, or its CUDA provider on the GPU where the tensors are.
 
     Args:
-        path: The graph. threads: Of the CPU. cuda: On the GPU; arrays go there and back.
+        path: The graph. threads: Of the CPU. device: Where tensors are; None: the CPU.
 
     Raises:
         MissingDependencyError: It is not installed, or has no CUDA provider.
     """
+    device = device or torch.device("cpu")
+    onnxruntime = require_onnxruntime(device.type == "cuda")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    index = device.index or 0
+    provider = (("CUDAExecutionProvider", {"device_id": index}) if device.type == "cuda"
+                else "CPUExecutionProvider")
+    session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
+    names = [entry.name for entry in session.get_inputs()]
+    made = [(entry.name, entry.shape, _ONNX_TYPES[entry.type])
+            for entry in session.get_outputs()]
+
+    def run(tensors: Sequence[Tensor]) -> list[Tensor]:
+        binding = session.io_binding()
+
+        def place(name: str, tensor: Tensor) -> tuple[Any, ...]:
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            return name, device.type, index, dtype, tuple(tensor.shape), tensor.data_ptr()
+
+        given = [tensor.contiguous() for tensor in tensors]
+        found = [torch.empty(shape, dtype=dtype, device=device) for _, shape, dtype in made]
+        for name, tensor in zip(names, given, strict=True):
+            binding.bind_input(*place(name, tensor))
+        for (name, _, _), tensor in zip(made, found, strict=True):
+            binding.bind_output(*place(name, tensor))
+        if device.type == "cuda":  # the runtime has a stream of its own
+            torch.cuda.current_stream(device).synchronize()
+        session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        return found
+
+    return run
+
+
+def require_onnxruntime(cuda: bool) -> Any:
+    """The package; raises MissingDependencyError without it or without the provider."""
     try:
         import onnxruntime
     except ImportError as error:
         raise MissingDependencyError("engine onnx needs the Python package onnxruntime: "
                                      "pip install 'samwise_ros[onnx]'") from error
-    provider = "CUDAExecutionProvider" if cuda else "CPUExecutionProvider"
-    if provider not in onnxruntime.get_available_providers():
-        raise MissingDependencyError(f"engine onnx: this onnxruntime has no {provider}: "
-                                     "pip install onnxruntime-gpu")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
-    names = [entry.name for entry in session.get_inputs()]
-    return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))
+    if cuda and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise MissingDependencyError("engine onnx: this onnxruntime has no CUDAExecutionProvider: "
+                                     "pip install onnxruntime-gpu, or set device to cpu")
+    return onnxruntime
+
+
+def require_openvino() -> Any:
+    """The package; raises MissingDependencyError without it."""
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingDependencyError("engine openvino needs the Python package openvino: "
+                                     "pip install 'samwise_ros[openvino]'") from error
+    return openvino
 
 
 def openvino_runtime(path: Path, threads: int) -> Runtime:
@@ -55,37 +98,40 @@ def openvino_runtime(path: Path, threads: int) -> Runtime:
 
     Raises MissingDependencyError when it is not installed.
     """
-    try:
-        import openvino
-    except ImportError as error:
-        raise MissingDependencyError("engine openvino needs the Python package openvino: "
-                                     "pip install 'samwise_ros[openvino]'") from error
-    core = openvino.Core()
-    compiled = core.compile_model(str(path), "CPU", {
+    openvino = require_openvino()
+    compiled = openvino.Core().compile_model(str(path), "CPU", {
         "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32"})
+        "INFERENCE_PRECISION_HINT": "f32", "CACHE_DIR": str(path.parent)})
     request = compiled.create_infer_request()
+    made = [(index, list(output.shape), getattr(torch, output.element_type.to_dtype().name))
+            for index, output in enumerate(compiled.outputs)]
 
-    def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
-        found = request.infer(arrays)
-        # copies: the request's own buffers are written to by the next frame
-        return [np.array(found[output]) for output in compiled.outputs]
+    def run(tensors: Sequence[Tensor]) -> list[Tensor]:
+        found = [torch.empty(shape, dtype=dtype) for _, shape, dtype in made]
+        for index, tensor in enumerate(tensors):
+            array = tensor.contiguous().numpy()
+            request.set_input_tensor(index, openvino.Tensor(array, shared_memory=True))
+        for (index, _, _), tensor in zip(made, found, strict=True):
+            request.set_output_tensor(index, openvino.Tensor(tensor.numpy(), shared_memory=True))
+        request.infer()
+        return found
 
     return run
 
 
 class GraphStep:
-    """Takes and returns what a `FrameStep` does.
+    """Takes and returns what a `FrameStep` does. It keeps nothing: several streams may share it.
 
     Args:
         run: The runtime with the graph loaded.
         inputs: The example that the graph was made from.
     """
 
+    nbytes = 0
+
     def __init__(self, run: Runtime, inputs: StepInputs) -> None:
         self._run = run
-        self._length = inputs.text.mask.shape[1]
-        self._shapes = [(name, tensor.shape) for name, tensor in named_inputs(inputs)]
+        self._inputs = inputs
 
     def __call__(self, pixels: Tensor, text: TextState, state: StreamState,
                  fill: Fill | None = None) -> tuple[Answer, StreamState]:
@@ -94,14 +140,10 @@ class GraphStep:
         Raises:
             SamwiseError: A tensor has another shape than the graph was made for.
         """
-        given = named_inputs(StepInputs(pixels, padded_text(text, self._length), state))
-        for (name, tensor), (_, shape) in zip(given, self._shapes, strict=True):
-            if tensor.shape != shape:
-                raise SamwiseError(f"the graph takes {name} of shape {list(shape)}, not "
-                                   f"{list(tensor.shape)}: export it for that")
-        found = self._run([tensor.detach().cpu().numpy() for _, tensor in given])
-        return read_outputs(state, iter([torch.from_numpy(array).to(pixels.device)
-                                         for array in found]))
+        given = StepInputs(pixels, padded_text(text, self._inputs.text.mask.shape[1]), state)
+        check_shapes(given, self._inputs)
+        found = self._run([tensor.detach() for _, tensor in named_inputs(given)])
+        return read_outputs(state, iter(found))
 
 
 RUNTIMES: dict[str, Callable[[Path, int], Runtime]] = {

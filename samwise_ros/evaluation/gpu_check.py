@@ -6,9 +6,8 @@ models: that is how it is tested where there is no GPU.
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
@@ -17,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from samwise_ros.config import SessionConfig
+from samwise_ros.config import EngineName, SessionConfig
+from samwise_ros.engines.sessions import SessionMaker
 from samwise_ros.evaluation import gpu_measure as measure
 from samwise_ros.evaluation.golden import find_assets, read_frames
 from samwise_ros.evaluation.parity import run_parity
 from samwise_ros.evaluation.speed import moving_noise
 from samwise_ros.model.checkpoint import load_model
-from samwise_ros.model.compilation import compile_parts
 from samwise_ros.model.precision import resolve_precision
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.streaming.session import StreamingSession
@@ -35,15 +34,8 @@ _GROWTH = {"cuda": 2**20, "cpu": 2**25}
 _GOLDEN, _SAMPLE, _CAMERA = "golden_tiny_dev_q1.npz", "example_video.mp4", (480, 854)
 
 
-def _compiled(model: SamwiseModel, config: SessionConfig) -> StreamingSession:
-    model = copy.deepcopy(model)
-    compile_parts(model)
-    return StreamingSession(model, config)
-
-
-# How a session is made for each engine; the first one is the reference.
-ENGINES: Mapping[str, Callable[[SamwiseModel, SessionConfig], StreamingSession]] = {
-    "eager": StreamingSession, "compile": _compiled}
+# The first one is the reference.
+ENGINES: tuple[EngineName, ...] = ("eager", "compile", "cuda_graph")
 
 
 @dataclass(frozen=True)
@@ -67,7 +59,7 @@ class CheckSetup:
     flat_frames: int = 500
     budget: float = 480.0
     assets: Path | None = None
-    engines: tuple[str, ...] = tuple(ENGINES)
+    engines: tuple[EngineName, ...] = ENGINES
 
 
 @dataclass(frozen=True)
@@ -157,7 +149,7 @@ def _checks(setup: CheckSetup) -> Iterator[Check]:
     yield _iou("bf16 beside fp32, nano, drawn balls", measure.pooled_iou(rough, exact), BF16_IOU)
     yield _sample_video(setup, nano)
     for engine in setup.engines[1:]:
-        found = measure.answers(ENGINES[engine](nano, SessionConfig()), clip,
+        found = measure.answers(SessionMaker(nano, engine)(), clip,
                                 measure.DRAWN_TARGETS)
         yield _iou(f"{engine} beside eager, nano", measure.pooled_iou(found, exact), ENGINE_IOU)
     session = StreamingSession(nano, SessionConfig(precision="auto"))
@@ -204,7 +196,8 @@ def _iou(name: str, found: float, limit: float) -> Check:
 def _time_rows(setup: CheckSetup, report: GpuReport, deadline: float,
                save: Callable[[GpuReport], None]) -> None:
     """Eager rows first, then the other engines with one target, which is quicker to prepare."""
-    cases = [(case, "eager") for case in product(setup.sizes, setup.sides, setup.targets)]
+    cases: list[tuple[tuple[str, int, int], EngineName]] = [
+        (case, "eager") for case in product(setup.sizes, setup.sides, setup.targets)]
     cases += [(case, engine) for engine in setup.engines[1:]
               for case in product(setup.sizes, setup.sides, setup.targets[:1])]
     weights: dict[str, SamwiseModel] = {}
@@ -219,10 +212,10 @@ def _time_rows(setup: CheckSetup, report: GpuReport, deadline: float,
         save(report)
 
 
-def _time_row(setup: CheckSetup, model: SamwiseModel, targets: int, engine: str,
+def _time_row(setup: CheckSetup, model: SamwiseModel, targets: int, engine: EngineName,
               earlier: list[SpeedRow]) -> SpeedRow:
     config = SessionConfig(precision="auto", fast_resize=True)
-    session = ENGINES[engine](model, config)
+    session = SessionMaker(model, engine, config)()
     measure.name_targets(session, ["the object that moves to the left"] * targets)
     times, peak = measure.frame_times(session, moving_noise(_CAMERA, 8), setup.frames,
                                       setup.device)

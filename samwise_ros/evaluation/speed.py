@@ -84,7 +84,7 @@ class BenchmarkReport:
 
 def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
                   camera: tuple[int, int] = (480, 854), targets: int = 1, frames: int = 16,
-                  weights: str = "given", compiled: SamwiseModel | None = None,
+                  weights: str = "given",
                   progress: Callable[[str], None] = lambda _: None) -> BenchmarkReport:
     """Measure a model.
 
@@ -95,18 +95,12 @@ def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
         targets: Targets of the session; clip mode runs one expression per target, as published.
         frames: Measured frames per mode, rounded up to whole windows of eight.
         weights: What to say about the weights.
-        compiled: The same model after `compile_parts`, which then runs stream mode; clip mode and
-            the count of FLOPs stay with `model`.
         progress: Called with a line of text now and then.
     """
     window = model.config.cmt.clip_window
     rounds = max(1, -(-frames // window))
     images = moving_noise(camera, window + 1)
-    plain_session = _filled_session(model, config, images[-1], targets)
-    session = plain_session
-    if compiled is not None:
-        progress("compiling")
-        session = _filled_session(compiled, config, images[-1], targets)
+    session = filled(StreamingSession(model, config), images[-1], targets)
     reference = _ReferenceRun(model, images[:window], targets)
     progress("warming up")
     session.step(images[0])
@@ -119,11 +113,10 @@ def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
         held.append(session.nbytes)
     progress("parts")
     parts = measure_parts(model, session, images)
-    flops = count_flops(plain_session, images[0])
+    flops = count_flops(session, images[0])
     stream, plain = statistics.median(stream_times), statistics.median(reference_times)
     return BenchmarkReport(
-        machine=_machine(model), model=_describe(model, config, camera, weights) | {
-            "compiled": compiled is not None},
+        machine=describe_machine(model), model=_describe(model, config, camera, weights),
         stream_fps=1 / stream, reference_fps=1 / plain, ratio=plain / stream,
         stream_ms=1e3 * stream, reference_ms=1e3 * plain, parts_ms=_with_rest(parts),
         parts_share=_shares(_with_rest(parts)), gflops=flops,
@@ -138,16 +131,14 @@ def moving_noise(camera: tuple[int, int], count: int) -> list[np.ndarray]:
     return [np.ascontiguousarray(np.roll(noise, 3 * i, axis=1)) for i in range(count)]
 
 
-def _filled_session(model: SamwiseModel, config: SessionConfig, image: np.ndarray,
-                    targets: int) -> StreamingSession:
-    """A session whose memory and context are full, from one frame repeated."""
-    session = StreamingSession(model, config)
+def filled(session: StreamingSession, image: np.ndarray, targets: int) -> StreamingSession:
+    """A new session, its memory and context full, from one frame repeated."""
     for index in range(targets):
         session.submit(f"add:t{index}: {_EXPRESSION}")
     session.step(image)
     memory = session.memory
-    frames = dataclasses.replace(memory.frames, clock=_AGE, ages=(_AGE,) * targets,
-                                 state=_full_state(memory.frames.state))
+    frames = dataclasses.replace(memory.frames, clock=_AGE, state=_full_state(memory.frames.state),
+                                 ages=(_AGE,) * len(memory.frames.ages))
     session.memory = dataclasses.replace(memory, frames=frames)
     return session
 
@@ -223,7 +214,8 @@ def _peak_memory(model: SamwiseModel) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _machine(model: SamwiseModel) -> dict[str, Any]:
+def describe_machine(model: SamwiseModel) -> dict[str, Any]:
+    """Processor, threads, device, torch version."""
     device = str(model.device)
     if model.device.type == "cuda":
         device = torch.cuda.get_device_name(model.device)

@@ -29,8 +29,8 @@ from samwise_ros.model.motion_branch import MotionBranch
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import TextEncoder
 from samwise_ros.model.trunk import HieraTrunk
+from samwise_ros.streaming import frame_step as frame_step_module
 from samwise_ros.streaming import session as session_module
-from samwise_ros.streaming.frame_step import FrameStep
 from samwise_ros.streaming.image_ops import input_size
 from samwise_ros.streaming.session import StreamingSession
 
@@ -50,8 +50,8 @@ _PARTS: tuple[tuple[object, str, str], ...] = (
     (samwise_module, "attend_memory", "memory_attention"),
     (ConditionalMemoryEncoder, "forward", "cme"),
     (SamwiseModel, "encode_memory", "memory_encoder"),
-    (FrameStep, "_answer", "mask_restore"),
-    (session_module, "fetch", "mask_restore"),
+    (frame_step_module, "answer_of", "mask_restore"),
+    (session_module, "fetch_rows", "mask_restore"),
 )
 # torch's counter knows the CUDA kernels of fused attention but not the CPU one.
 _CPU_ATTENTION = {

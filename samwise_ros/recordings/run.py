@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from samwise_ros.config import SessionConfig
-from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.recordings.camera import (
     AnsweredFrame,
     CameraSettings,
@@ -25,23 +23,22 @@ class RecordingRun:
     Args:
         recording: That is read.
         types: Reads its messages.
-        model: Shared by all cameras.
+        sessions: Makes a session for each camera.
         cameras: Topics of each.
         commands: Given to each camera before its first image. Bad ones raise CommandError here.
-        config: Of the sessions.
         settings: Of the cameras.
 
     Attributes:
         cameras: As they went.
     """
 
-    def __init__(self, recording: Recording, types: MessageTypes, model: SamwiseModel,
-                 cameras: Sequence[CameraTopics], commands: Sequence[Command],
-                 config: SessionConfig, settings: CameraSettings) -> None:
+    def __init__(self, recording: Recording, types: MessageTypes,
+                 sessions: Callable[[], StreamingSession], cameras: Sequence[CameraTopics],
+                 commands: Sequence[Command], settings: CameraSettings) -> None:
         self.cameras = []
         self._recording = recording
         for topics in cameras:
-            session = StreamingSession(model, config)
+            session = sessions()
             for command in commands:
                 session.submit(command)
             self.cameras.append(RecordedCamera(topics, types, session, settings))

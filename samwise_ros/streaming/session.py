@@ -41,7 +41,7 @@ from samwise_ros.streaming.prompts import (
 )
 from samwise_ros.streaming.shown_step import shown_step
 from samwise_ros.streaming.steps import EagerSteps, Step, StepShape, StepSourceFactory
-from samwise_ros.streaming.stream_state import start_state
+from samwise_ros.streaming.stream_state import STATE_DTYPES, start_state
 from samwise_ros.streaming.target_tracker import TargetTracker, TrackSettings
 from samwise_ros.streaming.targets import FrameMemory, SessionMemory, Target
 from samwise_ros.structures import (
@@ -53,9 +53,6 @@ from samwise_ros.structures import (
     FrameResult,
     TargetResult,
 )
-
-# Of what is kept of a frame, by precision.
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class StreamingSession:
@@ -307,7 +304,7 @@ class StreamingSession:
         targets, state = self._said, frames.state
         if state is None:
             state = start_state(self.model, pixels, len(frames.ages), self.config.context_frames,
-                                _DTYPES[self._precision])
+                                STATE_DTYPES[self._precision])
             if frames.earlier is not None:
                 state = replace(state, earlier=frames.earlier)
         self._step = self._steps.step(StepShape(size, *self._text.mask.shape))

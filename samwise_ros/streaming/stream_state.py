@@ -18,6 +18,9 @@ from samwise_ros.model.context_ring import ContextRing
 from samwise_ros.model.mask_head import NO_OBJECT_LOGIT
 from samwise_ros.model.samwise import SamwiseModel
 
+# Of projected frames, by precision.
+STATE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 @dataclass(frozen=True)
 class StreamState:

@@ -129,6 +129,7 @@ def test_one_image_is_enough(tmp_path: Path, model_folder: Path, mode: str) -> N
     ((), ["unforeseeable " * 200], "tokens"),
     (("--image-size", "100"), ["mug"], "multiple of 64"),
     (("--mode", "clip", "--precision", "bf16"), ["mug"], "fp32"),
+    (("--mode", "clip", "--engine", "onnx"), ["mug"], "--mode stream for onnx"),
     (("--mode", "clip"), [""], "empty")])
 def test_wrong_use_is_one_line_with_exit_code_two(
         tmp_path: Path, model_folder: Path, video: Path, arguments: tuple, sentences: list,

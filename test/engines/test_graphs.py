@@ -9,7 +9,7 @@ import torch
 from model_builders import make_frames
 
 from samwise_ros.config import SessionConfig
-from samwise_ros.engines.flat_step import StepInputs, named_tensors
+from samwise_ros.engines.flat_step import StepInputs, example_inputs, named_tensors
 from samwise_ros.engines.graph_step import RUNTIMES, GraphStep
 from samwise_ros.engines.onnx_graph import (
     export_step,
@@ -21,7 +21,7 @@ from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import TextState, stack_text
 from samwise_ros.streaming.frame_step import FrameStep
 from samwise_ros.streaming.image_ops import prepare_frame
-from samwise_ros.streaming.stream_state import start_state
+from samwise_ros.streaming.steps import StepShape
 from samwise_ros.structures import SamwiseError
 
 pytest.importorskip("onnx", reason="onnx is not installed (pip install 'samwise_ros[onnx]')")
@@ -31,13 +31,10 @@ SENTENCES = ("the red mug", "the small blue ball on the left side")
 LENGTH = 24
 
 
-def example(model: SamwiseModel, sentences: tuple[str, ...] = SENTENCES,
-            ) -> tuple[FrameStep, StepInputs]:
-    pixels, size = prepare_frame(make_frames(1)[0], model.config)
-    with torch.no_grad():
-        text = stack_text([model.encode_text(model.tokenizer([s])) for s in sentences])
-    return FrameStep(model, size, SessionConfig()).eval(), StepInputs(
-        pixels, padded_text(text, LENGTH), start_state(model, pixels, len(sentences), 7))
+def example(model: SamwiseModel, rows: int = 2) -> tuple[FrameStep, StepInputs]:
+    _, size = prepare_frame(make_frames(1)[0], model.config)
+    return FrameStep(model, size, SessionConfig()).eval(), example_inputs(
+        model, StepShape(size, rows, LENGTH), SessionConfig())
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +90,7 @@ def test_another_shape_is_refused_by_name(micro_model: SamwiseModel,
     pytest.importorskip("onnxruntime")
     _, inputs = example(micro_model)
     runtime = GraphStep(RUNTIMES["onnx"](graph[0], 1), inputs)
-    _, one = example(micro_model, SENTENCES[:1])
+    _, one = example(micro_model, rows=1)
     with pytest.raises(SamwiseError, match=r"text.hidden of shape \[2, 24, 32\]"):
         runtime(*one)
     with pytest.raises(SamwiseError, match="a sentence has 24 tokens"):

@@ -178,12 +178,12 @@ def test_what_cannot_be_taken_is_named_before_anything_starts(tmp_path, file, ar
 def test_arguments_reach_the_node_in_their_usual_spellings(tmp_path):
     domain = new_domain()
     process = launch(tmp_path, domain, "samwise.launch.py", "autostart:=no", "use_sim_time:=yes",
-                     "compile:=1", "num_threads:=2", "image_transport:=compressed",
+                     "engine:=onnx", "num_threads:=2", "image_transport:=compressed",
                      "image_qos:=reliable", "empty_masks:=0", "seeded:=on", "overlay_rate:=5",
                      "page:=8123")
     client = Client(domain)
     try:
-        values = {"use_sim_time": True, "compile": True, "num_threads": 2, "seeded": True,
+        values = {"use_sim_time": True, "engine": "onnx", "num_threads": 2, "seeded": True,
                   "image_transport": "compressed", "image_qos": "reliable", "empty_masks": False,
                   "overlay_rate": 5.0, "page": 8123}
         assert {name: client.parameter(name) for name in values} == values

@@ -1,22 +1,18 @@
 """From the node's parameters to a loaded model that hands out sessions. No ROS import."""
 
 import gc
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from samwise_ros.allocator import give_back_freed_memory
-from samwise_ros.config import Precision, SessionConfig
+from samwise_ros.config import EngineName, Precision, SessionConfig
 from samwise_ros.ros.node.parameters import NodeParameters
 from samwise_ros.streaming.commands import parse_command
 from samwise_ros.streaming.target_tracker import TrackSettings
 from samwise_ros.structures import Command, FrameResult, SamwiseError
 
-if TYPE_CHECKING:  # torch takes seconds to import
-    from samwise_ros.model.samwise import SamwiseModel
-
 _WARM_UP_FRAMES = 2  # the first frame has no memory, the second takes the other code path
-_WARM_UP_SIZE = (480, 640)
 
 
 class Session(Protocol):
@@ -68,7 +64,7 @@ class ModelEngine:
 
     Raises:
         SamwiseError: Weights are missing or don't fit, a value is out of its range, or there is
-            no C++ compiler for `compile`.
+            what the engine needs is not installed.
     """
 
     def __init__(self, parameters: NodeParameters) -> None:
@@ -76,45 +72,46 @@ class ModelEngine:
         # services before it is told to load anything.
         import torch
 
+        from samwise_ros.engines.choice import engine_device
+        from samwise_ros.engines.sessions import SessionMaker
         from samwise_ros.model.checkpoint import load_model
 
         if parameters.num_threads:
             torch.set_num_threads(parameters.num_threads)
         changes: dict[str, Any] = (
             {"image_size": parameters.image_size} if parameters.image_size else {})
-        model = load_model(parameters.model, device=parameters.device,
+        engine = cast(EngineName, parameters.engine)
+        model = load_model(parameters.model, device=engine_device(engine, parameters.device),
                            tokenizer_dir=parameters.tokenizer or None, seeded=parameters.seeded,
                            quality=parameters.quality, **changes)
-        if parameters.compile:
-            from samwise_ros.model.compilation import compile_parts
-
-            compile_parts(model)
-        self._model: SamwiseModel | None = model
-        self._session_config = SessionConfig(
+        self._sessions: SessionMaker | None = SessionMaker(model, engine, SessionConfig(
             precision=cast(Precision, parameters.precision), fast_resize=parameters.fast_resize,
-            max_targets=parameters.max_targets, mask_logits=False)
+            max_targets=parameters.max_targets, mask_logits=False))
+        self._camera = parameters.camera
+        self._targets = 1 if engine == "eager" else parameters.prepared_targets
         seeded = " with seeded (untrained) weights" if parameters.seeded else ""
         self.description = (f"{model.config.name} at {model.config.image_size} on "
-                            f"{model.device}{seeded}")
+                            f"{model.device}, engine {engine}{seeded}")
         self._warm_up()
 
     def new_session(self) -> Session:
-        """A session on the shared model."""
-        from samwise_ros.streaming.session import StreamingSession
-
-        if self._model is None:
+        """A session on the shared model, whose steps have been prepared."""
+        if self._sessions is None:
             raise SamwiseError("the model was closed: configure the node again")
-        return StreamingSession(self._model, self._session_config)
+        session = self._sessions()
+        for targets in range(1, self._targets + 1):
+            session.prepare(self._camera, targets)
+        return session
 
     @property
     def device_memory(self) -> int | None:
         """Bytes that torch has reserved on the model's GPU; None on the CPU."""
         import torch
 
-        model = self._model  # may be closed meanwhile
-        if model is None or model.device.type != "cuda":
+        sessions = self._sessions  # may be closed meanwhile
+        if sessions is None or sessions.model.device.type != "cuda":
             return None
-        return torch.cuda.memory_reserved(model.device)
+        return torch.cuda.memory_reserved(sessions.model.device)
 
     def free_memory(self) -> None:
         """Collect garbage and give cached memory back, the GPU's and the system's."""
@@ -127,12 +124,12 @@ class ModelEngine:
 
     def close(self) -> None:
         """Drop the model and give GPU memory back."""
-        self._model = None
+        self._sessions = None
         self.free_memory()
 
     def _warm_up(self) -> None:
         session = self.new_session()
         session.submit(parse_command("the warm-up target"))
         for _ in range(_WARM_UP_FRAMES):
-            session.step(np.zeros((*_WARM_UP_SIZE, 3), np.uint8))
+            session.step(np.zeros((*self._camera, 3), np.uint8))
         self.free_memory()  # what loading left behind, which no frame will fill

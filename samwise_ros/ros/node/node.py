@@ -31,6 +31,7 @@ from samwise_ros.ros.node.camera_group import (
 from samwise_ros.ros.node.camera_stream import CameraStream, MonitorFactory
 from samwise_ros.ros.node.engine import Engine, ModelEngine
 from samwise_ros.ros.node.executor import PatientExecutor
+from samwise_ros.ros.node.library_notes import LibraryNotes
 from samwise_ros.ros.node.node_page import NodePage, check_page
 from samwise_ros.ros.node.parameters import NodeParameters
 from samwise_ros.ros.node.shutdown import leave_at_once, ros_process, until_shutdown
@@ -76,6 +77,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         self._listen(parameters.cameras)
         self._health = HealthReporter(self, lambda: (self._engine, self._group, self._active),
                                       lambda: self._commands.refusal, self._tell_page)
+        self._notes = LibraryNotes(self)
         for missing in missing_messages():
             self.get_logger().warning(f"not published here: {missing}")
 
@@ -162,6 +164,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         self._release()
         ended = self._thread.close(END_TIMEOUT)
         self._server.destroy()
+        self._notes.detach()
         self.destroy_node()
         return ended
 

@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from typing import get_args
 
-from samwise_ros.config import GRID
+from samwise_ros.config import GRID, EngineName
 from samwise_ros.quality import PRESETS
 from samwise_ros.ros.outputs.output_settings import OutputSettings
 from samwise_ros.ros.parameters.fields import parameter
@@ -11,6 +12,7 @@ from samwise_ros.streaming.commands import RELEASE_WORDS
 from samwise_ros.streaming.target_tracker import TrackSettings
 
 _CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_CAMERA_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 _MOST_CAMERAS = 16
 
 
@@ -23,6 +25,10 @@ def _camera_names(names: tuple[str, ...]) -> str:
     if not all(map(_CAMERA_NAME.fullmatch, names)):
         return "names of letters, digits and _ that begin with a letter"
     return "" if len(set(names)) == len(names) else "different names"
+
+
+def _camera_size(text: str) -> str:
+    return "" if _CAMERA_SIZE.fullmatch(text) else "WIDTHxHEIGHT"
 
 
 def _image_side(size: int) -> str:
@@ -58,10 +64,16 @@ class NodeParameters:
         True, "Resize frames with OpenCV instead of PIL, the published path.")
     num_threads: int = parameter(
         0, "CPU threads of the network; 0: torch's own choice.", limits=(0, 256))
-    compile: bool = parameter(
-        False,
-        "torch.compile for the parts of one shape: configuring takes a minute longer, frames "
-        "a third less on CPU; needs g++.")
+    engine: str = parameter(
+        "eager", "What runs the frames: eager (torch as it is), compile (torch.compile; needs "
+        "g++), cuda_graph (GPUs), onnx (ONNX Runtime), openvino (CPUs). All but eager take up to "
+        "some minutes to be prepared.", choices=get_args(EngineName))
+    camera_size: str = parameter(
+        "640x480", "WIDTHxHEIGHT of the images, for which the engine is prepared at configuration; "
+        "for another size once its first image comes.", rule=_camera_size)
+    prepared_targets: int = parameter(
+        1, "Targets for which the engine is prepared at configuration; for more once they are "
+        "asked for.", limits=(1, 64))
     max_targets: int = parameter(
         16, "More targets than this are refused.", limits=(1, 64))
     expression: str = parameter(
@@ -150,6 +162,12 @@ class NodeParameters:
             # A recording may be answered faster than a subscriber takes the answers.
             history=self.queue_size if self.process_all else OutputSettings.history,
             threshold=self.enter_score)
+
+    @property
+    def camera(self) -> tuple[int, int]:
+        """`camera_size` as (H, W)."""
+        width, height = self.camera_size.split("x")
+        return int(height), int(width)
 
     @property
     def tracking(self) -> TrackSettings:

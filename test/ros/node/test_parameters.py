@@ -13,14 +13,15 @@ from sensor_msgs.msg import Image
 
 from samwise_ros.ros.node.engine import ModelEngine
 from samwise_ros.ros.node.parameters import NodeParameters
-from samwise_ros.ros.parameters.fields import fields_of
-from samwise_ros.structures import MissingDependencyError
+from samwise_ros.ros.parameters.fields import fields_of, take
+from samwise_ros.structures import ConfigError, MissingDependencyError
 
 FIELDS = fields_of(NodeParameters)
 OTHER = {bool: lambda value: not value, int: lambda value: value + 64,
          float: lambda value: value + 1,
          str: lambda value: {"auto": "fp32", "exact": "fast", "raw": "compressed",
-                             "sensor_data": "reliable"}.get(value, "other"),
+                             "sensor_data": "reliable", "eager": "onnx",
+                             "640x480": "320x240"}.get(value, "other"),
          tuple: lambda value: ["left", "right"]}
 
 
@@ -149,4 +150,11 @@ def test_the_documentation_lists_every_parameter_with_its_default():
 def test_compile_without_a_compiler_fails_with_what_to_install(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(MissingDependencyError, match="apt install g\\+\\+"):
-        ModelEngine(NodeParameters(model="nano", seeded=True, device="cpu", compile=True))
+        ModelEngine(NodeParameters(model="nano", seeded=True, device="cpu", engine="compile"))
+
+
+def test_the_size_that_an_engine_is_prepared_for():
+    assert NodeParameters(camera_size="1280x720").camera == (720, 1280)
+    for wrong in ("1280", "0x720", "1280x", "1280X720x3"):
+        with pytest.raises(ConfigError, match="camera_size: expected WIDTHxHEIGHT"):
+            take(FIELDS["camera_size"], wrong)

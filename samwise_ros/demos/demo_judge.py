@@ -10,7 +10,7 @@ import numpy as np
 
 from samwise_ros.evaluation.metrics import Scores, mask_scores
 from samwise_ros.evaluation.stream_statistics import first_correct
-from samwise_ros.streaming.drawing import ContactSheet, paint_masks
+from samwise_ros.streaming.drawing import ContactSheet, draw_caption, paint_masks
 from samwise_ros.streaming.pictures import write_png
 from samwise_ros.streaming.video_file import VideoWriter
 
@@ -97,7 +97,5 @@ def draw(frame: JudgedFrame) -> np.ndarray:
 
 
 def _captioned(picture: np.ndarray, caption: str) -> np.ndarray:
-    for thickness, colour in ((5, (0, 0, 0)), (2, (255, 255, 255))):
-        cv2.putText(picture, caption, (8, 26), cv2.FONT_HERSHEY_SIMPLEX, 0.7, colour, thickness,
-                    cv2.LINE_AA)
+    draw_caption(picture, caption, (8, 26), 0.7, 2)
     return picture

@@ -64,6 +64,19 @@ def encode_jpeg(rgb: np.ndarray) -> bytes:
     return data.tobytes()
 
 
+def draw_caption(picture: np.ndarray, text: str, place: tuple[int, int], scale: float,
+                 thickness: int = 1) -> None:
+    """Write white letters with a black rim into uint8 [H, W, 3], from x and y of their foot on.
+
+    The rim is made of shifted letters: thicker ones of OpenCV 5 are wider, too.
+    """
+    x, y = place
+    rim = [(x + right, y + down, (0, 0, 0)) for right in (-1, 0, 1) for down in (-1, 0, 1)]
+    for right, down, colour in (*rim, (x, y, (255, 255, 255))):
+        cv2.putText(picture, _drawable(text), (right, down), cv2.FONT_HERSHEY_SIMPLEX, scale,
+                    colour, thickness, cv2.LINE_AA)
+
+
 class ContactSheet:
     """Thumbnails of evenly spaced frames of a video of unknown length, in bounded memory.
 
@@ -103,9 +116,7 @@ class ContactSheet:
             self._cell_height = min(max(height, 24), 2 * self._cell_width)
         cell = cv2.resize(rgb, (self._cell_width, self._cell_height),
                           interpolation=cv2.INTER_AREA)
-        for thickness, colour in ((3, (0, 0, 0)), (1, (255, 255, 255))):
-            cv2.putText(cell, _drawable(caption), (5, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour,
-                        thickness, cv2.LINE_AA)
+        draw_caption(cell, caption, (5, 16), 0.45)
         return cell
 
 

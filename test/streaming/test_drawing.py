@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from model_builders import make_frames
 
-from samwise_ros.streaming.drawing import PALETTE, ContactSheet, colour_of, paint_masks
+from samwise_ros.streaming.drawing import (
+    PALETTE,
+    ContactSheet,
+    colour_of,
+    draw_caption,
+    paint_masks,
+)
 from samwise_ros.structures import FrameError
 
 
@@ -55,3 +61,12 @@ def test_a_contact_sheet_holds_evenly_spaced_frames(count: int, kept: int) -> No
 def test_an_empty_contact_sheet_is_an_error() -> None:
     with pytest.raises(FrameError, match="no frame"):
         ContactSheet().image()
+
+
+@pytest.mark.parametrize(("scale", "thickness"), [(0.45, 1), (0.7, 2)])
+def test_the_rim_of_a_caption_is_around_its_letters(scale: float, thickness: int) -> None:
+    picture = np.full((40, 300, 3), 128, np.uint8)
+    draw_caption(picture, "000483 the cup", (8, 26), scale, thickness)
+    ends = [np.flatnonzero(found.any(axis=(0, 2)))[[0, -1]]
+            for found in (picture > 160, picture < 96)]
+    assert np.abs(ends[0] - ends[1]).max() <= 3, ends

@@ -70,8 +70,8 @@ EXTRAS = {
     "rerun": ["rerun-sdk>=0.24"],
     "compose": ["OpenEXR>=3.3", "pycocotools"],
     "train": ["lightning", "tensorboard", "pycocotools", "scipy"],
-    "dev": ["hypothesis", "mypy>=2.4,<3", "playwright", "psutil", "pytest", "pytest-timeout",
-            "ruff>=0.17,<0.18", "types-PyYAML"],
+    "dev": ["hypothesis", "mcap-ros2-support", "mypy>=2.4,<3", "playwright", "psutil",
+            "pytest", "pytest-timeout", "ruff>=0.17,<0.18", "types-PyYAML"],
 }
 
 

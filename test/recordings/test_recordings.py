@@ -141,6 +141,37 @@ def test_a_new_recording_holds_what_the_node_would_have_published(
         assert again.topics["/samwise/mask"].count == FRAMES
 
 
+def test_a_new_recording_is_what_mcap_and_its_reader_of_ros_2_expect(
+        recording: Path, tmp_path: Path) -> None:
+    """By the registry of MCAP and the decoder of those who make Foxglove, not by rosbags."""
+    decoders = pytest.importorskip("mcap_ros2.decoder", reason="needs mcap-ros2-support")
+    path = tmp_path / "new.mcap"
+    done = segment(recording, "--topic", made.IMAGE, *PLACES, "-e", "the red ball", "--out",
+                   tmp_path / "out", "--out-bag", path)
+    assert done.exit_code == 0, done.output
+    with path.open("rb") as file:
+        reader = make_reader(file, validate_crcs=True,
+                             decoder_factories=[decoders.DecoderFactory()])
+        assert reader.get_header().profile == "ros2"
+        summary = reader.get_summary()
+        assert {schema.encoding for schema in summary.schemas.values()} == {"ros2msg"}
+        assert {channel.message_encoding for channel in summary.channels.values()} == {"cdr"}
+        found = [(channel.topic, message) for _, channel, _, message
+                 in reader.iter_decoded_messages()]
+    assert len(found) == summary.statistics.message_count == 7 * FRAMES + 1
+    newest = dict(found)
+    assert bytes(newest["/samwise/mask"].data).count(255) > 30
+    (target,) = newest["/samwise/targets"].targets
+    assert (target.expression, target.state) == ("the red ball", 1)  # TRACKING
+    (detection,) = newest["/samwise/detections_3d"].detections
+    middle, pose = detection.bbox.center.position, newest["/samwise/target_pose"].pose.position
+    assert (middle.x, middle.y, middle.z) == pytest.approx((pose.x, pose.y, pose.z), abs=0.1)
+    cloud = newest["/samwise/target_cloud"]
+    assert len(cloud.data) == cloud.width * cloud.point_step > 0
+    (meant,) = newest["/samwise/label_info"].class_map
+    assert meant.class_name == "the red ball"
+
+
 def test_several_cameras_have_folders_and_topics_of_their_own(
         frames: list[SimFrame], tmp_path: Path) -> None:
     path = made.write_recording(tmp_path / "r", frames, "sqlite3",

@@ -13,6 +13,7 @@ from PIL import Image
 
 from samwise_ros.streaming.video_io import FrameSource
 
+_SAMPLED = 24  # pictures that the palette is made from
 _LIMIT = 2_000_000  # bytes: what a README may cost its readers
 
 
@@ -32,10 +33,11 @@ def animate(video: Path, width: int, every: int, colours: int) -> bytes:
                 for frame in frames]
     # One palette, from pictures of the whole video, and no dithering: still parts stay still,
     # which GIF stores for nothing.
-    sample = Image.new("RGB", (width, 6 * height))
-    for row in range(6):
-        sample.paste(pictures[row * (len(pictures) - 1) // 5], (0, row * height))
-    palette = sample.quantize(colours)
+    sample = Image.new("RGB", (width, _SAMPLED * height))
+    for row in range(_SAMPLED):
+        sample.paste(pictures[row * (len(pictures) - 1) // (_SAMPLED - 1)], (0, row * height))
+    # Not by frequency: a small thing may be the only one of its colour.
+    palette = sample.quantize(colours, Image.Quantize.MAXCOVERAGE)
     indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     out = io.BytesIO()
     indexed[0].save(out, "GIF", save_all=True, append_images=indexed[1:], loop=0, optimize=False,

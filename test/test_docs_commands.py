@@ -203,6 +203,7 @@ def check_extras(words: Sequence[str]) -> None:
 CHECKS: dict[str, Callable[[Sequence[str]], None]] = {
     "samwise": check_samwise, "ros2": check_ros2, "make": check_make, "python": check_python,
     "docker": check_paths, "rviz2": check_paths, "pip": check_extras,
+    "taskset": lambda words: CHECKS[words[2]](words[3:]),  # -c CORES PROGRAM ...
     **{name: lambda words: None for name in
        ("samwise_node", "samwise_lifecycle", "samwise_camera", "samwise_follow")}}
 

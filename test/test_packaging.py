@@ -1,7 +1,10 @@
 """What the package says of itself: who keeps it, what it needs, and which files it installs."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -44,3 +47,22 @@ def test_every_folder_of_the_configuration_is_installed() -> None:
     listed = eval(f"[{line.rstrip(',')}]", {"Path": lambda text: ROOT / text})
     holding = {path.parent for path in (ROOT / "config").rglob("*") if path.is_file()}
     assert holding <= set(listed)
+
+
+def test_setup_installs_again_what_changed_and_no_messages_for_a_part(tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to(sys.executable)
+
+    def setup(extras: str) -> str:
+        done = subprocess.run(
+            ["make", "setup", "PIP=true", f"VENV={venv}", f"EXTRAS={extras}"], cwd=ROOT,
+            capture_output=True, text=True, timeout=60, check=True,
+            env={name: value for name, value in os.environ.items() if name != "ROS_DISTRO"})
+        return done.stdout
+
+    first = setup("recordings,mini")
+    assert "-e '.[recordings,mini]'" in first and "SAMWISE_ROS_MSGS=on" not in first
+    assert ".[" not in setup("recordings,mini")
+    second = setup("ros,msgs,mini")
+    assert "-e '.[ros,msgs,mini]'" in second and "SAMWISE_ROS_MSGS=on" in second

@@ -20,7 +20,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 EngineName = Literal["eager", "compile", "cuda_graph", "onnx", "openvino"]
 Mode = Literal["clip", "stream"]  # the published protocol, or frame by frame without look-ahead
 TrunkName = Literal["hiera", "lite0"]
-Shown = Literal["untrained", "followed", "sam2"]
+Shown = Literal["no", "masks", "followed", "sam2"]
 TextKind = Literal["roberta", "bert"]
 
 LITE0_CHANNELS = (24, 40, 112, 320)  # of EfficientNet-Lite0's four stages
@@ -250,8 +250,8 @@ class ModelConfig:
             (`model.motion_branch`); 0: it does not, as published.
         mask_threshold: Probability above which a pixel belongs to the mask.
         trunk: "hiera" (`hiera`) or "lite0" (`lite`, frozen).
-        shown: How the weights follow what is shown without a sentence (docs/model.md, 2.6): as SAM
-            2 does, as `training/follow.py` has trained them, or not at all from points and boxes.
+        shown: How the weights follow what is shown (docs/model.md, 2.6): as SAM 2 does, as
+            `training/follow.py` has trained them, from masks only, or not without a sentence.
     """
 
     name: str = "tiny"
@@ -262,7 +262,7 @@ class ModelConfig:
     motion_lag: int = 0
     mask_threshold: float = 0.5
     trunk: TrunkName = "hiera"
-    shown: Shown = "untrained"
+    shown: Shown = "no"
     hiera: HieraConfig = field(default_factory=HieraConfig)
     lite: LiteConfig = field(default_factory=LiteConfig)
     text: TextConfig = field(default_factory=TextConfig)

@@ -23,6 +23,7 @@ def _large_hiera() -> HieraConfig:
 def _nano() -> ModelConfig:
     return ModelConfig(
         name="nano", image_size=192, fit="rectangle", hidden_dim=128, motion_lag=2,
+        shown="masks",
         # Text meets the image at strides 16 and 32 only: what comes before is shared by all
         # expressions of an image, which makes training and several targets several times cheaper.
         hiera=HieraConfig(32, 1, (1, 2, 3, 1), (4, 5), (7, 7), (8, 8, 8, 4), "conv"),
@@ -36,7 +37,6 @@ def _nano() -> ModelConfig:
 def _mini() -> ModelConfig:
     return ModelConfig(
         name="mini", image_size=256, fit="rectangle", hidden_dim=128, motion_lag=2, trunk="lite0",
-        shown="followed",
         # All text layers run before the first adapter: they are paid once a command, not per frame.
         text=TextConfig(30522, 384, 6, 12, 1536, 512, (6, 6, 6), "bert"),
         cmt=CmtConfig(dim=64, num_heads=4, feedback=False, narrow=(16, 24, 16), dropout=0.1),

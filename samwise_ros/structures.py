@@ -155,6 +155,11 @@ class TargetResult:
     mask_logits: np.ndarray | None
 
     @property
+    def name(self) -> str:
+        """The sentence, or the id of a target that has none."""
+        return self.expression or self.target_id
+
+    @property
     def score(self) -> float:
         """Probability in [0, 1] that the target is visible."""
         return probability(self.object_score)

@@ -73,20 +73,20 @@ def label_info_to_msg(make: MakeMessage, result: FrameResult, labels: Mapping[st
 
     Args:
         make: Makes messages.
-        result: Whose targets are named by their expressions.
+        result: Whose targets are named by their sentences, or else by their ids.
         labels: Number of each target id.
         threshold: Score from which a target counts as there.
         header: Of the first image that this holds for.
     """
     return make("vision_msgs/msg/LabelInfo", header=header, threshold=threshold, class_map=[
         make("vision_msgs/msg/VisionClass", class_id=labels[target.target_id],
-             class_name=target.expression)
+             class_name=target.name)
         for target in result.targets])
 
 
 def label_key(result: FrameResult, labels: Mapping[str, int], threshold: float) -> tuple:
     """What a LabelInfo says; another one is due when this changes."""
-    return threshold, *((labels[target.target_id], target.expression) for target in result.targets)
+    return threshold, *((labels[target.target_id], target.name) for target in result.targets)
 
 
 def targets_to_msg(make: MakeMessage, result: FrameResult, labels: Mapping[str, int],
@@ -150,9 +150,9 @@ def _detection_to_msg(make: MakeMessage, target: TargetResult, box: Box, header:
 
 
 def hypothesis_to_msg(make: MakeMessage, target: TargetResult) -> Any:
-    """Sentence and score of a target -> vision_msgs/ObjectHypothesisWithPose without a pose."""
+    """Name and score of a target -> vision_msgs/ObjectHypothesisWithPose without a pose."""
     message = make("vision_msgs/msg/ObjectHypothesisWithPose")
-    message.hypothesis.class_id = target.expression
+    message.hypothesis.class_id = target.name
     message.hypothesis.score = target.score
     message.pose.pose.orientation.w = 1.0  # rosidl's default, which rosbags does not know
     return message

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from samwise_ros.config import Shown
+from samwise_ros.streaming.grab import grab
 from samwise_ros.structures import CommandError, Prompt
 
 if TYPE_CHECKING:  # commands are read without torch
@@ -68,16 +69,15 @@ def _check_mask(mask: np.ndarray, size: tuple[int, int] | None) -> None:
                            f"{mask.shape[1]}x{mask.shape[0]}")
 
 
-def check_trained(prompt: Prompt, shown: Shown, name: str) -> None:
-    """Raise CommandError where points or boxes alone mean nothing to the weights.
+def check_trained(shown: Shown, name: str) -> None:
+    """Raise CommandError where what is shown without a sentence would be lost on the next frame.
 
     Args:
-        prompt: Of a command without a sentence.
         shown: `ModelConfig.shown`. name: Of the model.
     """
-    if shown == "untrained" and prompt.mask is None:
-        raise CommandError(f"prompt: {name} was not trained with points and boxes: add a sentence, "
-                           "show a mask, or use mini or a published model")
+    if shown == "no":
+        raise CommandError(f"prompt: {name} was not trained to follow what is only shown; add a "
+                           "sentence, or use nano for its toys or a published model")
 
 
 def check_age(prompt: Prompt, now: float | None, limit: float) -> None:
@@ -113,8 +113,16 @@ def seconds_of(stamp: object) -> float | None:
     return float(stamp) if isinstance(stamp, (int, float)) else None
 
 
-def to_input(prompt: Prompt, size: InputSize, device: torch.device | str = "cpu") -> VisualPrompt:
-    """A prompt in pixels of the camera image as one row in pixels of the model's input."""
+def to_input(prompt: Prompt, rgb: np.ndarray, size: InputSize, shown: Shown,
+             device: torch.device | str = "cpu") -> VisualPrompt:
+    """A prompt in pixels of the camera image as one row in pixels of the model's input.
+
+    Args:
+        prompt: Of a target. rgb: The image. size: Its sizes.
+        shown: `ModelConfig.shown`: where masks are all that the model knows, points and boxes
+            become one by the picture's colours.
+        device: Where the result goes.
+    """
     import torch
 
     from samwise_ros.model.prompts import (
@@ -125,8 +133,9 @@ def to_input(prompt: Prompt, size: InputSize, device: torch.device | str = "cpu"
         VisualPrompt,
     )
 
-    if prompt.mask is not None:
-        masks = torch.from_numpy(_resized(prompt.mask, size))[None].to(device)
+    mask = grab(rgb, prompt) if prompt.mask is None and shown == "masks" else prompt.mask
+    if mask is not None:
+        masks = torch.from_numpy(_resized(mask, size))[None].to(device)
         return replace(VisualPrompt.nothing(1, device), masks=masks)
     box = prompt.box
     corners = () if box is None else ((box[0], box[1]), (box[2], box[3]))

@@ -86,6 +86,7 @@ class StreamingSession:
         self._step: Step | None = None  # of the last frame
         self._index = 0
         self._newest: float | None = None  # stamp of the last answered frame in seconds
+        self._period = 0.0  # seconds between the last two
         self._refused: list[str] = []  # since the last answer
 
     def prepare(self, camera: tuple[int, int], targets: int = 1) -> None:
@@ -121,9 +122,9 @@ class StreamingSession:
             if command.expression:
                 self.model.tokenizer([command.expression])  # raises when it has too many tokens
             if command.prompt is not None:
-                check_age(command.prompt, self._newest, self.config.prompt_age)
+                check_age(command.prompt, self._newest, self._prompt_age)
                 if not command.expression:
-                    check_trained(command.prompt, self.model.config.shown, self.model.config.name)
+                    check_trained(self.model.config.shown, self.model.config.name)
         return self._plan.submit(command)
 
     @property
@@ -189,9 +190,11 @@ class StreamingSession:
         if size != frames.size:
             frames = frames.restarted(size)
         with self._computing():
-            results, after = self._answer(pixels, size, frames)
+            results, after = self._answer(rgb, pixels, size, frames)
         if frames is not self._frames and self._frames.size is not None:
             self.reset()
+        if now is not None and self._newest is not None:
+            self._period = max(0.0, now - self._newest)
         self._frames, self._newest = after, now
         self._index += 1
         refused, self._refused = tuple(self._refused), []
@@ -253,7 +256,7 @@ class StreamingSession:
         if prompt is None:
             return True
         try:
-            check_age(prompt, now, self.config.prompt_age)
+            check_age(prompt, now, self._prompt_age)
             check_prompt(prompt, size)
         except CommandError as error:
             old = self._targets.get(name)
@@ -271,14 +274,20 @@ class StreamingSession:
         return Target(name, planned.expression, planned.command, text, planned.prompt)
 
     @property
+    def _prompt_age(self) -> float:
+        """Seconds; more where frames are few, since nobody sees newer ones to point at."""
+        return self.config.prompt_age and max(self.config.prompt_age, 2 * self._period)
+
+    @property
     def _said(self) -> list[Target]:
         """The targets that have a sentence, in the order of their rows."""
         return [target for target in self._targets.values() if target.text is not None]
 
-    def _answer(self, pixels: Tensor, size: InputSize,
-                frames: FrameMemory) -> tuple[tuple[TargetResult, ...], FrameMemory]:
+    def _answer(self, rgb: np.ndarray, pixels: Tensor, size: InputSize, frames: FrameMemory,
+                ) -> tuple[tuple[TargetResult, ...], FrameMemory]:
         """Results of all targets on one frame, and what is remembered after it."""
-        prompts = {target.command: to_input(target.prompt, size, pixels.device)
+        prompts = {target.command: to_input(target.prompt, rgb, size, self.model.config.shown,
+                                             pixels.device)
                    for target in self._targets.values()
                    if target.prompt is not None and target.command not in frames.prompted}
         found, after = self._answer_said(pixels, size, frames, prompts)

@@ -16,6 +16,7 @@ from samwise_ros.config import SessionConfig
 from samwise_ros.model.sam2_parts import _memory_attention, _memory_encoder, _sine
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
+from samwise_ros.streaming.grab import grab
 from samwise_ros.streaming.session import StreamingSession
 from samwise_ros.structures import (
     Command,
@@ -255,15 +256,42 @@ def test_prompts_of_no_use_are_refused_at_once(tiny_model: SamwiseModel, command
     assert session.command == 0
 
 
-def test_points_alone_are_refused_where_nothing_was_trained_with_them(
+def test_without_a_sentence_it_is_refused_where_it_would_be_lost(
         tiny_tokenizer: ExpressionTokenizer) -> None:
     session = StreamingSession(make_model(TINY.replace(name="pico"), tiny_tokenizer))
-    for prompt in (POINT, BOX):
-        with pytest.raises(CommandError, match="pico was not trained with points and boxes"):
+    for prompt in (POINT, BOX, Prompt(mask=DISC[:96])):
+        with pytest.raises(CommandError, match="pico was not trained to follow .* add a sentence"):
             session.submit(shown("a", prompt))
     session.submit(shown("b", POINT, "duck"))
-    session.submit(shown("c", Prompt(mask=DISC[:96])))
-    assert [t.target_id for t in session.step(make_frames(1)[0]).targets] == ["b", "c"]
+    assert [t.target_id for t in session.step(make_frames(1)[0]).targets] == ["b"]
+
+
+# Where masks are all that a model knows
+
+@pytest.mark.parametrize("size", [(96, 128), (481, 1201)])
+@pytest.mark.parametrize("prompt", ["point", "box", "points"])
+def test_colours_tell_what_a_point_or_a_box_shows(prompt: str, size: tuple[int, int]) -> None:
+    height, width = size
+    rng = np.random.default_rng(0)
+    picture = rng.normal(90, 12, (height, width, 3)).clip(0, 255).astype(np.uint8)
+    x, y, radius = width // 3, height // 2, height // 7
+    mask = np.hypot(*np.mgrid[-y:height - y, -x:width - x]) < radius
+    other = np.roll(mask, round(2.5 * radius), axis=1)
+    picture[mask | other] = (200, 40, 30)
+    shown_by = {
+        "point": Prompt(points=((x + 0.4 * radius, y),)),
+        "box": Prompt(box=(x - radius, y - radius, x + radius, y + radius)),
+        "points": Prompt(points=((x, y), (x + 2.5 * radius, y)), beside=(False, True))}[prompt]
+    before = picture.copy()
+    found = grab(picture, shown_by)
+    assert (found & mask).sum() / (found | mask).sum() > 0.8
+    assert np.array_equal(found, grab(picture, shown_by)) and np.array_equal(picture, before)
+
+
+def test_a_picture_of_one_colour_and_a_point_at_its_edge_show_something() -> None:
+    for prompt in (Prompt(points=((0, 0),)), Prompt(box=(-5, -5, 900, 900)),
+                   Prompt(box=(3, 3, 3.2, 3.2))):
+        assert grab(np.full((48, 64, 3), 7, np.uint8), prompt).any()
 
 
 def test_a_frame_that_fails_leaves_the_prompt_for_the_next(tiny_model: SamwiseModel) -> None:

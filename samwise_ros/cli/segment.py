@@ -32,13 +32,28 @@ from samwise_ros.cli.segment_options import (
     TopicOption,
     VideoArgument,
 )
+from samwise_ros.cli.segment_prompt import (
+    BoxOption,
+    FrameOption,
+    MaskOption,
+    PointOption,
+    Wanted,
+    prompt_of,
+    wanted,
+)
 from samwise_ros.cli.shared_options import DeviceOption, ModelOption, QualityOption
 from samwise_ros.cli.terminal import say
 from samwise_ros.config import EngineName, Mode, Precision
 from samwise_ros.recordings.storage import is_recording
 from samwise_ros.streaming.rerun_file import rerun_log
 from samwise_ros.streaming.target_tracker import TargetTracker
-from samwise_ros.structures import ConfigError, MissingDependencyError, probability
+from samwise_ros.structures import (
+    CommandError,
+    ConfigError,
+    MissingDependencyError,
+    Prompt,
+    probability,
+)
 
 if TYPE_CHECKING:  # torch takes seconds to import; `samwise segment --help` does not need it
     from samwise_ros.engines.sessions import SessionMaker
@@ -56,6 +71,10 @@ def segment(
     video: VideoArgument,
     out: OutOption = None,
     expression: ExpressionOption = None,
+    point: PointOption = None,
+    box: BoxOption = None,
+    mask: MaskOption = None,
+    frame: FrameOption = 0,
     topic: TopicOption = None,
     depth_topic: DepthTopicOption = None,
     info_topic: InfoTopicOption = None,
@@ -73,7 +92,7 @@ def segment(
     tokenizer: TokenizerOption = None,
     max_frames: MaxFramesOption = None,
 ) -> None:
-    """Find in a video or recording what each sentence names.
+    """Find in a video or recording what each sentence names, or a point, box or mask shows.
 
     Writes to the folder given with --out:
 
@@ -88,10 +107,14 @@ def segment(
 
     \b
       samwise segment street.mp4 -e "the red car" -e "the dog" --out result
+      samwise segment street.mp4 --box 10,20,60,90 --frame 5 -e "the dog" --out result
       samwise segment recording                      (lists the image topics)
       samwise segment recording --topic /camera/image_raw -e "the red car" --out result
     """
     _check_mode(mode, precision, engine)
+    prompt = prompt_of(point, box, mask)
+    if prompt is not None and mode == "clip":
+        raise ConfigError("what is shown is followed frame by frame; use --mode stream")
 
     changes: dict[str, Any] = {name: value for name, value in (
         ("image_size", image_size), ("fit", fit)) if value is not None}
@@ -103,11 +126,12 @@ def segment(
 
         choice = RecordingChoice(topic or (), depth_topic or (), info_topic or (), out_bag,
                                  rerun)
-        segment_recording(video, out, choice, expression or (), load, max_frames)
+        segment_recording(video, out, choice, wanted(expression or (), prompt, frame), load,
+                          max_frames)
     elif topic or depth_topic or info_topic or out_bag:
         raise typer.BadParameter(f"{video} is no recording", param_hint="--topic")
     else:
-        _segment_video(video, out, expression, load, mode, max_frames, rerun)
+        _segment_video(video, out, expression, prompt, frame, load, mode, max_frames, rerun)
 
 
 def _sessions(targets: int, *, engine: EngineName, precision: Precision, name: str, device: str,
@@ -132,8 +156,8 @@ def _require_recordings(mode: Mode) -> None:
 
 
 def _segment_video(video: Path, out: Path | None, expression: list[str] | None,
-                   load: Callable[[int], SessionMaker], mode: Mode,
-                   max_frames: int | None, rerun: Path | None) -> None:
+                   prompt: Prompt | None, first: int, load: Callable[[int], SessionMaker],
+                   mode: Mode, max_frames: int | None, rerun: Path | None) -> None:
     from samwise_ros.cli.dataset_video import sentences_about, video_folder
     from samwise_ros.streaming.result_folder import ResultFolder
     from samwise_ros.streaming.video_io import FrameSource
@@ -142,13 +166,14 @@ def _segment_video(video: Path, out: Path | None, expression: list[str] | None,
         raise typer.BadParameter("say where results go", param_hint="--out")
     video = video_folder(video)
     source = FrameSource(video, max_frames)
-    expression = expression or sentences_about(video)
-    if not expression:
+    targets = wanted(expression or ([] if prompt else sentences_about(video)), prompt, first)
+    if not targets:
         raise typer.BadParameter("say what to find", param_hint="--expression")
     with closing(ResultFolder(out, source)) as results, rerun_log(rerun) as log:
-        sessions = load(len(expression))
-        answers = (_stream_answers(sessions, source, expression)
-                   if mode == "stream" else _clip_answers(sessions.model, source, expression))
+        sessions = load(len(targets.commands))
+        answers = (_stream_answers(sessions, source, targets)
+                   if mode == "stream" else _clip_answers(sessions.model, source, [
+                       str(command.expression) for command in targets.commands]))
         stopped = _write_all(answers, source, results, log)
     _report(results, source)
     if stopped or source.damaged:
@@ -205,20 +230,24 @@ def _report(results: ResultFolder, source: FrameSource) -> None:
             + "; ".join(shown + [f"and {more} more"] * bool(more)) + ")", error=True)
 
 
-def _stream_answers(sessions: SessionMaker, source: FrameSource,
-                    expressions: list[str]) -> Iterator[tuple[Frame, list[SentenceAnswer]]]:
-    """Answers frame by frame, all expressions at once. Bad expressions raise before any frame."""
+def _stream_answers(sessions: SessionMaker, source: FrameSource, targets: Wanted,
+                    ) -> Iterator[tuple[Frame, list[SentenceAnswer]]]:
+    """Answers frame by frame, all targets at once. Bad commands raise before any frame."""
     from samwise_ros.streaming.result_folder import SentenceAnswer
-    from samwise_ros.structures import Command, CommandKind
 
-    session = sessions()
-    for index, text in enumerate(expressions):
-        session.submit(Command(CommandKind.ADD, str(index), text))
+    session, rehearsal = sessions(), sessions()
+    for command in targets.commands:
+        rehearsal.submit(command)
 
     def run() -> Iterator[tuple[Frame, list[SentenceAnswer]]]:
         for frame in source:
+            if not session.command and frame.index >= targets.first:
+                for command in targets.commands:
+                    session.submit(command)
             result = session.step(frame.rgb)
-            yield frame, [SentenceAnswer(t.expression, t.state, t.object_score, t.mask, t.switched)
+            if result.refused:
+                raise CommandError(f"frame {frame.name}: {'; '.join(result.refused)}")
+            yield frame, [SentenceAnswer(t.name, t.state, t.object_score, t.mask, t.switched)
                           for t in result.targets]
 
     return run()

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from samwise_ros.cli.frame_progress import STOPPED, stop_after_frame, with_progress
+from samwise_ros.cli.segment_prompt import Wanted
 from samwise_ros.cli.terminal import say
 from samwise_ros.engines.sessions import SessionMaker
 from samwise_ros.recordings.camera import (
@@ -33,7 +34,7 @@ from samwise_ros.streaming.rerun_file import rerun_log
 from samwise_ros.streaming.result_folder import ResultFolder, SentenceAnswer
 from samwise_ros.streaming.target_tracker import TrackSettings
 from samwise_ros.streaming.track_figures import TrackFigures
-from samwise_ros.structures import Command, CommandKind, TargetState
+from samwise_ros.structures import TargetState
 
 if TYPE_CHECKING:
     from samwise_ros.streaming.rerun_log import RerunLog
@@ -64,7 +65,7 @@ class _Camera:
 
 
 def segment_recording(path: Path, out: Path | None, choice: RecordingChoice,
-                      expressions: Sequence[str], load: Callable[[int], SessionMaker],
+                      targets: Wanted, load: Callable[[int], SessionMaker],
                       max_frames: int | None) -> None:
     """Answer cameras of a recording; without topics list what there is."""
     types = MessageTypes()
@@ -72,7 +73,7 @@ def segment_recording(path: Path, out: Path | None, choice: RecordingChoice,
         if not choice.topics:
             _list_topics(recording, types)
             return
-        if out is None or not expressions:
+        if out is None or not targets:
             raise typer.BadParameter("say where results go and what to find",
                                      param_hint="--out, --expression")
         cameras = choose_cameras(recording.topics, choice.topics, choice.depth_topics,
@@ -86,10 +87,8 @@ def segment_recording(path: Path, out: Path | None, choice: RecordingChoice,
                 choice.out_bag, types, cameras, TrackSettings.enter_score)))
             log = stack.enter_context(rerun_log(choice.rerun))
             run = RecordingRun(
-                recording, types, load(len(expressions)), cameras,
-                [Command(CommandKind.ADD, str(index), text)
-                 for index, text in enumerate(expressions)],
-                CameraSettings(frames=max_frames))
+                recording, types, load(len(targets.commands)), cameras, targets.commands,
+                CameraSettings(frames=max_frames, first=targets.first))
             stopped, figures = _write_all(run, _count(recording, cameras, max_frames), folders,
                                           bag, log)
         _report(run, figures, out, choice.out_bag)
@@ -137,7 +136,7 @@ def _write_all(run: RecordingRun, count: int, folders: dict[str, ResultFolder],
                 _show(log, event)
             if isinstance(event, AnsweredFrame):
                 folders[event.camera].add(event.frame, [
-                    SentenceAnswer(t.expression, t.state, t.object_score, t.mask, t.switched)
+                    SentenceAnswer(t.name, t.state, t.object_score, t.mask, t.switched)
                     for t in event.result.targets])
                 _take_in(figures[event.camera], event)
             if stop:
@@ -150,7 +149,7 @@ def _show(log: RerunLog, event: AnsweredFrame | PlacedFrame) -> None:
 
     if isinstance(event, AnsweredFrame):
         log.answer(event.camera, event.frame, [
-            ShownTarget(t.target_id, t.expression, t.state, t.score, t.mask, t.box)
+            ShownTarget(t.target_id, t.name, t.state, t.score, t.mask, t.box)
             for t in event.result.targets], event.latency)
     else:
         log.places(event.answered.camera, event.answered.frame, [
@@ -161,7 +160,7 @@ def _show(log: RerunLog, event: AnsweredFrame | PlacedFrame) -> None:
 
 def _take_in(figures: dict[tuple[str, str], TrackFigures], event: AnsweredFrame) -> None:
     for target in event.result.targets:
-        found = figures.setdefault((target.target_id, target.expression), TrackFigures())
+        found = figures.setdefault((target.target_id, target.name), TrackFigures())
         if event.reset:
             found.pause()
         found.add(event.frame.time, target.state, target.switched)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -18,7 +18,7 @@ from samwise_ros.recordings.message_types import MessageTypes
 from samwise_ros.streaming.reset_policy import ResetPolicy
 from samwise_ros.streaming.session import StreamingSession
 from samwise_ros.streaming.video_io import Frame
-from samwise_ros.structures import FrameError, FrameResult, SamwiseError
+from samwise_ros.structures import Command, CommandError, FrameError, FrameResult, SamwiseError
 
 IMAGE_TYPES: dict[str, Callable[[Any], np.ndarray]] = {
     "sensor_msgs/msg/Image": image_to_rgb,
@@ -39,12 +39,16 @@ class CameraTopics:
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """As the node's parameters of these names; `frames`: images to answer, None for all."""
+    """As the node's parameters of these names.
+
+    `first`: number of the first image that is searched; `frames`: images to answer, None for all.
+    """
 
     rectified: bool = False
     depth_slop: float = 0.015
     reset_after_gap: float = 10.0
     frames: int | None = None
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class RecordedCamera:
     Args:
         topics: Its topics.
         types: Reads messages.
-        session: Whose targets are asked for already.
+        session: That nothing was asked of yet. commands: Given to it.
         settings: How.
 
     Attributes:
@@ -96,12 +100,13 @@ class RecordedCamera:
     """
 
     def __init__(self, topics: CameraTopics, types: MessageTypes, session: StreamingSession,
-                 settings: CameraSettings) -> None:
+                 commands: Sequence[Command], settings: CameraSettings) -> None:
         self.topics = topics
         self.faults: dict[str, str] = {}
         self.notices: dict[str, str] = {}
         self.answered = 0
         self._types, self._session, self._settings = types, session, settings
+        self._commands = list(commands)  # that are still to be given
         self._resets = ResetPolicy(settings.reset_after_gap)
         self._sync: DepthSync[AnsweredFrame, Any, Any] = DepthSync(
             round(settings.depth_slop * 1e9), _WAITING)
@@ -142,7 +147,12 @@ class RecordedCamera:
         rgb = IMAGE_TYPES[kind](message)
         self._first = stamp if self._first is None else self._first
         reset = self._reset_if_needed(stamp, rgb)
+        while self._commands and number >= self._settings.first:
+            self._session.submit(self._commands.pop(0))
         result = self._session.step(rgb, message.header)
+        if result.refused:
+            raise CommandError(f"image {number} of {self.topics.image}: "
+                               + "; ".join(result.refused))
         self.answered += 1
         frame = Frame(f"{number:05d}", rgb, number, max(0, stamp - self._first) * 1e-9, stamp)
         answered = AnsweredFrame(self.topics.name, frame, message.header, result, logged,

@@ -25,7 +25,8 @@ class RecordingRun:
         types: Reads its messages.
         sessions: Makes a session for each camera.
         cameras: Topics of each.
-        commands: Given to each camera before its first image. Bad ones raise CommandError here.
+        commands: Given to each camera before its first image that is searched. Bad ones raise
+            CommandError here.
         settings: Of the cameras.
 
     Attributes:
@@ -38,10 +39,11 @@ class RecordingRun:
         self.cameras = []
         self._recording = recording
         for topics in cameras:
-            session = sessions()
+            session, rehearsal = sessions(), sessions()
             for command in commands:
-                session.submit(command)
-            self.cameras.append(RecordedCamera(topics, types, session, settings))
+                rehearsal.submit(command)
+            self.cameras.append(RecordedCamera(
+                topics, types, session, commands, settings))
 
     @property
     def faults(self) -> dict[str, str]:

@@ -200,3 +200,43 @@ def test_ctrl_c_leaves_valid_output(tmp_path: Path, model_folder: Path) -> None:
     assert Image.open(out / "contact_sheet.png").verify() is None
     assert f"{len(masks)} frames" in output
     assert not list(out.rglob("*.partial"))
+
+
+# What is shown
+
+@pytest.fixture(scope="module")
+def shown_folder(tiny_tokenizer: ExpressionTokenizer,
+                 tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = make_model(MICRO.replace(shown="masks"), tiny_tokenizer)
+    return save_model(model, tmp_path_factory.mktemp("model") / "m")
+
+
+@pytest.mark.parametrize("sentences", [[], ["the red mug"]])
+def test_a_mask_shows_the_target_from_its_frame_on(
+        video: Path, shown_folder: Path, tmp_path: Path, sentences: list[str]) -> None:
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:30, 20:50] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    result = segment(video, tmp_path / "out", shown_folder, "--mask", str(tmp_path / "mask.png"),
+                     "--frame", "4", sentences=sentences)
+    assert result.exit_code == 0, result.output
+    found = masks_of(tmp_path / "out", "toys", 0)
+    assert list(found) == [f"{index:05d}" for index in range(4, 10)]
+    overlap = ((found["00004"] > 0) & (mask > 0)).sum() / ((found["00004"] > 0) | (mask > 0)).sum()
+    assert overlap > 0.9
+    lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["expression"] == (sentences or ["shown"])[0]
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--point", "9,9,9"], "expected 2 numbers"), (["--box", "1,2,x,4"], "expected 4 numbers"),
+    (["--box", "9,9,3,12"], "x0 < x1"), (["--frame", "3"], "goes with --point"),
+    (["--point", "9,9", "-e", "a", "-e", "b"], "one target is shown at a time"),
+    (["--point", "9,9", "--mode", "clip"], "--mode stream"),
+    (["--point", "99,9"], "outside the image of 64x48"), (["--mask", "none.png"], "none.png")])
+def test_what_shows_nothing_is_refused_with_the_reason(
+        video: Path, shown_folder: Path, tmp_path: Path, arguments: list[str], message: str
+        ) -> None:
+    result = segment(video, tmp_path / "out", shown_folder, *arguments, sentences=[])
+    said = " ".join((result.output + str(result.exception)).replace("\u2502", " ").split())
+    assert result.exit_code and message in said

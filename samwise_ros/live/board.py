@@ -17,11 +17,14 @@ from typing import Any, Literal
 import numpy as np
 
 from samwise_ros.streaming.drawing import colour_of
-from samwise_ros.structures import FrameResult, TargetResult
+from samwise_ros.streaming.prompts import seconds_of
+from samwise_ros.structures import CommandError, FrameResult, TargetResult
 
 Level = Literal["ok", "idle", "error"]
 _RATE_OVER = 10.0  # seconds
 _SILENT = 3.0  # seconds without an answer after which that is said
+_KEPT = 200  # answers of which times are known
+_OLD = 2.0  # seconds from a picture to the newest, after which nothing can be shown on it
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class _Camera:
     answer: Answer | None = None
     status: str = ""
     level: Level = "idle"
-    times: deque[float] = field(default_factory=lambda: deque(maxlen=200))  # of answers
+    times: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))  # of answers
+    stamps: deque[float | None] = field(default_factory=lambda: deque(maxlen=_KEPT))  # the same
 
 
 class Board:
@@ -83,6 +87,7 @@ class Board:
             number = 1 + (shown.answer.number if shown.answer else 0)
             shown.answer = Answer(rgb, result, dict(labels), latency, number)
             shown.times.append(time.monotonic())
+            shown.stamps.append(seconds_of(result.stamp))
             self._touch()
         self._tell()
 
@@ -99,6 +104,18 @@ class Board:
     def answer(self, camera: str) -> Answer | None:
         """The newest answer; None before the first."""
         return self._cameras[camera].answer
+
+    def stamp(self, camera: str, number: int) -> float | None:
+        """The stamp in seconds of a picture that was shown; None where it has none.
+
+        Raises CommandError when it is too old to point at: what it shows may have moved.
+        """
+        with self.changed:
+            shown = self._cameras[camera]
+            back = shown.answer.number - number if shown.answer else -1
+            if not 0 <= back < len(shown.times) or shown.times[-1] - shown.times[-1 - back] > _OLD:
+                raise CommandError("that picture is too old: point at a newer one")
+            return shown.stamps[-1 - back]
 
     def written(self) -> tuple[int, str]:
         """Version and JSON of everything but the pictures. The version grows with every change."""
@@ -144,7 +161,7 @@ def _described(name: str, camera: _Camera) -> dict[str, Any]:
 
 
 def _target(target: TargetResult, label: int) -> dict[str, Any]:
-    return {"id": target.target_id, "expression": target.expression, "command": target.command,
+    return {"id": target.target_id, "expression": target.name, "command": target.command,
             "state": target.state.value, "score": round(target.score, 3), "age": target.age,
             "colour": "#{:02x}{:02x}{:02x}".format(*colour_of(label - 1))}
 

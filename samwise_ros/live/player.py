@@ -101,8 +101,8 @@ class Player:
                 camera.reader.join(_PATIENCE)
         self._thread.close(_PATIENCE)
 
-    def command(self, camera: str, text: str) -> str:
-        """Hand a text command to one camera, or to all when the name is empty.
+    def command(self, camera: str, text: str | Command) -> str:
+        """Hand a command, a text or a record, to one camera, or to all when the name is empty.
 
         Returns:
             What became of it.
@@ -140,10 +140,11 @@ class _Camera:
         self.lane = Lane(self._mailbox, session.reset, self._answer, self._failed)
         self.reader = threading.Thread(target=self._read, name=f"camera {name}", daemon=True)
 
-    def submit(self, text: str) -> int:
+    def submit(self, wish: str | Command) -> int:
         """Hand a command to the session. A refusal stays on the board until one is taken."""
         try:
-            number = self._session.submit(parse_command(text))
+            command = wish if isinstance(wish, Command) else parse_command(wish)
+            number = self._session.submit(command)
         except CommandError as error:
             self._refusal = f"command refused: {error}"
             self._board.say(self.name, self._refusal, "error")
@@ -171,6 +172,8 @@ class _Camera:
             self._answered = scene
             self._session.reset()
         result = self._session.step(shot.rgb, shot.stamp)
+        if result.refused:
+            self._refusal = "; ".join(result.refused)
         labels = self._labels.update([target.target_id for target in result.targets])
         status = "answering pictures" if result.targets else "nothing is looked for"
         self._board.say(self.name, self._refusal or status, "error" if self._refusal else "ok")

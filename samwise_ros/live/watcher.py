@@ -3,7 +3,9 @@
 It gets the state as JSON, and pictures as bytes: the camera's number (uint8), the answer's (uint32,
 big-endian), JPEG. It says {"seen": CAMERA} when it has shown a picture, so that at most one of each
 camera is on its way however slow the line is, and {"camera": NAME, "text": COMMAND}, which is
-answered by {"accepted": WHAT} or {"refused": WHY}.
+answered by {"accepted": WHAT} or {"refused": WHY}. {"camera": NAME, "picture": NUMBER, "point": [X,
+Y] or "box": [X0, Y0, X1, Y1], "text": SENTENCE or "", "id": ID or ""} shows a target, in pixels of
+the camera's image.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from samwise_ros.live.board import Board
 from samwise_ros.live.painter import Painter
-from samwise_ros.structures import CommandError
+from samwise_ros.streaming.commands import shown_command
+from samwise_ros.structures import Command, CommandError, Prompt
 
-Commander = Callable[[str, str], str]
+Commander = Callable[[str, str | Command], str]
 
 _HEARTBEAT = 1.0  # seconds: a page that hears nothing for longer says that it is blind
+_FAR = 1e6  # pixels
 _UNREADABLE = 1007  # close code: a message that is none
 
 
@@ -33,8 +37,8 @@ class Watcher:
         socket: Accepted already.
         board: What is shown.
         painter: Who paints it.
-        command: Carries out a text command for a camera (an empty name: for all) and says what
-            became of it; raises CommandError.
+        command: Carries out a command, a text or a record, for a camera (an empty name: for all)
+            and says what became of it; raises CommandError.
     """
 
     def __init__(self, socket: WebSocket, board: Board, painter: Painter, command: Commander
@@ -109,10 +113,31 @@ class Watcher:
             self.wake()
         elif isinstance(text, str) and (camera == "" or camera in cameras):
             try:
-                reply = {"accepted": self._command(str(camera), text)}
+                wish = self._shown(message, str(camera)) if "picture" in message else text
+                reply = {"accepted": self._command(str(camera), wish)}
             except CommandError as error:
                 reply = {"refused": str(error)}
             await self._socket.send_text(json.dumps(reply))
+
+
+    def _shown(self, message: dict[str, Any], camera: str) -> Command:
+        """What was pointed at. Raises CommandError."""
+        point, box = (_numbers(message.get(name)) for name in ("point", "box"))
+        number, name = message["picture"], message.get("id", "")
+        if (len(point), len(box)) not in ((2, 0), (0, 4)) or not isinstance(number, int) \
+                or not isinstance(name, str) or camera not in self._board.cameras:
+            raise CommandError("expected a camera, the number of its picture, and a point or a box")
+        prompt = Prompt(points=((point[0], point[1]),) if point else (),
+                        box=(box[0], box[1], box[2], box[3]) if box else None,
+                        stamp=self._board.stamp(camera, number))
+        return shown_command(name, message["text"], prompt)
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    """The values of a list of numbers; nothing for whatever else."""
+    fits = isinstance(values, list) and all(
+        isinstance(value, (int, float)) and abs(value) < _FAR for value in values)
+    return tuple(map(float, values)) if fits else ()
 
 
 def _parsed(event: Any) -> dict[str, Any] | None:

@@ -102,15 +102,24 @@ def is_early(prompt: Prompt, now: float | None) -> bool:
     return now is not None and prompt.stamp is not None and now < prompt.stamp - _ROUNDING
 
 
-def seconds_of(stamp: object) -> float | None:
-    """The time in seconds that a frame's stamp says: a number, a ROS time, or a header with one.
+def described(prompt: Prompt) -> str:
+    """In a few words, for people."""
+    if prompt.mask is not None:
+        return "shown by a mask"
+    box = "" if prompt.box is None else "the box " + ", ".join(f"{x:.0f}" for x in prompt.box)
+    points = ", ".join(f"({x:.0f}, {y:.0f})" for x, y in prompt.points)
+    return "shown by " + " and ".join(filter(None, (box, points and f"points {points}")))
 
-    None for what says no time.
+
+def seconds_of(stamp: object) -> float | None:
+    """The time in seconds that a frame's stamp says: a float, a ROS time, or a header with one.
+
+    None for what says no time, as the number of a frame.
     """
     stamp = getattr(stamp, "stamp", stamp)
     if hasattr(stamp, "sec") and hasattr(stamp, "nanosec"):
         return float(stamp.sec + stamp.nanosec * 1e-9)
-    return float(stamp) if isinstance(stamp, (int, float)) else None
+    return float(stamp) if isinstance(stamp, float) else None
 
 
 def to_input(prompt: Prompt, rgb: np.ndarray, size: InputSize, shown: Shown,

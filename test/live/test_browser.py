@@ -150,6 +150,55 @@ def test_what_is_typed_is_painted_where_the_truth_is_until_it_is_stopped(
         poll(page, lambda: not show.painted(page)[1].any(), "stop empties the picture")
 
 
+def test_what_is_drawn_is_painted_where_the_truth_is(
+        show: Show, browser: "playwright.Browser") -> None:
+    instance = show.asked[0].targets[0]
+    with opened(browser, show, has_touch=True) as page:
+        chip = page.locator(".targets li")
+
+        def truth() -> np.ndarray:
+            return show.painted(page)[0].result.stamp.mask(instance)
+
+        def place(x: float, y: float) -> tuple[float, float]:
+            width, height = truth().shape[::-1]
+            canvas = page.locator("canvas").bounding_box()
+            return (canvas["x"] + (x + 0.5) / width * canvas["width"],
+                    canvas["y"] + (y + 0.5) / height * canvas["height"])
+
+        def on_the_truth() -> bool:
+            answer, painted = show.painted(page)
+            return overlap(painted, answer.result.stamp.mask(instance)) > 0.5
+
+        def drag() -> None:
+            rows, columns = np.nonzero(truth())
+            page.mouse.move(*place(columns.min() - 2, rows.min() - 2))
+            page.mouse.down()
+            page.mouse.move(*place(columns.mean(), rows.mean()))
+            assert page.locator(".drag").is_visible()
+            page.mouse.move(*place(columns.max() + 2, rows.max() + 2))
+            page.mouse.up()
+
+        def tap() -> None:
+            inside = cv2.distanceTransform(truth().astype(np.uint8), cv2.DIST_L2, 5)
+            row, column = np.unravel_index(inside.argmax(), inside.shape)
+            page.touchscreen.tap(*place(column, row))
+
+        for pointing, sentence in ((drag, ""), (tap, ""), (tap, show.asked[0].text)):
+            page.get_by_label("What to look for").fill(sentence)
+            pointing()
+            playwright.expect(page.locator("#reply")).to_contain_text("accepted as command")
+            playwright.expect(chip.locator("b")).to_have_text(sentence or "target",
+                                                              timeout=PATIENCE)
+            poll(page, on_the_truth, f"the mask after {pointing.__name__} {sentence!r}")
+            page.keyboard.press("Escape")
+            playwright.expect(chip).to_have_count(0, timeout=PATIENCE)
+        page.get_by_label("What to look for").fill("add:mine: " + show.asked[0].text)
+        tap()
+        playwright.expect(chip).to_have_attribute("data-id", "mine", timeout=PATIENCE)
+        page.keyboard.press("Escape")
+        playwright.expect(chip).to_have_count(0, timeout=PATIENCE)
+
+
 def test_targets_are_added_removed_and_refused(show: Show, browser: "playwright.Browser") -> None:
     with opened(browser, show) as page:
         sentence, chips = page.get_by_label("What to look for"), page.locator(".targets li")

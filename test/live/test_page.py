@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,16 +15,37 @@ import pytest
 pytest.importorskip("uvicorn", reason="needs the page: pip install 'samwise_ros[live]'")
 pytest.importorskip("websockets", reason="needs the page: pip install 'samwise_ros[live]'")
 
-from live_builders import TIMEOUT, command, get, noise, picture, show, states, wait_until, watch
+from live_builders import (
+    TIMEOUT,
+    answer_with_square,
+    command,
+    get,
+    noise,
+    picture,
+    show,
+    states,
+    wait_until,
+    watch,
+)
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection
 
+from samwise_ros.live import board as board_module
 from samwise_ros.live import painter, server
 from samwise_ros.live.board import Board
 from samwise_ros.live.server import PageServer
 from samwise_ros.streaming.commands import parse_command
-from samwise_ros.structures import CommandError, ConfigError
+from samwise_ros.structures import Command, CommandError, ConfigError
 
 Serve = Callable[..., tuple[Board, PageServer]]
+
+
+def carried_out(camera: str, wish: str | Command) -> str:
+    if isinstance(wish, Command):
+        prompt = wish.prompt
+        return (f"{camera}: {wish.target_id} {wish.expression} {wish.replace_all} {prompt.points} "
+                f"{prompt.box} {prompt.stamp}")
+    return f"{camera}: {parse_command(wish).kind.value}"
 
 
 @pytest.fixture
@@ -33,8 +55,7 @@ def serve() -> Iterator[Serve]:
 
     def start(*cameras: str, **options: str) -> tuple[Board, PageServer]:
         board = Board(cameras or ("",))
-        page = PageServer(board, lambda camera, text: f"{camera}: {parse_command(text).kind.value}",
-                          0, **options)
+        page = PageServer(board, carried_out, 0, **options)
         opened.append(page)
         return board, page
 
@@ -337,3 +358,42 @@ def test_a_refusal_of_the_commander_is_no_fault(serve: Serve) -> None:
             assert command(client, "the mug") == {"refused": "there are already 16 targets"}
     finally:
         page.close()
+
+
+def asked(client: ClientConnection, **message: object) -> dict:
+    """The reply to a message."""
+    client.send(json.dumps(message))
+    return states(client, lambda found: "cameras" not in found)
+
+
+def test_what_is_pointed_at_becomes_a_command_with_the_stamp_of_its_picture(
+        serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    board, page = serve()
+    with watch(page.port) as client:
+        for stamp in (7.25, 7.5):
+            rgb = noise()
+            board.show("", rgb, replace(answer_with_square(rgb), stamp=stamp), {"target": 1}, 0.1)
+        shown = {"camera": "", "picture": 1, "text": "", "id": ""}
+        assert asked(client, **shown, point=[3, 4.5]) == {
+            "accepted": ": target None True ((3.0, 4.5),) None 7.25"}
+        assert asked(client, **{**shown, "text": "the mug", "id": "cup", "picture": 2},
+                     box=[1, 2, 30, 40]) == {
+            "accepted": ": cup the mug False () (1.0, 2.0, 30.0, 40.0) 7.5"}
+        for wrong, why in (({"point": [3]}, "a point or a box"), ({"point": ["a", 2]}, "a point"),
+                           ({"point": [1, 2], "box": [1, 2, 3, 4]}, "a point or a box"),
+                           ({"point": [1e9, 2]}, "a point"), ({"box": [5, 5, 5, 9]}, "x0 < x1"),
+                           ({"point": [1, 2], "picture": 3}, "too old"),
+                           ({"point": [1, 2], "picture": "1"}, "number of its picture"),
+                           ({"point": [1, 2], "text": "stop"}, "release word"),
+                           ({"point": [1, 2], "id": "a b"}, "id without spaces")):
+            assert why in asked(client, **{**shown, **wrong})["refused"]
+        monkeypatch.setattr(board_module, "_OLD", -1.0)
+        assert "too old" in asked(client, **shown, point=[1, 2])["refused"]
+
+
+def test_a_camera_has_to_be_named_where_there_are_several(serve: Serve) -> None:
+    board, page = serve("left", "right")
+    show(board, noise(), "right")
+    with watch(page.port) as client:
+        for camera, outcome in (("right", "accepted"), ("", "refused"), ("left", "refused")):
+            assert outcome in asked(client, camera=camera, picture=1, text="", point=[1, 1])

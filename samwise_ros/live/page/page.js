@@ -4,6 +4,7 @@
 
 const SILENCE = 3000; // ms after which the page says that it is blind; the robot speaks every second
 const RETRY = 1500; // ms
+const CLICK = 6; // pixels that a pointer may move in a click
 const HISTORY = 120; // points of a curve, one each half second
 const tiles = []; // one per camera, in the robot's order
 const byId = (id) => document.getElementById(id);
@@ -72,11 +73,13 @@ function makeTile(name) {
   const root = byId("tile").content.firstElementChild.cloneNode(true);
   const find = (selector) => root.querySelector(selector);
   byId("cameras").append(root);
-  return {
-    root, name, canvas: find("canvas"), waiting: find(".waiting"), title: find("h2"),
+  const tile = {
+    root, name, size: null, drag: find(".drag"), canvas: find("canvas"), waiting: find(".waiting"), title: find("h2"),
     status: find(".status"), chips: find(".targets"), lines: root.querySelectorAll("polyline"),
     latency: find("span.latency"), rate: find("span.rate"), shown: new Map(), points: [], level: "",
   };
+  listenToPointer(tile);
+  return tile;
 }
 
 function showState(cameras) {
@@ -94,6 +97,7 @@ function showState(cameras) {
 
 function showCamera(tile, camera) {
   tile.title.textContent = camera.name || "camera";
+  tile.size = camera.size;
   tile.level = tile.status.dataset.level = camera.level;
   if (tile.status.textContent !== camera.status) tile.status.textContent = camera.status;
   tile.latency.textContent = camera.latency === null ? "" : `${camera.latency.toFixed(0)} ms`;
@@ -151,10 +155,69 @@ function showChips(tile, targets) {
   }
 }
 
+// Showing: a click is a point on the target, dragging a box around it.
+
+function listenToPointer(tile) {
+  let begin = null; // where and on which picture
+  const isBox = (event) => Math.hypot(event.clientX - begin.x, event.clientY - begin.y) > CLICK;
+  tile.canvas.addEventListener("pointerdown", (event) => {
+    if (!event.isPrimary || event.button !== 0 || !tile.canvas.dataset.number || !tile.size) return;
+    begin = { x: event.clientX, y: event.clientY, picture: Number(tile.canvas.dataset.number) };
+    tile.canvas.setPointerCapture(event.pointerId);
+  });
+  tile.canvas.addEventListener("pointermove", (event) => {
+    if (!begin) return;
+    const around = tile.canvas.parentElement.getBoundingClientRect();
+    tile.drag.hidden = !isBox(event);
+    Object.assign(tile.drag.style, {
+      left: `${Math.min(begin.x, event.clientX) - around.left}px`,
+      top: `${Math.min(begin.y, event.clientY) - around.top}px`,
+      width: `${Math.abs(begin.x - event.clientX)}px`, height: `${Math.abs(begin.y - event.clientY)}px`,
+    });
+  });
+  const end = (event) => {
+    if (!begin || !event.isPrimary) return;
+    const [x0, y0] = toCamera(tile, begin.x, begin.y);
+    const [x1, y1] = toCamera(tile, event.clientX, event.clientY);
+    if (event.type === "pointerup") {
+      show(tile, begin.picture, event.shiftKey, isBox(event)
+        ? { box: [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)] }
+        : { point: [x0, y0] });
+    }
+    begin = null;
+    tile.drag.hidden = true;
+  };
+  tile.canvas.addEventListener("pointerup", end);
+  tile.canvas.addEventListener("pointercancel", end);
+}
+
+// Pixels of the camera's image, which the canvas shows smaller and perhaps with margins.
+function toCamera({ canvas, size }, x, y) {
+  const box = canvas.getBoundingClientRect();
+  const scale = Math.min(box.width / canvas.width, box.height / canvas.height);
+  return [[x, box.left, box.width, canvas.width, size[0]], [y, box.top, box.height, canvas.height, size[1]]]
+    .map(([at, from, side, drawn, pixels]) => {
+      const share = (at - from - (side - drawn * scale) / 2) / (drawn * scale);
+      return Math.min(Math.max(share * pixels - 0.5, 0), pixels - 1);
+    });
+}
+
+function show(tile, picture, added, what) {
+  const said = byId("sentence").value;
+  const named = /^\s*add\s*:([^:]*):(.*)$/is.exec(said); // with an id of one's own
+  const text = (named ? named[2] : said).trim();
+  const id = named ? named[1] : added ? freshId(text || "object") : "";
+  transmit({ camera: tile.name, picture, text, id, ...what });
+}
+
 // Commands
 
 function send(camera, text) {
-  if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ camera, text }));
+  transmit({ camera, text });
+}
+
+function transmit(message) {
+  if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
   else showReply({ refused: "not connected: the command was not sent" });
 }
 

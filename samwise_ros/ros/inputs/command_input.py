@@ -12,6 +12,7 @@ from samwise_ros.ros.health.monitor import with_time
 from samwise_ros.ros.limited_log import LimitedLog
 from samwise_ros.ros.node.camera_stream import CameraStream
 from samwise_ros.streaming.commands import parse_command
+from samwise_ros.streaming.prompts import described
 from samwise_ros.structures import Command, CommandError, CommandKind
 
 # Of a queue that is full the oldest would go, and nobody would know; so who gives commands waits.
@@ -97,8 +98,8 @@ class CommandInput:
         with self._lock:
             self._streams = {}
 
-    def carry_out(self, camera: str, text: str) -> str:
-        """Take a command as if it came on the topic of a camera; what became of it.
+    def carry_out(self, camera: str, text: str | Command) -> str:
+        """Take a command, a text or a record, as if it came on a camera's topic; what became of it.
 
         Raises CommandError when a camera refuses it; others may have taken it.
         """
@@ -112,10 +113,16 @@ class CommandInput:
         with self._lock:
             self._take(camera, text)
 
-    def _take(self, camera: str, text: str) -> _Outcome:
+    def refuse(self, camera: str, reason: str) -> None:
+        """Name why what came for a camera became no command."""
+        with self._lock:
+            self._refuse(camera, f"command refused: {reason}")
+
+    def _take(self, camera: str, text: str | Command) -> _Outcome:
         """Hand a command over or keep it. A refusal is named and changes nothing."""
         try:
-            command = parse_command(text, self._node.get_parameter("release_words").value)
+            command = text if isinstance(text, Command) else parse_command(
+                text, self._node.get_parameter("release_words").value)
             if not self._streams:
                 self._early.put(camera, command)
                 self.refusal = ""
@@ -169,4 +176,4 @@ def _described(command: Command) -> str:
         return "clear"
     prefix = "" if command.replace_all else f"{command.kind.value}:{command.target_id}"
     text = ": ".join(filter(None, (prefix, command.expression)))
-    return repr(text[:_LOGGED])
+    return repr(text[:_LOGGED]) + (f" {described(command.prompt)}" if command.prompt else "")

@@ -192,6 +192,9 @@ class CameraStream:
         rgb = self.input.decode(message)
         self._reset_if_needed(resets.judge(rgb.shape[:2], scene))
         result = self._guard.step(self.session, rgb, header)
+        for reason in result.refused:
+            self.refused(reason)
+            self._log.error(reason, "commands")
         if mailbox.closed:
             return
         self.outputs.publish(result, header, rgb, lambda: self._published(result, header, rgb))

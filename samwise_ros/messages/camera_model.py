@@ -83,6 +83,19 @@ class Pinhole:
         undone[missed] = np.nan
         return undone
 
+    def project(self, place: tuple[float, float, float]) -> tuple[float, float]:
+        """Column and row of a place [m]. Raises LocalizationError for one that is not in front."""
+        if not (np.isfinite(place).all() and place[2] > 0):
+            raise LocalizationError("the place ({:.2f}, {:.2f}, {:.2f}) is not in front of the "
+                                    "camera".format(*place))
+        at, still = np.array(place, float).reshape(1, 1, 3), np.zeros(3)
+        if self.model == _EQUIDISTANT:
+            found, _ = cv2.fisheye.projectPoints(at, still, still, self.matrix,
+                                                 np.array(self.distortion))
+        else:
+            found, _ = cv2.projectPoints(at, still, still, self.matrix, np.array(self.distortion))
+        return float(found[0, 0, 0]), float(found[0, 0, 1])
+
     def pixel_size(self, row: float, column: float) -> np.ndarray:
         """Width and height [2] at z = 1 of a pixel at a place in the image."""
         columns, rows = np.array([-1, 1, 0, 0]) + column, np.array([0, 0, -1, 1]) + row

@@ -67,6 +67,7 @@ class CameraStream:
     Attributes:
         monitor: Counts and latencies since `start`.
         refusal: Why a command was not taken, and when; empty once a later one was.
+        frame_id: Of the last image's header.
         viewer: Is shown every answer after it was published, in the thread that did so.
     """
 
@@ -76,6 +77,7 @@ class CameraStream:
         self._new_monitor = monitor
         self.monitor = monitor()
         self.refusal = ""
+        self.frame_id = ""
         self.viewer: Viewer | None = None
         self._enabled = True
         self._node = node
@@ -168,6 +170,7 @@ class CameraStream:
 
     def _on_image(self, message: Any) -> None:
         self.monitor.image_received()
+        self.frame_id = message.header.frame_id
         if not self._enabled:
             self._resets.pause()
         scene = self._resets.received(_seconds(message.header.stamp))

@@ -22,6 +22,7 @@ from samwise_ros.ros.health.diagnostics import NodeHealth
 from samwise_ros.ros.health.health import HealthReporter
 from samwise_ros.ros.health.monitor import StreamMonitor
 from samwise_ros.ros.inputs.command_input import CommandInput
+from samwise_ros.ros.inputs.prompt_input import PromptInput
 from samwise_ros.ros.node.camera_group import (
     END_TIMEOUT,
     STOP_TIMEOUT,
@@ -73,6 +74,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         parameters = declare_parameters(self, NodeParameters, self._parameters_changed,
                                         fixed=lambda: self._configured)
         self._commands = CommandInput(self)
+        self._prompts = PromptInput(self, self._commands, lambda: self.streams)
         self._server = CommandServer(self, lambda: self.streams)
         self._listen(parameters.cameras)
         self._health = HealthReporter(self, lambda: (self._engine, self._group, self._active),
@@ -164,6 +166,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         self._release()
         ended = self._thread.close(END_TIMEOUT)
         self._server.destroy()
+        self._prompts.close()
         self._notes.detach()
         self.destroy_node()
         return ended
@@ -183,6 +186,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
     def _listen(self, cameras: tuple[str, ...]) -> None:
         """Take commands for these cameras."""
         self._commands.listen(cameras)
+        self._prompts.listen(cameras)
         self._server.listen(cameras)
 
     def _parameters_changed(self, parameters: NodeParameters) -> None:

@@ -58,6 +58,6 @@ def missing_messages() -> tuple[str, ...]:
         missing.append("~/targets and ~/status (build the package's messages: `make setup`, or "
                        "colcon)")
     if Detection2DArray is None:
-        missing.append("~/detections, ~/detections_3d and ~/label_info (install vision_msgs, e.g. "
-                       "apt install ros-$ROS_DISTRO-vision-msgs)")
+        missing.append("~/detections, ~/detections_3d, ~/label_info and, of inputs, prompt/box "
+                       "(install vision_msgs, e.g. apt install ros-$ROS_DISTRO-vision-msgs)")
     return tuple(missing)

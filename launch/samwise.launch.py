@@ -59,6 +59,9 @@ ARGUMENTS = (
     ("depth", "depth", "depth aligned with it, sensor_msgs/Image; for poses"),
     ("camera_info", "camera_info", "its calibration, sensor_msgs/CameraInfo; for poses"),
     ("command", "command", "topic of text commands, std_msgs/String"),
+    ("prompt/point", "prompt/point", "topic of points that show a target, PointStamped"),
+    ("prompt/box", "prompt/box", "topic of boxes that do, vision_msgs/Detection2D"),
+    ("prompt/mask", "prompt/mask", "topic of masks that do, sensor_msgs/Image"),
     ("namespace", "", "namespace of the node"),
     ("name", "samwise", "name of the node"),
     ("params_file", str(CONFIG / "samwise.yaml"), "parameters of the node"),
@@ -67,7 +70,7 @@ ARGUMENTS = (
      "give Fast DDS enough shared memory for large images (not where a profile is set already)"),
     ("log_level", "info", "debug, info, warn or error"),
 )
-TOPICS = ("image", "depth", "camera_info", "command")
+TOPICS = ("image", "depth", "camera_info", "command", "prompt/point", "prompt/box", "prompt/mask")
 
 
 def generate_launch_description() -> LaunchDescription:

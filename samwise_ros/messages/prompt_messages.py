@@ -7,7 +7,7 @@ import numpy as np
 
 from samwise_ros.messages.image_codec import image_to_rgb
 from samwise_ros.streaming.commands import shown_command
-from samwise_ros.streaming.prompts import seconds_of
+from samwise_ros.streaming.prompts import check_prompt, seconds_of
 from samwise_ros.structures import Command, CommandError, Prompt
 
 _MASKS = ("mono8", "8UC1")
@@ -43,6 +43,21 @@ def detection_command(detection: Any, release_words: Iterable[str]) -> Command:
 def mask_command(image: Any) -> Command:
     """A sensor_msgs/Image that is not zero on the only target. Raises CommandError, FrameError."""
     return shown_command("", "", Prompt(mask=mask_of(image), stamp=stamp_of(image.header)))
+
+
+def prompt_of(message: Any) -> Prompt | None:
+    """A samwise_ros/Prompt; None for an empty one. Raises CommandError and FrameError."""
+    points, box, mask = list(message.points), list(message.box), message.mask
+    if not (points or box or mask.width or mask.height or len(mask.data)):
+        return None
+    if len(points) % 2 or len(box) not in (0, 4):
+        raise CommandError(f"prompt: expected points of two numbers each and a box of four, got "
+                           f"{len(points)} and {len(box)} numbers")
+    prompt = Prompt(points=tuple(zip(points[::2], points[1::2], strict=True)),
+                    beside=tuple(message.beside), box=(box[0], box[1], box[2], box[3]) if box
+                    else None, mask=mask_of(mask) if mask.width else None, stamp=stamp_of(message))
+    check_prompt(prompt)
+    return prompt
 
 
 def mask_of(image: Any) -> np.ndarray:

@@ -1,16 +1,17 @@
-"""When a goal of the action track_target is over. Standard library only, no ROS.
+"""When a goal of the action track_target is over. No ROS.
 
 | outcome | when |
 |---|---|
 | FOUND | the target is there; only without `keep`, at once |
 | LOST | it has not been there for `timeout` seconds, counted from the command or the last sight |
-| CANCELLED | a newer command took its id or dropped it, or somebody else ended the goal |
+| CANCELLED | a newer command took its id or dropped it, its prompt is refused, or it was ended |
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
 
-from samwise_ros.structures import FrameResult, TargetResult
+from samwise_ros.streaming.prompts import is_early, seconds_of
+from samwise_ros.structures import FrameResult, Prompt, TargetResult
 
 # The frame in work while the command came may be answered without it, the one after it may not.
 _MISSING_FRAMES = 2
@@ -46,6 +47,7 @@ class TrackGoal:
         timeout: Seconds that the target may be unseen; 0: for ever.
         keep: Go on after it was found.
         now: The time.
+        prompt: What is shown of the target, which is not looked for before its picture.
 
     Attributes:
         last: The target on the last frame that answered it, None before.
@@ -53,13 +55,14 @@ class TrackGoal:
         seen_stamp: `FrameResult.stamp` of that frame.
     """
 
-    def __init__(self, target_id: str, command: int, timeout: float, keep: bool, now: float
-                 ) -> None:
+    def __init__(self, target_id: str, command: int, timeout: float, keep: bool, now: float,
+                 prompt: Prompt | None = None) -> None:
         self.target_id = target_id
         self.command = command
         self.last: TargetResult | None = None
         self.last_seen: TargetResult | None = None
         self.seen_stamp: object = None
+        self._prompt = prompt
         self._timeout = timeout
         self._keep = keep
         self._since = now
@@ -68,6 +71,11 @@ class TrackGoal:
 
     def frame(self, result: FrameResult, now: float) -> Verdict | None:
         """Take in an answered frame; the verdict if it ends the goal."""
+        begun = f"command {self.command} "
+        if refusal := next((each for each in result.refused if each.startswith(begun)), ""):
+            return Verdict(Outcome.CANCELLED, refusal)
+        if self._prompt is not None and is_early(self._prompt, seconds_of(result.stamp)):
+            return self.tick(now)
         target = next((t for t in result.targets if t.target_id == self.target_id), None)
         if target is None or target.command < self.command:
             self._missing += 1

@@ -17,12 +17,18 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 
 from samwise_ros.action import TrackTarget
+from samwise_ros.messages.prompt_messages import prompt_of
 from samwise_ros.messages.result_messages import STATE_NUMBERS
 from samwise_ros.ros.limited_log import LimitedLog
 from samwise_ros.ros.node.camera_stream import CameraStream
 from samwise_ros.ros.outputs.conversions import box_to_msg
 from samwise_ros.ros.services.track_goal import Outcome, TrackGoal, Verdict
-from samwise_ros.streaming.commands import DEFAULT_ID, add_command, remove_command
+from samwise_ros.streaming.commands import (
+    DEFAULT_ID,
+    add_command,
+    remove_command,
+    shown_command,
+)
 from samwise_ros.structures import Command, CommandError, FrameResult
 
 _REFUSED = 0  # command number of a goal that became no command
@@ -122,7 +128,7 @@ class TrackServer:
                 self._refuse(handle, stream, error)
                 return
             running = _Running(handle, stream, TrackGoal(
-                target_id, number, request.timeout, request.keep, self._now()))
+                target_id, number, request.timeout, request.keep, self._now(), command.prompt))
             self._running[_key(handle)] = running
             self._node.get_logger().info(f"command {number}: track {request.expression[:200]!r} "
                                          f"as {target_id!r}")
@@ -192,8 +198,11 @@ class TrackServer:
         """What a goal asks for. Raises CommandError."""
         if not 0 <= request.timeout < float("inf"):
             raise CommandError(f"timeout: expected >= 0 seconds, got {request.timeout}")
-        return add_command(request.id or DEFAULT_ID, request.expression,
-                           self._node.get_parameter("release_words").value)
+        words, name = self._node.get_parameter("release_words").value, request.id or DEFAULT_ID
+        prompt = prompt_of(request.prompt)
+        if prompt is None:
+            return add_command(name, request.expression, words)
+        return shown_command(name, request.expression, prompt, words)
 
     def _now(self) -> float:
         return self._node.get_clock().now().nanoseconds * 1e-9

@@ -15,13 +15,14 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from samwise_ros.ros.outputs.conversions import Target, TargetArray
-from samwise_ros.ros.services.track_goal import Outcome, TrackGoal
-from samwise_ros.structures import Box, FrameResult, TargetResult, TargetState
+from samwise_ros.ros.services.track_goal import Outcome, TrackGoal, Verdict
+from samwise_ros.structures import Box, FrameResult, Prompt, TargetResult, TargetState
 
 pytestmark = pytest.mark.skipif(
     TargetArray is None, reason="the package was installed without its messages")
 if TargetArray is not None:
     from samwise_ros.action import TrackTarget
+    from samwise_ros.msg import Prompt as PromptMessage
     from samwise_ros.srv import ListTargets
 
 BLACK = np.zeros((24, 32, 3), np.uint8)
@@ -104,6 +105,16 @@ def test_a_goal_ends_when_the_target_is_found_and_the_target_stays(caller):
     assert listed.targets[0].state == Target.TRACKING and listed.targets[0].area > 0
 
 
+def test_a_goal_may_show_what_is_meant_without_a_sentence(caller):
+    handle = caller.start("", id="cup", prompt=PromptMessage(
+        points=[9.0, 5.0, 1.0, 1.0], beside=[False, True]))
+    caller.picture = RED
+    status, result = caller.result(handle)
+    assert (status, result.outcome) == (GoalStatus.STATUS_SUCCEEDED, TrackTarget.Result.FOUND)
+    listed = caller.call(ListTargets, "list_targets").targets
+    assert [(item.id, item.expression) for item in listed] == [("cup", "")]
+
+
 def test_a_goal_that_is_not_found_in_time_is_lost_and_dropped(caller):
     status, result = caller.result(caller.start("the red square", timeout=0.5))
     assert (status, result.outcome) == (GoalStatus.STATUS_ABORTED, TrackTarget.Result.LOST)
@@ -161,6 +172,24 @@ def test_a_newer_goal_or_command_ends_an_older_goal(caller):
     caller._client.command("a sentence that replaces all")
     _, result = caller.result(third)
     assert result.outcome == TrackTarget.Result.CANCELLED and "dropped" in result.reason
+
+
+@pytest.mark.parametrize(("fields", "word"), [
+    ({"points": [1.0]}, "two numbers"), ({"box": [1.0, 2.0]}, "a box of four"),
+    ({"box": [5.0, 5.0, 5.0, 9.0]}, "x0 < x1"),
+    ({"points": [1.0, 1.0], "beside": [True]}, "beside the target")])
+def test_a_goal_whose_prompt_shows_nothing_is_refused_with_the_reason(caller, fields, word):
+    status, result = caller.result(caller.start("", prompt=PromptMessage(**fields)))
+    assert (status, result.outcome) == (GoalStatus.STATUS_ABORTED, TrackTarget.Result.CANCELLED)
+    assert result.command == 0 and word in result.reason
+
+
+def test_a_goal_waits_for_the_picture_of_its_prompt_and_ends_when_that_refuses_it():
+    goal = TrackGoal("cup", 7, 0.0, False, 0.0, Prompt(points=((1, 1),), stamp=2.0))
+    for _ in range(9):
+        assert goal.frame(FrameResult(0, 1.5, (9, 9), ()), 0.0) is None
+    verdict = goal.frame(FrameResult(0, 2.0, (9, 9), (), ("command 7 refused: outside",)), 0.0)
+    assert verdict == Verdict(Outcome.CANCELLED, "command 7 refused: outside")
 
 
 @pytest.mark.parametrize(("fields", "word"), [

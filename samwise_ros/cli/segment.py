@@ -113,9 +113,6 @@ def segment(
     """
     _check_mode(mode, precision, engine)
     prompt = prompt_of(point, box, mask)
-    if prompt is not None and mode == "clip":
-        raise ConfigError("what is shown is followed frame by frame; use --mode stream")
-
     changes: dict[str, Any] = {name: value for name, value in (
         ("image_size", image_size), ("fit", fit)) if value is not None}
     load = partial(_sessions, engine=engine, precision=precision, name=model, device=device,
@@ -124,8 +121,7 @@ def segment(
         _require_recordings(mode)
         from samwise_ros.cli.segment_recording import RecordingChoice, segment_recording
 
-        choice = RecordingChoice(topic or (), depth_topic or (), info_topic or (), out_bag,
-                                 rerun)
+        choice = RecordingChoice(topic or (), depth_topic or (), info_topic or (), out_bag, rerun)
         segment_recording(video, out, choice, wanted(expression or (), prompt, frame), load,
                           max_frames)
     elif topic or depth_topic or info_topic or out_bag:
@@ -164,6 +160,8 @@ def _segment_video(video: Path, out: Path | None, expression: list[str] | None,
 
     if out is None:
         raise typer.BadParameter("say where results go", param_hint="--out")
+    if prompt is not None and mode == "clip":
+        raise ConfigError("what is shown is followed frame by frame; use --mode stream")
     video = video_folder(video)
     source = FrameSource(video, max_frames)
     targets = wanted(expression or ([] if prompt else sentences_about(video)), prompt, first)

@@ -104,7 +104,6 @@ def segment(
 
     Ctrl-C stops after the current frame and leaves all of these complete. What cannot be decoded is
     left out and named, and the exit code is 3.
-
     \b
       samwise segment street.mp4 -e "the red car" -e "the dog" --out result
       samwise segment street.mp4 --box 10,20,60,90 --frame 5 -e "the dog" --out result
@@ -112,7 +111,6 @@ def segment(
       samwise segment recording --topic /camera/image_raw -e "the red car" --out result
     """
     _check_mode(mode, precision, engine)
-    prompt = prompt_of(point, box, mask)
     changes: dict[str, Any] = {name: value for name, value in (
         ("image_size", image_size), ("fit", fit)) if value is not None}
     load = partial(_sessions, engine=engine, precision=precision, name=model, device=device,
@@ -122,12 +120,13 @@ def segment(
         from samwise_ros.cli.segment_recording import RecordingChoice, segment_recording
 
         choice = RecordingChoice(topic or (), depth_topic or (), info_topic or (), out_bag, rerun)
-        segment_recording(video, out, choice, wanted(expression or (), prompt, frame), load,
-                          max_frames)
+        segment_recording(video, out, choice, wanted(
+            expression or (), prompt_of(point, box, mask), frame), load, max_frames)
     elif topic or depth_topic or info_topic or out_bag:
         raise typer.BadParameter(f"{video} is no recording", param_hint="--topic")
     else:
-        _segment_video(video, out, expression, prompt, frame, load, mode, max_frames, rerun)
+        _segment_video(video, out, expression, prompt_of(point, box, mask), frame, load, mode,
+                       max_frames, rerun)
 
 
 def _sessions(targets: int, *, engine: EngineName, precision: Precision, name: str, device: str,

@@ -84,6 +84,8 @@ class Show:
 
     def follow(self, name: str) -> list[float]:
         """J of each answer about a target while the ball moves on."""
+        self.client.send_until(lambda: [each.id for each in self.client.targets[-1].targets]
+                               == [name], ball(0)[0], "what is shown is a target")
         overlaps = []
         for index in range(15):
             frame, truth = ball(index)
@@ -147,6 +149,7 @@ def test_a_bad_prompt_is_named_and_the_node_goes_on(
     client = show.client
     client.command("add:target: the red ball")
     client.ask(ball(0)[0])
+    client.spin(1.1)  # the log has at most one such line a second
     show.publish(f"prompt/{topic}", make)
     client.send_until(lambda: reason in client.diagnosis().message, ball(0)[0],
                       f"diagnostics say {reason!r}: {client.diagnosis().message!r}")

@@ -110,3 +110,13 @@ def test_coefficients_of_any_size_give_directions_or_none():
         camera = Pinhole(160, 120, 100.0, 110.0, 79.5, 59.5, "plumb_bob", (size, -size, 0, 0, size))
         rays = camera.rays(np.array([0.0, 59.5]), np.array([0.0, 79.5]))
         assert rays.shape == (2, 2) and not np.isinf(rays).any()
+
+
+@pytest.mark.parametrize("camera", [CAMERA, *DISTORTED.values()], ids=["plain", *DISTORTED])
+def test_a_place_goes_to_the_pixel_whose_ray_meets_it(camera: Pinhole):
+    for row, column in ((30.0, 40.0), (80.5, 110.25)):
+        (x, y), = camera.rays(np.array([row]), np.array([column]))
+        np.testing.assert_allclose(camera.project((2 * x, 2 * y, 2.0)), (column, row), atol=0.02)
+    for behind in ((0, 0, 0), (0.1, 0, -1), (float("nan"), 0, 1)):
+        with pytest.raises(LocalizationError, match="not in front"):
+            camera.project(behind)

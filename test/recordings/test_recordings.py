@@ -189,6 +189,27 @@ def test_several_cameras_have_folders_and_topics_of_their_own(
     assert len(masks[raw]) == 3 and masks[raw] == masks[packed]
 
 
+def test_a_target_that_is_shown_is_in_the_results_from_its_image_on(
+        frames: list[SimFrame], recording: Path, tmp_path: Path) -> None:
+    truth = max((frames[2].mask(number) for number in range(4)), key=np.sum)
+    rows, columns = np.nonzero(truth)
+    box = ",".join(map(str, (columns.min(), rows.min(), columns.max(), rows.max())))
+    done = segment(recording, "--topic", made.IMAGE, "--box", box, "--frame", 2, "--out",
+                   tmp_path / "o", "--out-bag", tmp_path / "new.mcap")
+    assert done.exit_code == 0, done.output
+    masks = {path.stem: np.array(Image.open(path)) > 0 for path in sorted(
+        (tmp_path / "o" / "Annotations").glob("*/0/*.png"))}
+    assert list(masks) == [f"{number:05d}" for number in range(2, FRAMES)]
+    assert (masks["00002"] & truth).sum() / (masks["00002"] | truth).sum() > 0.7
+    with AnyReader([tmp_path / "new.mcap"]) as reader:
+        targets = [reader.deserialize(data, each.msgtype) for each, _, data in reader.messages(
+            [each for each in reader.connections if each.topic == "/samwise/targets"])]
+    assert [[(each.id, each.expression) for each in message.targets] for message in targets] == [
+        [], [], *[[("shown", "")]] * (FRAMES - 2)]
+    far = segment(recording, "--topic", made.IMAGE, "--point", "9999,1", "--out", tmp_path / "p")
+    assert far.exit_code != 0 and "outside the image" in far.output + str(far.exception)
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (("--topic", "/nowhere"), r"/nowhere: expected .* it is not there; .* /camera/image_raw"),
     (("--topic", made.INFO), "it is sensor_msgs/msg/CameraInfo"),

@@ -18,6 +18,7 @@ from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.streaming.grab import grab
 from samwise_ros.streaming.session import StreamingSession
+from samwise_ros.streaming.steps import EagerSteps
 from samwise_ros.structures import (
     Command,
     CommandError,
@@ -183,6 +184,27 @@ def test_memory_of_what_is_shown_is_bounded(tiny_model: SamwiseModel) -> None:
     session.submit("stop")
     session.step(make_frames(1)[0])
     assert session.nbytes < sizes[0]
+
+
+class RoomySteps(EagerSteps):
+    """Blank rows and tokens, as engines of fixed shape have."""
+
+    def room(self, targets: int, tokens: int) -> tuple[int, int]:
+        return 4, 32
+
+
+def test_blank_rows_of_other_engines_do_not_matter(tiny_model: SamwiseModel) -> None:
+    frames = make_frames(6)
+    commands = ["add:a: the red mug", shown("b", POINT, "duck"), shown("c", BOX)]
+    expected = run(tiny_model, frames, *commands)
+    session = StreamingSession(tiny_model, steps=RoomySteps)
+    for command in commands:
+        session.submit(command)
+    for frame, other in zip(frames, expected, strict=True):
+        result = session.step(frame)
+        for name in "abc":
+            np.testing.assert_allclose(result[name].mask_logits, other[name].mask_logits,
+                                       atol=2e-5, rtol=1e-3)
 
 
 # The picture that it belongs to

@@ -10,8 +10,6 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from samwise_ros.streaming.pictures import read_picture
-from samwise_ros.streaming.prompts import check_prompt
 from samwise_ros.structures import Command, CommandError, CommandKind, Prompt
 
 PointOption = Annotated[list[str] | None, typer.Option(
@@ -48,6 +46,9 @@ def prompt_of(points: Sequence[str] | None, box: str | None, mask: Path | None) 
     """What the options show, or None. Raises typer.BadParameter and FrameError."""
     if not points and box is None and mask is None:
         return None
+    from samwise_ros.streaming.pictures import read_picture
+    from samwise_ros.streaming.prompts import check_prompt
+
     corners = None
     if box is not None:
         x0, y0, x1, y1 = _numbers(box, 4, "--box")

@@ -10,7 +10,7 @@ import dataclasses
 import platform
 import resource
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from samwise_ros.config import MemoryConfig, SessionConfig
+from samwise_ros.evaluation.gpu_measure import name_targets
 from samwise_ros.evaluation.speed_parts import (
     added_share,
     count_flops,
@@ -100,7 +101,7 @@ def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
     window = model.config.cmt.clip_window
     rounds = max(1, -(-frames // window))
     images = moving_noise(camera, window + 1)
-    session = filled(StreamingSession(model, config), images[-1], targets)
+    session = filled(StreamingSession(model, config), images[-1], [_EXPRESSION] * targets)
     reference = _ReferenceRun(model, images[:window], targets)
     progress("warming up")
     session.step(images[0])
@@ -131,10 +132,10 @@ def moving_noise(camera: tuple[int, int], count: int) -> list[np.ndarray]:
     return [np.ascontiguousarray(np.roll(noise, 3 * i, axis=1)) for i in range(count)]
 
 
-def filled(session: StreamingSession, image: np.ndarray, targets: int) -> StreamingSession:
-    """A new session, its memory and context full, from one frame repeated."""
-    for index in range(targets):
-        session.submit(f"add:t{index}: {_EXPRESSION}")
+def filled(session: StreamingSession, image: np.ndarray,
+           sentences: Sequence[str]) -> StreamingSession:
+    """A new session that looks for these, its memory and context full, from one frame repeated."""
+    name_targets(session, sentences)
     session.step(image)
     memory = session.memory
     frames = dataclasses.replace(memory.frames, clock=_AGE, state=_full_state(memory.frames.state),

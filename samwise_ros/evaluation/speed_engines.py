@@ -5,17 +5,23 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle, islice
 from typing import Any
+
+import numpy as np
 
 from samwise_ros.config import EngineName, SessionConfig
 from samwise_ros.engines.sessions import SessionMaker
-from samwise_ros.evaluation.speed import describe_machine, filled, moving_noise
+from samwise_ros.evaluation.gpu_measure import DRAWN_TARGETS, drawn_clip, pooled_iou
+from samwise_ros.evaluation.speed import describe_machine, filled
 from samwise_ros.evaluation.speed_parts import timed
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.streaming.image_ops import input_size
+from samwise_ros.streaming.session import StreamingSession
+from samwise_ros.structures import FrameResult
 
 _IMAGES, _WARM_UP = 8, 3
 
@@ -28,6 +34,7 @@ class EngineRow:
         ms: Median of a frame, from picture to masks.
         speedup: Median of the first engine over this one's, at as many targets.
         prepare_s: Seconds until the first frame could be answered.
+        iou: Intersection over union of all masks with those of the first engine; 0 without any.
     """
 
     engine: EngineName
@@ -35,6 +42,7 @@ class EngineRow:
     ms: float
     speedup: float
     prepare_s: float
+    iou: float
 
 
 @dataclass(frozen=True)
@@ -57,10 +65,11 @@ class EngineReport:
                 f"{model['weights']} weights, {machine['device']}, {machine['processor']}, "
                 f"{machine['threads']} thread(s), torch {machine['torch']}:")
         lines = [head, "",
-                 "| targets | engine | ms | frames/s | beside the first | prepared in |",
-                 "|---" * 6 + "|"]
+                 "| targets | engine | ms | frames/s | beside the first | mask IoU | prepared in |",
+                 "|---" * 7 + "|"]
         lines += [f"| {row.targets} | {row.engine} | {row.ms:.1f} | {1e3 / row.ms:.1f} | "
-                  f"{row.speedup:.2f} | {row.prepare_s:.0f} s |" for row in self.rows]
+                  f"{row.speedup:.2f} | {row.iou:.4f} | {row.prepare_s:.0f} s |"
+                  for row in self.rows]
         return "\n".join(lines)
 
 
@@ -73,7 +82,7 @@ def compare_engines(model: SamwiseModel, config: SessionConfig, *, engines: Sequ
     Args:
         model: In eval mode, with a tokenizer. config: Of the sessions.
         engines: The first one is what the others are compared with.
-        camera: (H, W) of the synthetic camera frames.
+        camera: (H, W) of the drawn camera frames, which show what nano knows.
         targets: Numbers of targets. frames: Measured frames per engine and number.
         weights: What to say about the weights.
         progress: Called with a line of text now and then.
@@ -82,26 +91,52 @@ def compare_engines(model: SamwiseModel, config: SessionConfig, *, engines: Sequ
         ConfigError, MissingDependencyError: An engine cannot run here.
     """
     makers = {name: SessionMaker(model, name, config, progress) for name in engines}
-    images, rows = moving_noise(camera, _IMAGES + 1), []
+    images, rows = drawn_clip(_IMAGES + 1, *camera), []
     for count in targets:
-        sessions, seconds = {}, {}
+        seconds, sessions = {}, {}
         for name, make in makers.items():
             begun = time.perf_counter()
-            sessions[name] = make()
-            sessions[name].prepare(camera, count)
+            session = make()
+            session.prepare(camera, count)
             seconds[name] = time.perf_counter() - begun
-            filled(sessions[name], images[-1], count)
-        times: dict[EngineName, list[float]] = {name: [] for name in engines}
-        for index in range(_WARM_UP + frames):
-            progress(f"{count} target(s), frame {index + 1}")
-            for name, session in sessions.items():
-                taken = timed(model, partial(session.step, images[index % _IMAGES]))
-                if index >= _WARM_UP:
-                    times[name].append(taken)
-        medians = {name: statistics.median(found) for name, found in times.items()}
-        rows += [EngineRow(name, count, 1e3 * median, medians[engines[0]] / median, seconds[name])
-                 for name, median in medians.items()]
+            sessions[name] = filled(session, images[-1],
+                                    list(islice(cycle(DRAWN_TARGETS), count)))
+        progress(f"{count} target(s), {frames} frames")
+        runs = _in_turn(model, sessions, images, frames)
+        first = runs[engines[0]]
+        rows += [EngineRow(name, count, 1e3 * run.median, first.median / run.median,
+                           seconds[name], pooled_iou(run.results, first.results))
+                 for name, run in runs.items()]
     size = input_size(camera, model.config.image_size, model.config.fit)
     return EngineReport(describe_machine(model), {
         "name": model.config.name, "input": list(size.padded), "camera": list(camera),
         "fit": model.config.fit, "weights": weights}, rows)
+
+
+@dataclass
+class _Run:
+    """Answers of one engine, and the seconds that each took."""
+
+    results: list[FrameResult] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """Of the frames after the first ones."""
+        return statistics.median(self.seconds[_WARM_UP:])
+
+
+def _in_turn(model: SamwiseModel, sessions: Mapping[EngineName, StreamingSession],
+             images: Sequence[np.ndarray], frames: int) -> dict[EngineName, _Run]:
+    """One frame of each session after the other's."""
+    runs: dict[EngineName, _Run] = {name: _Run() for name in sessions}
+
+    def answer(session: StreamingSession, image: np.ndarray, run: _Run) -> None:
+        run.results.append(session.step(image))
+
+    for index in range(_WARM_UP + frames):
+        for name, session in sessions.items():
+            run = runs[name]
+            run.seconds.append(timed(model, partial(
+                answer, session, images[index % _IMAGES], run)))
+    return runs

@@ -1,1 +1,1 @@
-"""What runs a step: as it is, compiled, or as a graph in ONNX Runtime or OpenVINO."""
+"""What runs a step: compiled or captured by torch, or as a graph in ONNX Runtime or OpenVINO."""

@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -28,6 +29,7 @@ from samwise_ros.user_files import load_json
 
 GRAPH, DESCRIPTION = "step.onnx", "step.json"
 _KEPT = 16  # graphs, the last used ones
+_PART, _LONGEST = ".part-", 86400.0  # a graph while it is written; seconds that it may take
 _log = logging.getLogger(__name__)
 
 
@@ -63,7 +65,7 @@ def kept_graph(key: str, export: Callable[[Path], Mapping[str, Any]],
         return
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".part-", dir=place.parent))
+        made = Path(tempfile.mkdtemp(prefix=_PART, dir=place.parent))
     except OSError as error:
         _log.warning("%s: graphs are not kept, the next start exports again (%s)", place.parent,
                      error.strerror)
@@ -88,9 +90,16 @@ def _put(made: Path, place: Path) -> None:
     except OSError:
         if not _is_whole(place):
             raise
-    others = sorted((path for path in place.parent.iterdir() if path.name[:1] != "."),
-                    key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in others[_KEPT:]:
+    _tidy(place.parent)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what was not used for longest, and what processes that were killed have left."""
+    newest_first = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    whole = [path for path in newest_first if not path.name.startswith(_PART)]
+    left = [path for path in newest_first if path.name.startswith(_PART)
+            and time.time() - path.stat().st_mtime > _LONGEST]
+    for old in (*whole[_KEPT:], *left):
         shutil.rmtree(old, ignore_errors=True)
 
 

@@ -1,5 +1,6 @@
 """Graphs on disk: made once, made anew when damaged, never half there."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,14 @@ def test_only_the_last_used_ones_are_kept(tmp_path: Path) -> None:
     for number in range(20):
         take(export, tmp_path, f"key{number}")
     assert len(list(tmp_path.iterdir())) == 16 and (tmp_path / "key19" / GRAPH).is_file()
+
+
+def test_what_a_killed_process_has_left_goes_and_what_is_being_made_stays(tmp_path: Path) -> None:
+    for name in (".part-old", ".part-new"):
+        (tmp_path / name).mkdir()
+    os.utime(tmp_path / ".part-old", (0, 0))
+    take(Exporter(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".part-new", "one"}
 
 
 def test_a_key_follows_from_all_that_a_graph_follows_from() -> None:

@@ -64,8 +64,9 @@ def test_overlay_rate_and_image_timeout_take_effect_on_a_running_stream(client):
 
 def test_what_cannot_take_effect_is_refused_with_the_reason(client):
     fixed = {name: OTHER[type(item.default)](item.default) for name, item in FIELDS.items()
-             if not item.metadata["live"] and name not in ("max_targets", "depth_slop")}
-    fixed |= {"max_targets": 3, "depth_slop": 0.5}  # within their ranges
+             if not item.metadata["live"] and name not in (
+                 "max_targets", "prepared_targets", "depth_slop")}
+    fixed |= {"max_targets": 3, "prepared_targets": 3, "depth_slop": 0.5}  # within their ranges
     for name, result in zip(fixed, client.set_parameters(**fixed), strict=True):
         assert not result.successful, name
         assert f"{name} is read at configuration only" in result.reason

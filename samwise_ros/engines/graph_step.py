@@ -107,10 +107,10 @@ def openvino_runtime(path: Path, threads: int) -> Runtime:
             for index, output in enumerate(compiled.outputs)]
 
     def run(tensors: Sequence[Tensor]) -> list[Tensor]:
+        given = [tensor.contiguous() for tensor in tensors]  # kept: the request does not own them
         found = [torch.empty(shape, dtype=dtype) for _, shape, dtype in made]
-        for index, tensor in enumerate(tensors):
-            array = tensor.contiguous().numpy()
-            request.set_input_tensor(index, openvino.Tensor(array, shared_memory=True))
+        for index, tensor in enumerate(given):
+            request.set_input_tensor(index, openvino.Tensor(tensor.numpy(), shared_memory=True))
         for (index, _, _), tensor in zip(made, found, strict=True):
             request.set_output_tensor(index, openvino.Tensor(tensor.numpy(), shared_memory=True))
         request.infer()

@@ -30,7 +30,7 @@ from samwise_ros.streaming.steps import EagerSteps, Step, StepShape
 from samwise_ros.streaming.stream_state import STATE_DTYPES
 from samwise_ros.streaming.target_tracker import TrackSettings
 
-TOKENS = 16  # of a sentence, at least; more are rounded up to twice as many, and so on
+TOKENS = 32  # of a sentence, at least; more are rounded up to twice as many, and so on
 _MOST_STEPS = 8  # that are kept, the last used ones
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class SessionMaker:
     """Opens sessions that share a model, an engine, and what of the engine can be shared.
 
     All engines but eager have programs of fixed shape: the number of targets is rounded up to 1,
-    2, 4, 8 or 16, sentences to 16, 32 ... tokens, and the rest is blank. A new size, number or
+    2, 4, 8 or 16, sentences to 32, 64 ... tokens, and the rest is blank. A new size, number or
     length needs another program, which `tell` announces with what it cost.
 
     Args:

@@ -89,7 +89,7 @@ def test_an_engine_answers_as_eager_and_builds_for_sizes_only(
     before = _compiled_graphs()
     assert_same(story(session, monkeypatch), expected)
     names = [line.partition(":")[0] for line in told[::2]]
-    assert names == [f"engine {engine} for {size}, 4 row(s), 16 tokens"
+    assert names == [f"engine {engine} for {size}, 4 row(s), 32 tokens"
                      for size in ("128x96", "144x80")]
     assert [line.partition(": ready after ")[0] for line in told[1::2]] == names
     # A second camera shares what there is; its memory is its own.

@@ -39,7 +39,7 @@ def test_the_node_answers_with_an_engine(standin, micro_model, folder, engine):
         "node", XDG_CACHE_HOME=str(folder / "cache"))
     client = standin.client()
     client.lifecycle.run("up", PATIENCE)
-    name = f"engine {engine} for 128x96, 1 row(s), 16 tokens"
+    name = f"engine {engine} for 128x96, 1 row(s), 32 tokens"
     assert f"{name}: being prepared" in process.text and f"{name}: ready after" in process.text
     client.command("the red mug")
     client.wait(lambda: "'the red mug'" in process.text, "the command is taken")

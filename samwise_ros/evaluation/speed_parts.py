@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from math import prod
 from typing import Any
 from unittest.mock import patch
 
@@ -25,6 +26,7 @@ from samwise_ros.model.cmt import CmtAdapter
 from samwise_ros.model.efficientnet import Lite0Trunk
 from samwise_ros.model.fused_encoder import FusedEncoder
 from samwise_ros.model.grounding import Grounding
+from samwise_ros.model.matrices import ONEDNN
 from samwise_ros.model.motion_branch import MotionBranch
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import TextEncoder
@@ -53,10 +55,13 @@ _PARTS: tuple[tuple[object, str, str], ...] = (
     (frame_step_module, "answer_of", "mask_restore"),
     (session_module, "fetch_rows", "mask_restore"),
 )
-# torch's counter knows the CUDA kernels of fused attention but not the CPU one.
-_CPU_ATTENTION = {
+# What torch's counter doesn't know: fused attention on a CPU, and oneDNN's products.
+_CPU_COUNTS = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
-        lambda query, key, value, *_, out_shape=None, **__: sdpa_flop_count(query, key, value)}
+        lambda query, key, value, *_, out_shape=None, **__: sdpa_flop_count(query, key, value),
+    **({} if ONEDNN is None else {
+        ONEDNN._linear_pointwise:
+            lambda x, *_, out_shape, **__: 2 * prod(x) * out_shape[-1]})}
 
 
 def synchronise(model: SamwiseModel) -> None:
@@ -117,7 +122,7 @@ def measure_parts(model: SamwiseModel, session: StreamingSession,
 
 def count_flops(session: StreamingSession, image: np.ndarray) -> dict[str, float]:
     """GFLOP per part of one streaming frame."""
-    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+    with FlopCounterMode(display=False, custom_mapping=_CPU_COUNTS) as counter:
         with _metered(lambda: counter.get_total_flops() / 1e9) as spent:
             session.step(image)
         return {**spent, "total": counter.get_total_flops() / 1e9}

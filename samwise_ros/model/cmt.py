@@ -17,6 +17,7 @@ from samwise_ros.config import CmtConfig
 from samwise_ros.model.constants import constant
 from samwise_ros.model.context_ring import ContextRing, RingView
 from samwise_ros.model.hsa import LooksBack
+from samwise_ros.model.matrices import Matrix, pays, projections
 
 Past = Tensor | RingView | None
 Kept = Tensor | ContextRing
@@ -35,13 +36,44 @@ def fused_attention(mha: nn.MultiheadAttention, query: Tensor, key: Tensor, valu
     Returns:
         [B, Lq, D].
     """
-    weights = mha.in_proj_weight.chunk(3)
-    biases = mha.in_proj_bias.chunk(3)
-    q, k, v = (F.linear(x, w, b).unflatten(-1, (mha.num_heads, -1)).transpose(1, 2)
-               for x, w, b in zip((query, key, value), weights, biases, strict=True))
+    if _are_few(mha, query, key) and dropout == 0:
+        return _attend_few(mha, query, key, value, key_mask)
+    q, k, v = (project(x).unflatten(-1, (mha.num_heads, -1)).transpose(1, 2)
+               for x, project in zip((query, key, value), projections(mha), strict=True))
     mask = None if key_mask is None else key_mask[:, None, None, :]
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
     return mha.out_proj(out.transpose(1, 2).flatten(2))
+
+
+def _are_few(mha: nn.MultiheadAttention, query: Tensor, key: Tensor) -> bool:
+    """Whether all heads have fewer keys than channels, and many queries [N, Lq, D] on a CPU."""
+    return mha.num_heads * key.shape[1] < query.shape[2] and pays(
+        query[0], mha.in_proj_weight, 1 << 26)
+
+
+def _attend_few(mha: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor,
+                key_mask: Tensor | None) -> Tensor:
+    """`fused_attention` with both projections of the queries carried over to the keys and values.
+
+    A head's scores are q W K^T, its part of the result is P V W'; W K^T and V W' are small.
+    """
+    heads, dim = mha.num_heads, query.shape[2]
+    _, to_key, to_value = projections(mha)
+    keys = to_key(key).unflatten(-1, (heads, -1)) * (dim // heads) ** -0.5
+    values = to_value(value).unflatten(-1, (heads, -1))
+    weight, bias = (x[:dim].unflatten(0, (heads, -1))
+                    for x in (mha.in_proj_weight, mha.in_proj_bias))
+    asked = torch.einsum("nlhd,hdc->nhlc", keys, weight).flatten(1, 2)
+    offset = torch.einsum("nlhd,hd->nhl", keys, bias)
+    if key_mask is not None:
+        offset = offset.masked_fill(~key_mask[:, None], -torch.inf)
+    given = torch.einsum("nlhd,ohd->nohl", values,
+                         mha.out_proj.weight.unflatten(1, (heads, -1))).flatten(2)
+    rows = []
+    for row, tokens in enumerate(query):
+        scores = Matrix(asked[row], offset[row].flatten())(tokens).unflatten(-1, (heads, -1))
+        rows.append(Matrix(given[row], mha.out_proj.bias)(scores.softmax(dim=-1).flatten(-2)))
+    return torch.stack(rows)
 
 
 class _Attention(nn.Module):
@@ -52,14 +84,14 @@ class _Attention(nn.Module):
         self.multihead_attn = nn.MultiheadAttention(dim, num_heads)
 
 
-def _fold(block: nn.Sequential) -> tuple[Tensor, Tensor]:
-    """Matrix [out, in] and bias of a bias-free 1x1 convolution followed by eval BatchNorm."""
+def _fold(block: nn.Sequential) -> Matrix:
+    """Product of a bias-free 1x1 convolution followed by eval BatchNorm."""
     conv: Any = block[0]
     norm: Any = block[1]
 
-    def make() -> tuple[Tensor, Tensor]:
+    def make() -> Matrix:
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        return _matrix(conv) * scale[:, None], norm.bias - norm.running_mean * scale
+        return Matrix(_matrix(conv) * scale[:, None], norm.bias - norm.running_mean * scale)
 
     sources = (conv.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
     return constant(block, "folded", sources, make)
@@ -142,14 +174,14 @@ class CmtAdapter(LooksBack):
             v = self.narrow(v)
         if self.training:
             return relu(_channels_last(norm, F.linear(v, _matrix(conv))))
-        return relu(F.linear(v, *_fold(self.proj_vis_down)))
+        return relu(_fold(self.proj_vis_down)(v))
 
     def project_up(self, a: Tensor) -> Tensor:
         """[M, h, w, D] -> residual dv [M, h, w, C], never negative (docs/model.md, 1.6 step 6)."""
         conv, norm, relu = self.proj_vis_up
         if self.training:
             return relu(_channels_last(norm, F.linear(a, _matrix(conv))))
-        return relu(F.linear(a, *_fold(self.proj_vis_up)))
+        return relu(_fold(self.proj_vis_up)(a))
 
     def fuse(self, a: Tensor, mean: Tensor, text: Tensor, mask: Tensor,
              matches: Tensor | None = None) -> tuple[Tensor, Tensor]:

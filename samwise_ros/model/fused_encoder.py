@@ -21,6 +21,7 @@ from samwise_ros.model.cmt import CmtAdapter, Past
 from samwise_ros.model.constants import constant
 from samwise_ros.model.features import Encoded, Look, SharedFeatures
 from samwise_ros.model.grounding import Grounding, on_grids
+from samwise_ros.model.matrices import Matrix
 from samwise_ros.model.motion_branch import MotionBranch, pair_frames
 from samwise_ros.model.padding import PaddedStages, zero_input
 from samwise_ros.model.text_encoder import TextEncoder, TextState
@@ -257,19 +258,20 @@ class FusedEncoder(nn.Module):
     def _lateral(self, v: Tensor, level: int) -> Tensor:
         """1x1 lateral convolution of the FPN on a channels-last map."""
         conv = self.neck.convs[len(self.neck.convs) - 1 - level].conv
-        return F.linear(v, conv.weight.flatten(1), conv.bias)
+        return constant(conv, "matrix", (conv.weight, conv.bias),
+                        lambda: Matrix(conv.weight.flatten(1), conv.bias))(v)
 
     def _high_resolution(self, v: Tensor, level: int) -> Tensor:
         """FPN level without top-down term and the decoder's 1x1 convolution, as one product."""
         conv: Any = self._parts[3][level]
         lateral: Any = self.neck.convs[len(self.neck.convs) - 1 - level].conv
 
-        def make() -> tuple[Tensor, Tensor]:
+        def make() -> Matrix:
             outer = conv.weight.flatten(1)
-            return outer @ lateral.weight.flatten(1), outer @ lateral.bias + conv.bias
+            return Matrix(outer @ lateral.weight.flatten(1), outer @ lateral.bias + conv.bias)
 
         sources = (conv.weight, conv.bias, lateral.weight, lateral.bias)
-        return F.linear(v, *constant(conv, "with lateral", sources, make))
+        return constant(conv, "with lateral", sources, make)(v)
 
 
 def _verb_mean(text: TextState) -> Tensor | None:

@@ -16,7 +16,10 @@ from torch import Tensor, nn
 
 from samwise_ros.model.constants import constant
 from samwise_ros.model.context_ring import LONGEST, ContextRing, Sight, write
+from samwise_ros.model.matrices import Matrix, projections
 from samwise_ros.model.precision import full_precision
+
+_PART = 1 << 19  # numbers in the keys of cells that are attended to at once
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,16 @@ class _RingParts:
     Attributes:
         time_codes: [M, D] as they are. time: [M, D], place: [P*P, D] centred.
         matrix: [2D, D] of keys and values. mapped_time: [M, 2D], mapped_place: [P*P, 2D].
-        value_bias: [D].
+        out: [D, D] what follows the attention, with the bias that values lack.
     """
 
     time_codes: Tensor
     time: Tensor
     place: Tensor
-    matrix: Tensor
+    matrix: Matrix
     mapped_time: Tensor
     mapped_place: Tensor
-    value_bias: Tensor
+    out: Matrix
 
 
 class _HsaBlock(nn.Module):
@@ -48,13 +51,13 @@ class _HsaBlock(nn.Module):
         self.dropout = dropout
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None = None,
-                value_bias: Tensor | None = None) -> Tensor:
+                out: Matrix | None = None) -> Tensor:
         """Attention and what follows it, on projected tokens.
 
         Args:
             query: [M, Lq, D]. key, value: [M, Lk, D].
             seen: bool [M, Lk] keys that may be attended to, or None: all.
-            value_bias: [D] what the values lack.
+            out: From `make_out`, where values lack something.
 
         Returns:
             [M, Lq, D].
@@ -62,12 +65,21 @@ class _HsaBlock(nn.Module):
         q, k, v = (x.unflatten(-1, (self.self_attn.num_heads, -1)).transpose(1, 2)
                    for x in (query, key, value))
         mask = None if seen is None else seen[:, None, None]
-        out = F.scaled_dot_product_attention(
+        mixed = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0)
-        out = out.transpose(1, 2).flatten(2)
-        if value_bias is not None:
-            out = out + value_bias.to(out.dtype)
-        return self.linear(self.self_attn.out_proj(out))
+        out = out or constant(self, "out", self.out_sources(), self.make_out)
+        return out(mixed.transpose(1, 2).flatten(2))
+
+    def make_out(self, value_bias: Tensor | None = None) -> Matrix:
+        """Both linear layers after the attention. `value_bias`: [D] what its values lacked."""
+        inner, outer = self.self_attn.out_proj, self.linear
+        bias = inner.bias if value_bias is None else inner.bias + inner.weight @ value_bias
+        return Matrix(outer.weight @ inner.weight, outer.bias + outer.weight @ bias)
+
+    def out_sources(self) -> tuple[Tensor, ...]:
+        """The weights behind `make_out`."""
+        inner, outer = self.self_attn.out_proj, self.linear
+        return inner.weight, inner.bias, outer.weight, outer.bias
 
 
 def time_code(frames: int, dim: int, device: torch.device | str = "cpu") -> Tensor:
@@ -83,6 +95,18 @@ def time_code(frames: int, dim: int, device: torch.device | str = "cpu") -> Tens
     j = torch.arange(dim, dtype=torch.float32, device=device)
     phase = angle[:, None] / (10000 ** (2 * torch.div(j, 2, rounding_mode="floor") / dim))
     return torch.stack((phase[:, 0::2].sin(), phase[:, 1::2].cos()), dim=2).flatten(1)
+
+
+def _parts(cells: int, numbers: int, device: torch.device) -> list[slice]:
+    """Cells in parts whose keys and values stay in a CPU's cache on the way to the attention.
+
+    Args:
+        cells: Of a map. numbers: In the keys of one.
+        device: Elsewhere than on a CPU, and in a graph, they are one part.
+    """
+    whole = device.type != "cpu" or torch.compiler.is_compiling()
+    size = cells if whole else max(1, _PART // numbers)
+    return [slice(start, start + size) for start in range(0, cells, size)]
 
 
 def all_time_codes(longest: int, dim: int, device: torch.device | str = "cpu") -> Tensor:
@@ -127,13 +151,12 @@ class LooksBack(nn.Module):
         present = seen[:, -asking:]
         if not self.use_hsa:
             return present
-        mha, dim = self.hsa.self_attn, self.dim
-        code = time_code(seen.shape[1], dim, seen.device)[:, None] + self.spatial_pos_embed[0, 0]
+        times = time_code(seen.shape[1], self.dim, seen.device)
+        code = times[:, None] + self.spatial_pos_embed[0, 0]
         tokens = self.norm_pre_HSA(self._to_cells(seen) + code)
-        query = F.linear(tokens[:, :, -asking:], mha.in_proj_weight[:dim], mha.in_proj_bias[:dim])
-        key_value = F.linear(tokens, mha.in_proj_weight[dim:], mha.in_proj_bias[dim:])
-        mixed = self.hsa(*(part.flatten(0, 1).flatten(1, 2)
-                           for part in (query, *key_value.chunk(2, dim=-1))))
+        mixed = self.hsa(*(project(part).flatten(0, 1).flatten(1, 2) for part, project in zip(
+            (tokens[:, :, -asking:], tokens, tokens), projections(self.hsa.self_attn),
+            strict=True)))
         batch, _, height, width, _ = seen.shape
         return present + self._from_cells(mixed, (batch, asking, height, width))
 
@@ -165,10 +188,11 @@ class LooksBack(nn.Module):
             matrix = weight * norm.weight
             times, places = (x - x.mean(dim=-1, keepdim=True) for x in (codes, place[0, 0]))
             bias = F.linear(norm.bias, weight, mha.in_proj_bias[dim:])
-            return _RingParts(codes, times, places, matrix, F.linear(times, matrix),
-                              F.linear(places, matrix), bias[dim:])
+            return _RingParts(codes, times, places, Matrix(matrix), F.linear(times, matrix),
+                              F.linear(places, matrix), self.hsa.make_out(bias[dim:]))
 
-        sources = (mha.in_proj_weight, mha.in_proj_bias, norm.weight, norm.bias, place)
+        sources = (mha.in_proj_weight, mha.in_proj_bias, norm.weight, norm.bias, place,
+                   *self.hsa.out_sources())
         return constant(self, "ring", sources, make)
 
     def remember(self, ring: ContextRing, x: Tensor, slot: Tensor) -> ContextRing:
@@ -179,7 +203,7 @@ class LooksBack(nn.Module):
         folded = self._ring_parts()
         cells = self._to_cells(x).float()  # a mean that is rounded would stay in the difference
         centred = cells - cells.mean(dim=-1, keepdim=True)
-        return ContextRing(frames, write(ring.mapped, 2, slot, F.linear(centred, folded.matrix)),
+        return ContextRing(frames, write(ring.mapped, 2, slot, folded.matrix(centred)),
                            write(ring.scale, 2, slot, self._scale(centred)))
 
     def _scale(self, centred: Tensor) -> Tensor:
@@ -196,21 +220,30 @@ class LooksBack(nn.Module):
         """HSA of a newest frame [B, 1, h, w, D] that the ring already has: [N, 1, h, w, D]."""
         if ring.mapped is None or ring.scale is None:
             return x
-        folded, mha, dim = self._ring_parts(), self.hsa.self_attn, self.dim
+        folded = self._ring_parts()
         read = sight.codes.shape[1]
         code = folded.time_codes[sight.newest][:, None] + self.spatial_pos_embed[0, 0]
         now = self.norm_pre_HSA(self._to_cells(x)[:, :, 0] + code[:, None])  # [N, cells, P*P, D]
-        query = F.linear(now, mha.in_proj_weight[:dim], mha.in_proj_bias[:dim])
+        query = projections(self.hsa.self_attn)[0](now)
         shape = (*now.shape[:2], read, now.shape[2])
         mapped_code = folded.mapped_time[sight.codes][:, :, None] + folded.mapped_place
         scale = ring.scale[:, :, :read].expand(*shape, -1).gather(
             4, sight.codes[:, None, :, None, None].expand(*shape, 1))
-        tokens = (ring.mapped[:, :, :read] + mapped_code[:, None].to(x.dtype)) * scale.to(x.dtype)
+        seen = None if sight.seen is None else sight.seen[:, None, :, None].expand(shape)
+        mixed = torch.cat([
+            self._attend_cells(query[:, part], ring.mapped[:, part, :read], mapped_code[:, None],
+                               scale[:, part], None if seen is None else seen[:, part])
+            for part in _parts(shape[1], shape[2] * shape[3] * x.shape[-1], x.device)], dim=1)
+        return x + self._from_cells(mixed.flatten(0, 1), (len(now), *x.shape[1:4]))
+
+    def _attend_cells(self, query: Tensor, mapped: Tensor, code: Tensor, scale: Tensor,
+                      seen: Tensor | None) -> Tensor:
+        """Attention of some cells: [N, cells, P*P, D]; of a ring's slots those that are read."""
+        tokens = (mapped + code.to(mapped.dtype)) * scale.to(mapped.dtype)
         key, value = tokens.flatten(0, 1).flatten(1, 2).chunk(2, dim=-1)
-        seen = None if sight.seen is None else \
-            sight.seen[:, None, :, None].expand(shape).flatten(0, 1).flatten(1, 2)
-        mixed = self.hsa(query.flatten(0, 1), key, value, seen, folded.value_bias)
-        return x + self._from_cells(mixed, (len(now), *x.shape[1:4]))
+        mask = None if seen is None else seen.flatten(0, 1).flatten(1, 2)
+        mixed = self.hsa(query.flatten(0, 1), key, value, mask, self._ring_parts().out)
+        return mixed.unflatten(0, query.shape[:2])
 
     def _to_cells(self, x: Tensor) -> Tensor:
         """[B, T, h, w, E] -> [B, cells, T, P*P, E], cells and pixels row-major."""

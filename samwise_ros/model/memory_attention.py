@@ -8,18 +8,16 @@ softmax(QK)(MW + b) = (softmax(QK) M) W + b. Any rectangular grid is allowed.
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.sam.transformer import RoPEAttention
 from torch import Tensor
 
+from samwise_ros.model.attention import attend
 from samwise_ros.model.constants import constant
-
-_CHUNK = 256  # queries per block on the CPU: a block of scores stays near the cache
+from samwise_ros.model.matrices import Matrix
 
 
 @lru_cache(maxsize=32)
@@ -45,50 +43,14 @@ def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
 
 def _project(x: Tensor, linear: torch.nn.Linear, order: Tensor) -> Tensor:
     """Linear layer with its output channels reordered."""
-    return F.linear(x, *constant(linear, "reordered", (linear.weight, linear.bias),
-                                 lambda: (linear.weight[order], linear.bias[order])))
+    return constant(linear, "reordered", (linear.weight, linear.bias),
+                    lambda: Matrix(linear.weight[order], linear.bias[order]))(x)
 
 
 @lru_cache(maxsize=8)
 def _evens_first(dim: int, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         return torch.cat((torch.arange(0, dim, 2), torch.arange(1, dim, 2))).to(device)
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0,
-           seen: Tensor | None = None) -> Tensor:
-    """softmax(QK / sqrt(d)) V with V of any width.
-
-    Fused kernels take tensors with a head axis only. On CUDA those of unequal widths run in the
-    memory-efficient kernel; the flash kernels, there and on the CPU, ask for equal ones.
-
-    Args:
-        query: [N, Lq, D]. key: [N, Lk, D]. value: [N, Lk, E].
-        dropout: Probability on the attention weights (training).
-        seen: bool [N, Lk] keys that may be attended to, at least one a row; None: all.
-
-    Returns:
-        [N, Lq, E].
-    """
-    mask = None if seen is None else seen[:, None, None]
-    learning = query.requires_grad or key.requires_grad or dropout > 0
-    if query.device.type != "cpu" or learning or query.shape[-1] == value.shape[-1]:
-        return F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None], mask,
-                                              dropout)[:, 0]
-    # Blocks of queries: torch would make the whole score matrix here.
-    key = key.transpose(1, 2)
-    query = query * (1.0 / math.sqrt(query.shape[-1]))
-    value = value.to(query.dtype)  # autocast leaves `out=` alone, and memories are fp32
-    bias = None if seen is None else torch.zeros_like(seen, dtype=query.dtype).masked_fill(
-        ~seen, -torch.inf)[:, None]
-    return torch.cat([_attend_block(block, key, value, bias)
-                      for block in query.split(_CHUNK, dim=1)], dim=1)
-
-
-def _attend_block(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-    """Scaled queries [N, B, D], keys [N, D, K], values [N, K, E], bias [N, 1, K] -> [N, B, E]."""
-    scores = torch.bmm(query, key) if bias is None else torch.baddbmm(bias, query, key)
-    return torch.bmm(scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype), value)
 
 
 def _self_attention(attention: RoPEAttention, x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:

@@ -28,6 +28,7 @@ from samwise_ros.model.features import (
 from samwise_ros.model.fused_encoder import FusedEncoder
 from samwise_ros.model.grounding import Grounding
 from samwise_ros.model.mask_head import NO_OBJECT_LOGIT, MaskPrediction, predict_masks
+from samwise_ros.model.matrices import use_matrices
 from samwise_ros.model.memory_attention import attend_memory
 from samwise_ros.model.memory_bank import MemoryBank, salient
 from samwise_ros.model.motion_branch import MotionBranch, pair_frames
@@ -119,6 +120,8 @@ class SamwiseModel(nn.Module):
                                     self.cmt_adapters, (decoder.conv_s0, decoder.conv_s1),
                                     self.motion_branch, self.grounding)
         self.tokenizer: Any = None  # set by load_model
+        for part in (self.sam, self.cmt_adapters):  # texts are too short for it to pay
+            use_matrices(part)
 
     @property
     def device(self) -> torch.device:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.backbones.hieradet import Hiera, MultiScaleAttention
 from torch import Tensor
 
 from samwise_ros.config import HieraConfig, ModelConfig
+from samwise_ros.model.attention import attend, is_long
 from samwise_ros.model.constants import constant
 from samwise_ros.model.conv_stem import ConvStem
 from samwise_ros.model.efficientnet import Lite0Trunk
@@ -46,6 +47,19 @@ class Trunk(Protocol):
         """
 
 
+class GlobalAttention(MultiScaleAttention):
+    """sam2's attention of a block without windows; over many cells on a CPU by `attend`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[M, h, w, C] -> [M, h, w, C]."""
+        tokens = x.flatten(1, 2)
+        if not is_long(tokens, tokens):
+            return super().forward(x)
+        heads = self.qkv(tokens).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = attend(*heads.flatten(1, 2)).unflatten(0, (-1, self.num_heads))
+        return self.proj(mixed.transpose(1, 2).flatten(2)).view_as(x)
+
+
 class HieraTrunk(Hiera):
     """sam2's Hiera, run by stages."""
 
@@ -56,6 +70,9 @@ class HieraTrunk(Hiera):
             window_pos_embed_bkg_spatial_size=config.window_pos_embed_bkg_spatial_size)
         if config.stem == "conv":
             self.patch_embed = ConvStem(config.embed_dim)
+        for block in self.blocks:
+            if block.window_size == 0 and not block.q_stride:
+                block.attn.__class__ = GlobalAttention
 
     def embed(self, pixels: Tensor, whole: tuple[int, int]) -> Tensor:
         """Patch embedding and positional table; see `Trunk`."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
-from samwise_ros.model.memory_attention import attend
+from samwise_ros.model.attention import attend
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.text_encoder import TextState, Tokens

@@ -9,8 +9,9 @@ from model_builders import TINY
 from sam2.modeling.position_encoding import compute_axial_cis
 from torch import Tensor
 
-from samwise_ros.model import memory_attention
-from samwise_ros.model.memory_attention import attend, attend_memory, rope_table
+from samwise_ros.model import attention, memory_attention
+from samwise_ros.model.attention import attend
+from samwise_ros.model.memory_attention import attend_memory, rope_table, rotate
 from samwise_ros.model.samwise import SamwiseModel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -52,7 +53,7 @@ def test_blocks_of_queries_do_not_change_the_result(
         tiny_model: SamwiseModel, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     values = inputs(2, 2, 8, 8)
     before = attend_memory(tiny_model.sam.memory_attention, *values.values(), POINTER_TOKENS)
-    monkeypatch.setattr(memory_attention, "_CHUNK", chunk)
+    monkeypatch.setattr(attention, "_CHUNK", chunk)
     after = attend_memory(tiny_model.sam.memory_attention, *values.values(), POINTER_TOKENS)
     torch.testing.assert_close(after, before, atol=1e-6, rtol=1e-5)
 
@@ -89,7 +90,7 @@ def test_rotation_uses_each_pixels_own_place_on_a_rectangle(tiny_model: SamwiseM
     height, width, dim = 3, 5, TINY.hidden_dim
     table = rope_table(height, width, dim, torch.device("cpu"))
     same = torch.randn(1, 1, dim, generator=torch.Generator().manual_seed(0))
-    rotated = memory_attention.rotate(same.expand(1, height * width, dim), table)
+    rotated = rotate(same.expand(1, height * width, dim), table)
     scores = rotated[0] @ rotated[0].T
     assert torch.equal(scores.argmax(dim=1), torch.arange(height * width))
 

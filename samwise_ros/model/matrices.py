@@ -1,0 +1,92 @@
+"""Products with a matrix that serves many vectors, on a CPU in the order in which oneDNN reads it.
+
+torch gives products of fp32 matrices to MKL, which arranges the matrix anew at every call and on
+AMD processors leaves half of the vector width unused. oneDNN, which torch takes for convolutions
+and in compiled graphs, is up to 2.5 times as quick with a matrix that was arranged once. Results
+agree up to rounding. Gradients, graphs, GPUs and autocast keep torch's own product, and so do small
+products, for which the call costs more than the arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from samwise_ros.model.constants import constant
+
+_LEAST = 1 << 20  # multiply-adds from which on oneDNN's call pays
+# What torch's own compiler emits for a linear layer. Not public: absent, everything still works.
+ONEDNN: Any = torch.ops.mkldnn if torch.backends.mkldnn.is_available() and all(
+    hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight")
+) else None
+
+
+class Matrix:
+    """x -> x W^T + b, for many x.
+
+    Args:
+        weight: W [out, in].
+        bias: b [out] or None.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        self.weight, self.bias = weight, bias
+        self._arranged: Tensor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies arrange theirs themselves: torch cannot copy such a tensor."""
+        return {**self.__dict__, "_arranged": None}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out]."""
+        if not pays(x, self.weight):
+            return F.linear(x, self.weight, self.bias)
+        if self._arranged is None:
+            self._arranged = ONEDNN._reorder_linear_weight(self.weight.contiguous())
+        return ONEDNN._linear_pointwise(x, self._arranged, self.bias, "none", [], "")
+
+
+class Linear(nn.Linear):
+    """A linear layer by way of `Matrix`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out]."""
+        if not pays(x, self.weight):
+            return F.linear(x, self.weight, self.bias)
+        sources = (self.weight,) if self.bias is None else (self.weight, self.bias)
+        return constant(self, "matrix", sources, lambda: Matrix(
+            self.weight.detach(), None if self.bias is None else self.bias.detach()))(x)
+
+
+def projections(mha: nn.MultiheadAttention) -> tuple[Matrix, Matrix, Matrix]:
+    """Of queries, keys and values."""
+    weight, bias = mha.in_proj_weight, mha.in_proj_bias
+
+    def make() -> tuple[Matrix, Matrix, Matrix]:
+        query, key, value = (Matrix(*parts) for parts in zip(weight.chunk(3), bias.chunk(3),
+                                                             strict=True))
+        return query, key, value
+
+    return constant(mha, "projections", (weight, bias), make)
+
+
+def use_matrices(module: nn.Module) -> None:
+    """Turn all linear layers inside into `Linear`; names and values of parameters stay."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            part.__class__ = Linear
+
+
+def pays(x: Tensor, weight: Tensor, least: int = _LEAST) -> bool:
+    """Whether x [..., in] and W [out, in] are to be multiplied by oneDNN.
+
+    Args:
+        least: Multiply-adds from which on it is quicker.
+    """
+    return (x.numel() * weight.shape[0] >= least and x.device.type == "cpu"
+            and x.dtype == weight.dtype == torch.float32 and ONEDNN is not None
+            and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+            and not torch.compiler.is_compiling())

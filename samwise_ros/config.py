@@ -248,6 +248,7 @@ class ModelConfig:
         motion_prompt: Append the paper's verb prompt to the decoder's tokens (off as published).
         motion_lag: The first adapter sees the motion since so many frames before
             (`model.motion_branch`); 0: it does not, as published.
+        motion_shrink: Motion is looked for on a picture with sides smaller by this factor, 1 or 2.
         mask_threshold: Probability above which a pixel belongs to the mask.
         trunk: "hiera" (`hiera`) or "lite0" (`lite`, frozen).
         shown: How the weights follow what is shown (docs/model.md, 2.6): as SAM 2 does, as
@@ -260,6 +261,7 @@ class ModelConfig:
     hidden_dim: int = 256
     motion_prompt: bool = False
     motion_lag: int = 0
+    motion_shrink: int = 1
     mask_threshold: float = 0.5
     trunk: TrunkName = "hiera"
     shown: Shown = "no"
@@ -288,6 +290,8 @@ class ModelConfig:
                (self.motion_lag > 0 and 2 in (stages if not self.cmt.feedback else stages[:1])),
                "motion_lag: expected 0, or frames >= 1 with a first adapter after stage 2, got "
                f"{self.motion_lag}")
+        _check(self.motion_shrink in (1, 2),
+               f"motion_shrink: expected 1 or 2, got {self.motion_shrink}")
         _check(len(self.text.fusion_layers) == len(self.cmt.fusion_stages),
                "expected one text fusion point per adapter, got "
                f"{self.text.fusion_layers} and {self.cmt.fusion_stages}")

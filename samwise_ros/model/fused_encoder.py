@@ -99,11 +99,11 @@ class FusedEncoder(nn.Module):
         seen = None
         if self.grounding is not None and self.fusion_stages:
             lite0: Any = self.trunk  # the trunk that grounding goes with
-            seen = self.grounding.look(lite0.semantic(maps[3]), maps[2])
+            seen = self.grounding.look(lite0.semantic(maps[3]), maps[2], maps[1])
         maps[3:] = [self.trunk.thin(last) for last in maps[3:]]
         read = list(maps)  # what adapters read
         if self.motion_branch is not None and self.fusion_stages:
-            read[2] = maps[2] + self._motion(pixels)
+            read[2] = maps[2] + self._motion(pixels, maps[2].shape[1:3])
             if self.config.cmt.feedback:
                 maps[2] = read[2]
         looks = tuple(
@@ -113,12 +113,18 @@ class FusedEncoder(nn.Module):
             for index in range(self.config.cmt.shared_adapters))
         return SharedFeatures(tuple(maps), looks, seen, shape)
 
-    def _motion(self, pixels: Tensor) -> Tensor:
-        """Frames or pairs [B, T, 3 or 6, H, W] -> motion map [B*T, H/16, W/16, C]."""
+    def _motion(self, pixels: Tensor, grid: Sequence[int]) -> Tensor:
+        """Frames or pairs [B, T, 3 or 6, H, W] -> motion map [B*T, h, w, C] on the given grid."""
         assert self.motion_branch is not None
         if pixels.shape[2] == 3:
             pixels, _ = pair_frames(pixels, None, self.config.motion_lag)
-        return self.motion_branch(pixels.flatten(0, 1))
+        pairs = pixels.flatten(0, 1)
+        if self.config.motion_shrink == 1:
+            return self.motion_branch(pairs)
+        found = self.motion_branch(F.avg_pool2d(pairs, self.config.motion_shrink))
+        found = F.interpolate(found.permute(0, 3, 1, 2), tuple(grid), mode="bilinear",
+                              align_corners=False)
+        return found.permute(0, 2, 3, 1)
 
     def padded_stages(self, resized: tuple[int, int],
                       padded: tuple[int, int]) -> PaddedStages | None:

@@ -4,8 +4,9 @@ The classifier of the image trunk has a row W_c for each of a thousand names, th
 an embedding E_c of "a photo of a <name>". Kernel ridge regression carries any noun over: with
 k(a, b) = exp(6 (a.b - 1)) a noun of embedding e asks for q = k(e, E) (k(E, E) + 0.1 I)^-1 W, a
 direction in the features that the classifier reads. Its cosine with the features of each cell is
-the map. Beside it stand a learned metric on the same query, and a learned query of the noun itself,
-for words that have no neighbour among the thousand.
+the map. It is also spread along what looks alike, so that more than the telling part of a thing
+stands out. Beside it stand a learned metric on the same query, and a learned query of the noun
+itself, for words that have no neighbour among the thousand.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.efficientnet import SEMANTIC_CHANNELS
+from samwise_ros.model.map_regions import likeness, places, resized, z_scores
 
 NUM_CLASSES = 1000
 GROUP = 16  # channels of each group of the learned metric
@@ -68,12 +70,14 @@ class Seen:
     Attributes:
         unit: [M, h, w, C] direction of the features. size: [M, h, w] their length over the mean.
         deep: [M, h, w, G, 16] learned metric of the same cells. mid: the same at stride 16.
+        alike: [M, h'*w', h'*w'] share of each stride-16 cell in what is told of another one.
     """
 
     unit: Tensor
     size: Tensor
     deep: Tensor
     mid: Tensor
+    alike: Tensor
 
 
 class Grounding(nn.Module):
@@ -105,7 +109,7 @@ class Grounding(nn.Module):
         width = config.grounding.width
         self.mix = nn.Sequential(
             nn.Dropout2d(config.grounding.dropout),
-            nn.Conv2d(2 * num_matches(config) + 4, width, 1), nn.ReLU(),
+            nn.Conv2d(2 * num_matches(config) + 8, width, 1), nn.ReLU(),
             nn.Conv2d(width, width, 3, padding=1), nn.ReLU())
 
     def set_classifier(self, classifier: Tensor, *, start: bool = False) -> None:
@@ -160,16 +164,17 @@ class Grounding(nn.Module):
             similar[row, out] = similar[row].min()
         return similar, answers
 
-    def look(self, semantic: Tensor, mid: Tensor) -> Seen:
+    def look(self, semantic: Tensor, mid: Tensor, fine: Tensor) -> Seen:
         """What does not depend on the question.
 
         Args:
             semantic: [M, h, w, C] features that the classifier reads. mid: [M, h', w', C'] at
-                stride 16.
+                stride 16. fine: [M, 2h', 2w', C''] at stride 8, where surfaces are told apart.
         """
         size = semantic.norm(dim=-1)
         return Seen(F.normalize(semantic, dim=-1), size / (size.mean((1, 2), keepdim=True) + 1e-6),
-                    self._grouped(self.metric_deep(semantic)), self._grouped(self.metric_mid(mid)))
+                    self._grouped(self.metric_deep(semantic)), self._grouped(self.metric_mid(mid)),
+                    likeness(fine))
 
     def forward(self, seen: Seen, names: Tensor, clip_of_row: Tensor,
                 frames: int) -> tuple[Tensor, Tensor]:
@@ -198,11 +203,28 @@ class Grounding(nn.Module):
         top = torch.cat((closed.amax((2, 3)), closed.mean((2, 3))), dim=1)
         own = near.view(rows, 2).repeat_interleave(frames, 0)
         evidence = torch.cat((top, own[:, :1]), dim=1).unflatten(0, (rows, frames))
-        maps = torch.cat((_resized(deep.flatten(1, 2), (height, width)), mid.flatten(1, 2),
+        spread = self._spread(seen, deep[:, :, 1].detach(), clip_of_row, frames)
+        maps = torch.cat((resized(deep.flatten(1, 2), (height, width)), mid.flatten(1, 2),
                           own[:, :, None, None].expand(-1, -1, height, width),
-                          _coordinates(height, width, own).expand(len(own), -1, -1, -1)), dim=1)
+                          places(deep[:, 1].detach(), (height, width)), spread), dim=1)
         mixed = self.mix(maps).permute(0, 2, 3, 1).unflatten(0, (rows, frames))
         return mixed, evidence
+
+    def _spread(self, seen: Seen, products: Tensor, clip_of_row: Tensor, frames: int) -> Tensor:
+        """What stands out on the map, passed on to all that looks alike.
+
+        Args:
+            seen: Of the pictures. products: [N*T, 2, h, w] of each row's nouns.
+            clip_of_row, frames: As for `forward`.
+
+        Returns:
+            [N*T, 2, h', w'] z-scores over the picture; zero where there is no noun.
+        """
+        size = (seen.mid.shape[1], seen.mid.shape[2])
+        found = z_scores(resized(products, size)).clamp(min=0).flatten(2)
+        pictures = clip_of_row[:, None] * frames + torch.arange(frames, device=found.device)
+        alike = seen.alike if len(seen.alike) == 1 else seen.alike[pictures.flatten()]
+        return z_scores((found @ alike.transpose(1, 2)).unflatten(2, size))
 
     def _matches(self, seen: Seen, names: Tensor, query: Tensor,
                  near: Tensor) -> tuple[Tensor, Tensor]:
@@ -244,20 +266,6 @@ def _unit_where_named(queries: Tensor, names: Tensor) -> Tensor:
     return F.normalize(queries, dim=1) * (names.norm(dim=1, keepdim=True) > 0)
 
 
-def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """[M, K, h, w] at another resolution, bilinear."""
-    if tuple(maps.shape[-2:]) == size:
-        return maps
-    return F.interpolate(maps, size, mode="bilinear", align_corners=False)
-
-
-def _coordinates(height: int, width: int, like: Tensor) -> Tensor:
-    """[1, 2, h, w] x and y from -1 to 1."""
-    y, x = (torch.linspace(-1, 1, side, device=like.device, dtype=like.dtype)
-            for side in (height, width))
-    return torch.stack((x.expand(height, -1), y[:, None].expand(-1, width)))[None]
-
-
 def on_grids(maps: Tensor, stages: tuple[int, ...]) -> list[Tensor]:
     """Stride-16 maps [N, T, h, w, K] at the grids of the given stages (1..3)."""
     flat = maps.flatten(0, 1).permute(0, 3, 1, 2)
@@ -265,6 +273,6 @@ def on_grids(maps: Tensor, stages: tuple[int, ...]) -> list[Tensor]:
     found = []
     for stage in stages:
         size = (height * 4 >> stage, width * 4 >> stage)
-        pooled = F.avg_pool2d(flat, 2) if stage == 3 else _resized(flat, size)
+        pooled = F.avg_pool2d(flat, 2) if stage == 3 else resized(flat, size)
         found.append(pooled.permute(0, 2, 3, 1).unflatten(0, maps.shape[:2]))
     return found

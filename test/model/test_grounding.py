@@ -14,6 +14,7 @@ from samwise_ros.model.grounding import (
     kernel,
     on_grids,
 )
+from samwise_ros.model.map_regions import places
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -60,7 +61,7 @@ def seen_with(grounding: Grounding, semantic: Tensor, mid: Tensor | None = None)
     if mid is None:
         mid = torch.rand(len(semantic), 2 * semantic.shape[1], 2 * semantic.shape[2], 112,
                          generator=torch.Generator().manual_seed(5))
-    return grounding.look(semantic, mid)
+    return grounding.look(semantic, mid, mid.repeat_interleave(2, 1).repeat_interleave(2, 2))
 
 
 def matches(grounding: Grounding, seen: object, names: Tensor,
@@ -157,3 +158,28 @@ def test_forgetting_gives_what_a_regression_without_the_nearest_names_gives() ->
     plain, _ = grounding.eval()._ask(names)
     torch.testing.assert_close(plain, grounding.query(names))
     assert (F.cosine_similarity(plain, queries, dim=1) < 0.9999).all()
+
+
+def test_the_map_is_spread_over_what_looks_alike(grounding: Grounding) -> None:
+    """A peak on one half of a thing marks its other half, not what looks different."""
+    fine = torch.zeros(1, 16, 16, 4)
+    fine[..., 0] = 1.0
+    fine[:, :, 8:, 0], fine[:, :, 8:, 1] = 0.0, 1.0  # the right half of the picture is of its own
+    seen = grounding.look(torch.rand(1, 4, 4, 1280), torch.rand(1, 8, 8, 112), fine)
+    products = torch.zeros(1, 2, 4, 4)
+    products[0, 0, 0, 0] = 3.0  # upper left
+    spread = grounding._spread(seen, products, torch.tensor([0]), 1)
+    assert spread.shape == (1, 2, 8, 8)
+    left, right = spread[0, 0, :, :4], spread[0, 0, :, 4:]
+    assert left.min() > right.max() and left.std() < 0.05
+    assert (spread[0, 1] == 0).all(), "there is no anchor"
+
+
+def test_pixels_know_where_they_are_relative_to_the_anchor() -> None:
+    anchor = torch.zeros(2, 3, 4, 4)
+    anchor[0, 1, 0, 3] = 5.0  # upper right; the second row has no anchor
+    found = places(anchor, (8, 8))
+    x, y = found[0, 2], found[0, 3]
+    assert x[0, 7] > -0.2 and x[0, 0] < -1.5 and y[7, 0] > 1.5 and abs(float(y[0, 0])) < 0.3
+    assert (found[1, 2:] == 0).all()
+    torch.testing.assert_close(found[0, :2], found[1, :2])

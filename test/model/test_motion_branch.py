@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from mini_builders import MICRO_MINI, make_mini
 from model_builders import MICRO, make_frames, make_model
 
 from samwise_ros.config import ModelConfig
@@ -125,6 +126,18 @@ def test_a_frame_that_fails_leaves_no_trace(model: SamwiseModel) -> None:
 def test_motion_joins_in_front_of_an_adapter_at_stride_16(changes: dict) -> None:
     with pytest.raises(ConfigError, match="motion_lag"):
         MOTION.replace(**changes)
+
+
+def test_motion_on_a_smaller_picture_has_the_grid_of_the_map() -> None:
+    shrunk = make_mini(config=MICRO_MINI.replace(motion_shrink=2)).eval()
+    pairs = torch.rand(1, 2, 6, 128, 64, generator=torch.Generator().manual_seed(6))
+    found = shrunk.encoder._motion(pairs, (8, 4))
+    assert found.shape == (2, 8, 4, MICRO_MINI.channels[2])
+    half = torch.nn.functional.avg_pool2d(pairs.flatten(0, 1), 2)
+    coarse = shrunk.motion_branch(half).mean((1, 2))
+    torch.testing.assert_close(found.mean((1, 2)), coarse, atol=1e-4, rtol=1e-3)
+    with pytest.raises(ConfigError, match="motion_shrink"):
+        MICRO_MINI.replace(motion_shrink=3)
 
 
 def test_the_configuration_survives_a_round_trip() -> None:

@@ -1,0 +1,57 @@
+"""What a similarity map says about regions: what looks alike, and where the anchor is."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_ALIKE = 5.0  # inverse temperature of the likeness (a cosine) along which the map is spread
+_PEAK = 2.0  # inverse temperature, in z-scores, of the place where the anchor is
+
+
+def resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """[M, K, h, w] at another resolution, bilinear."""
+    if tuple(maps.shape[-2:]) == size:
+        return maps
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False)
+
+
+def likeness(fine: Tensor) -> Tensor:
+    """[M, 2h, 2w, C] -> [M, h*w, h*w], rows that sum to one: how alike cells of 2 x 2 are."""
+    cells = F.avg_pool2d(fine.permute(0, 3, 1, 2), 2).flatten(2).transpose(1, 2)
+    cells = F.normalize(cells - cells.mean(1, keepdim=True), dim=2)
+    return torch.softmax(_ALIKE * (cells @ cells.transpose(1, 2)), dim=2)
+
+
+def z_scores(maps: Tensor) -> Tensor:
+    """[..., h, w] less its mean over its spread; zero for a map that is the same everywhere."""
+    spread = maps.std((-2, -1), keepdim=True)
+    return (maps - maps.mean((-2, -1), keepdim=True)) / (spread + 1e-4)
+
+
+def places(anchor: Tensor, size: tuple[int, int]) -> Tensor:
+    """Where each pixel is in the picture, and relative to the anchor.
+
+    Args:
+        anchor: [M, K, h, w] channels of the anchor's noun, all zero where there is none.
+        size: (h', w') of the result.
+
+    Returns:
+        [M, 4, h', w'] x and y from -1 to 1, and x and y less those of the middle of what looks
+        like the anchor (zero without anchor).
+    """
+    product = anchor[:, 1]
+    share = torch.softmax(_PEAK * z_scores(product).flatten(1), dim=1).view_as(product)
+    cells = coordinates(product.shape[1], product.shape[2], product)
+    middle = (share[:, None] * cells).sum((2, 3), keepdim=True)
+    everywhere = coordinates(*size, anchor).expand(len(anchor), -1, -1, -1)
+    named = (product != 0).any(2).any(1)[:, None, None, None]
+    return torch.cat((everywhere, (everywhere - middle) * named), dim=1)
+
+
+def coordinates(height: int, width: int, like: Tensor) -> Tensor:
+    """[1, 2, h, w] x and y from -1 to 1."""
+    y, x = (torch.linspace(-1, 1, side, device=like.device, dtype=like.dtype)
+            for side in (height, width))
+    return torch.stack((x.expand(height, -1), y[:, None].expand(-1, width)))[None]

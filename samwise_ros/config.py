@@ -241,13 +241,11 @@ class ModelConfig:
     Attributes:
         name: Size name, for messages and files.
         image_size: Longest input side in pixels, a multiple of 64.
-        fit: "pad": square input, the frame keeps its aspect ratio and is padded bottom and right
-            (the published protocol). "rectangle": both sides are multiples of 64, no padding, the
-            frame is stretched to the nearest such rectangle.
+        fit: "pad": square input, the frame is padded bottom and right (the published protocol).
+            "rectangle": the frame is stretched to the nearest one with sides that 64 divides.
         hidden_dim: Width of SAM 2's decoder and memory attention.
         motion_prompt: Append the paper's verb prompt to the decoder's tokens (off as published).
-        motion_lag: The first adapter sees the motion since so many frames before
-            (`model.motion_branch`); 0: it does not, as published.
+        motion_lag: Frames since which the first adapter sees the motion; 0: none, as published.
         motion_shrink: Motion is looked for on a picture with sides smaller by this factor, 1 or 2.
         mask_threshold: Probability above which a pixel belongs to the mask.
         trunk: "hiera" (`hiera`) or "lite0" (`lite`, frozen).
@@ -288,10 +286,8 @@ class ModelConfig:
         stages = self.cmt.fusion_stages
         _check(self.motion_lag == 0 or
                (self.motion_lag > 0 and 2 in (stages if not self.cmt.feedback else stages[:1])),
-               "motion_lag: expected 0, or frames >= 1 with a first adapter after stage 2, got "
-               f"{self.motion_lag}")
-        _check(self.motion_shrink in (1, 2),
-               f"motion_shrink: expected 1 or 2, got {self.motion_shrink}")
+               f"motion_lag: expected 0, or an adapter after stage 2, got {self.motion_lag}")
+        _check(self.motion_shrink in (1, 2), f"motion_shrink: not 1 or 2: {self.motion_shrink}")
         _check(len(self.text.fusion_layers) == len(self.cmt.fusion_stages),
                "expected one text fusion point per adapter, got "
                f"{self.text.fusion_layers} and {self.cmt.fusion_stages}")

@@ -72,9 +72,11 @@ class LiteConfig:
     """EfficientNet-Lite0 as the image trunk (`model.efficientnet`).
 
     `dense`: The last stage keeps stride 16 for the similarity map (twice the trunk's cost).
+    `published`: Uneven padding as published, not at alternating sides.
     """
 
     dense: bool = False
+    published: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,20 +164,19 @@ class GroundingConfig:
 
     Attributes:
         enabled: The model has the map, and finds nouns in sentences.
-        closed_form: Use the map that follows from the two frozen networks; False: it reads as zero
-            everywhere (ablation).
-        learned: Use the learned path from a noun to the picture; it alone serves words that have no
-            neighbour among the classifier's.
+        closed_form: Use the map that follows from the two frozen networks; False: it is zero.
+        learned: Use the learned path from a noun to the picture, for words without a neighbour.
+        regions: Spread the map over what looks alike, and tell places relative to the anchor.
         width: Channels that the adapters get of it.
         groups: Number of groups of the learned metric.
         dropout: On the maps, while training.
-        forget: Share of nouns whose nearest names are left out of the closed form while training,
-            so that they are as unknown as other pictures' nouns are.
+        forget: Share of nouns whose nearest names are left out of the map while training.
     """
 
     enabled: bool = False
     closed_form: bool = True
     learned: bool = True
+    regions: bool = False
     width: int = 32
     groups: int = 8
     dropout: float = 0.1
@@ -239,8 +240,7 @@ class ModelConfig:
     """Everything that determines the network and its input.
 
     Attributes:
-        name: Size name, for messages and files.
-        image_size: Longest input side in pixels, a multiple of 64.
+        name: Size name. image_size: Longest input side in pixels, a multiple of 64.
         fit: "pad": square input, the frame is padded bottom and right (the published protocol).
             "rectangle": the frame is stretched to the nearest one with sides that 64 divides.
         hidden_dim: Width of SAM 2's decoder and memory attention.

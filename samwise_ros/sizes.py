@@ -36,8 +36,7 @@ def _nano() -> ModelConfig:
 
 def _mini() -> ModelConfig:
     return ModelConfig(
-        name="mini", image_size=256, fit="rectangle", hidden_dim=128, motion_lag=2, motion_shrink=2,
-        trunk="lite0",
+        name="mini", image_size=256, fit="rectangle", hidden_dim=128, motion_lag=2, trunk="lite0",
         # All text layers run before the first adapter: they are paid once a command, not per frame.
         text=TextConfig(30522, 384, 6, 12, 1536, 512, (6, 6, 6), "bert"),
         cmt=CmtConfig(dim=64, num_heads=4, feedback=False, narrow=(16, 24, 16), dropout=0.1),

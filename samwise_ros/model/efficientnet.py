@@ -1,9 +1,12 @@
 """EfficientNet-Lite0 (ImageNet), frozen, as a trunk of four stages with a dense last one.
 
-Written out rather than taken from a library, because BatchNorm is folded into the convolutions and
-the stages are run one by one. Each of the five stride-2 convolutions pads one pixel more at the
-end, as TensorFlow does. On paper that moves the centre of a stride-32 cell by 15.5 pixels; the
-weights have grown around it: cells tell best what is at their own place (docs/log/mini.md).
+Written out rather than taken from a library, because BatchNorm is folded into the convolutions, the
+stages are run one by one, and the sampling phase is chosen. Each of the five stride-2 convolutions
+pads one pixel more on one side. TensorFlow takes the same side five times (`published`), which on
+paper moves the centre of a stride-32 cell by 15.5 pixels; by default the sides alternate, which
+leaves 5.5 and is the published network on a picture moved by ten pixels. The weights have grown
+around TensorFlow's shift, though: with it cells tell better what is at their own place
+(docs/log/mini.md).
 """
 
 from __future__ import annotations
@@ -31,13 +34,14 @@ _STAGES = ((0, 3), (3, 5), (5, 11), (11, 16))
 
 
 class _Conv(nn.Conv2d):
-    """Convolution that pads as TensorFlow does: one pixel more at the end where it is uneven."""
+    """Convolution that pads as TensorFlow does, at either side where the padding is uneven."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *,
-                 groups: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1,
+                 late: bool = True) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups)
-        first = (kernel - stride) // 2 if stride > 1 else kernel // 2
-        last = kernel - stride - first if stride > 1 else kernel // 2
+        small = (kernel - stride) // 2 if stride > 1 else kernel // 2
+        large = kernel - stride - small if stride > 1 else kernel // 2
+        first, last = (small, large) if late else (large, small)
         self.sides = (first, last, first, last)
         if first == last:
             self.padding = (first, first)
@@ -51,12 +55,12 @@ class _Conv(nn.Conv2d):
 class _Block(nn.Module):
     """Inverted bottleneck without squeeze-and-excitation: expand, depthwise, project."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int,
-                 expansion: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int,
+                 late: bool) -> None:
         super().__init__()
         wide = inputs * expansion
         self.expand = _Conv(inputs, wide, 1) if expansion > 1 else None
-        self.depthwise = _Conv(wide, wide, kernel, stride, groups=wide)
+        self.depthwise = _Conv(wide, wide, kernel, stride, groups=wide, late=late)
         self.project = _Conv(wide, outputs, 1)
         self.residual = stride == 1 and inputs == outputs
 
@@ -88,10 +92,11 @@ class Lite0Trunk(nn.Module):
         self.channel_list = list(LITE0_CHANNELS[::-1])
         self.dense = config.dense
         self.stem = _Conv(3, _STEM, 3, 2)
-        blocks, inputs = [], _STEM
+        blocks, inputs, halvings = [], _STEM, 1
         for kernel, stride, expansion, outputs in _BLOCKS:
-            blocks.append(_Block(inputs, outputs, kernel, stride, expansion))
-            inputs = outputs
+            late = config.published or halvings % 2 == 0
+            blocks.append(_Block(inputs, outputs, kernel, stride, expansion, late))
+            inputs, halvings = outputs, halvings + (stride == 2)
         self.blocks = nn.ModuleList(blocks)
         self.head = _Conv(inputs, SEMANTIC_CHANNELS, 1)
         if self.dense:

@@ -4,7 +4,7 @@ The classifier of the image trunk has a row W_c for each of a thousand names, th
 an embedding E_c of "a photo of a <name>". Kernel ridge regression carries any noun over: with
 k(a, b) = exp(6 (a.b - 1)) a noun of embedding e asks for q = k(e, E) (k(E, E) + 0.1 I)^-1 W, a
 direction in the features that the classifier reads. Its cosine with the features of each cell is
-the map. It is also spread along what looks alike, so that more than the telling part of a thing
+the map. It can also be spread along what looks alike, so that more than the telling part of a thing
 stands out. Beside it stand a learned metric on the same query, and a learned query of the noun
 itself, for words that have no neighbour among the thousand.
 """
@@ -19,7 +19,13 @@ from torch import Tensor, nn
 
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.efficientnet import SEMANTIC_CHANNELS
-from samwise_ros.model.map_regions import likeness, places, resized, z_scores
+from samwise_ros.model.map_regions import (
+    coordinates,
+    likeness,
+    relative_places,
+    resized,
+    z_scores,
+)
 
 NUM_CLASSES = 1000
 GROUP = 16  # channels of each group of the learned metric
@@ -70,14 +76,15 @@ class Seen:
     Attributes:
         unit: [M, h, w, C] direction of the features. size: [M, h, w] their length over the mean.
         deep: [M, h, w, G, 16] learned metric of the same cells. mid: the same at stride 16.
-        alike: [M, h'*w', h'*w'] share of each stride-16 cell in what is told of another one.
+        alike: [M, h'*w', h'*w'] share of each stride-16 cell in what is told of another one, or
+            None without `grounding.regions`.
     """
 
     unit: Tensor
     size: Tensor
     deep: Tensor
     mid: Tensor
-    alike: Tensor
+    alike: Tensor | None
 
 
 class Grounding(nn.Module):
@@ -107,9 +114,9 @@ class Grounding(nn.Module):
         self.name_deep = nn.Linear(words, metric)
         self.name_mid = nn.Linear(words, metric)
         width = config.grounding.width
+        inputs = 2 * num_matches(config) + (8 if self.options.regions else 4)
         self.mix = nn.Sequential(
-            nn.Dropout2d(config.grounding.dropout),
-            nn.Conv2d(2 * num_matches(config) + 8, width, 1), nn.ReLU(),
+            nn.Dropout2d(config.grounding.dropout), nn.Conv2d(inputs, width, 1), nn.ReLU(),
             nn.Conv2d(width, width, 3, padding=1), nn.ReLU())
 
     def set_classifier(self, classifier: Tensor, *, start: bool = False) -> None:
@@ -174,7 +181,7 @@ class Grounding(nn.Module):
         size = semantic.norm(dim=-1)
         return Seen(F.normalize(semantic, dim=-1), size / (size.mean((1, 2), keepdim=True) + 1e-6),
                     self._grouped(self.metric_deep(semantic)), self._grouped(self.metric_mid(mid)),
-                    likeness(fine))
+                    likeness(fine) if self.options.regions else None)
 
     def forward(self, seen: Seen, names: Tensor, clip_of_row: Tensor,
                 frames: int) -> tuple[Tensor, Tensor]:
@@ -203,28 +210,32 @@ class Grounding(nn.Module):
         top = torch.cat((closed.amax((2, 3)), closed.mean((2, 3))), dim=1)
         own = near.view(rows, 2).repeat_interleave(frames, 0)
         evidence = torch.cat((top, own[:, :1]), dim=1).unflatten(0, (rows, frames))
-        spread = self._spread(seen, deep[:, :, 1].detach(), clip_of_row, frames)
         maps = torch.cat((resized(deep.flatten(1, 2), (height, width)), mid.flatten(1, 2),
                           own[:, :, None, None].expand(-1, -1, height, width),
-                          places(deep[:, 1].detach(), (height, width)), spread), dim=1)
+                          coordinates(height, width, own).expand(len(own), -1, -1, -1),
+                          *self._regions(seen, deep.detach(), clip_of_row, frames)), dim=1)
         mixed = self.mix(maps).permute(0, 2, 3, 1).unflatten(0, (rows, frames))
         return mixed, evidence
 
-    def _spread(self, seen: Seen, products: Tensor, clip_of_row: Tensor, frames: int) -> Tensor:
-        """What stands out on the map, passed on to all that looks alike.
+    def _regions(self, seen: Seen, deep: Tensor, clip_of_row: Tensor,
+                 frames: int) -> tuple[Tensor, ...]:
+        """Places relative to the anchor, and what stands out passed on to all that looks alike.
 
         Args:
-            seen: Of the pictures. products: [N*T, 2, h, w] of each row's nouns.
+            seen: Of the pictures. deep: [N*T, 2, K, h, w] channels of each row's nouns.
             clip_of_row, frames: As for `forward`.
 
         Returns:
-            [N*T, 2, h', w'] z-scores over the picture; zero where there is no noun.
+            Two maps [N*T, 2, h', w'], zero where there is no noun; none without `alike`.
         """
+        if seen.alike is None:
+            return ()
         size = (seen.mid.shape[1], seen.mid.shape[2])
-        found = z_scores(resized(products, size)).clamp(min=0).flatten(2)
+        found = z_scores(resized(deep[:, :, 1], size)).clamp(min=0).flatten(2)
         pictures = clip_of_row[:, None] * frames + torch.arange(frames, device=found.device)
         alike = seen.alike if len(seen.alike) == 1 else seen.alike[pictures.flatten()]
-        return z_scores((found @ alike.transpose(1, 2)).unflatten(2, size))
+        spread = z_scores((found @ alike.transpose(1, 2)).unflatten(2, size))
+        return relative_places(deep[:, 1], size), spread
 
     def _matches(self, seen: Seen, names: Tensor, query: Tensor,
                  near: Tensor) -> tuple[Tensor, Tensor]:

@@ -30,24 +30,23 @@ def z_scores(maps: Tensor) -> Tensor:
     return (maps - maps.mean((-2, -1), keepdim=True)) / (spread + 1e-4)
 
 
-def places(anchor: Tensor, size: tuple[int, int]) -> Tensor:
-    """Where each pixel is in the picture, and relative to the anchor.
+def relative_places(anchor: Tensor, size: tuple[int, int]) -> Tensor:
+    """Where each pixel is relative to the anchor.
 
     Args:
         anchor: [M, K, h, w] channels of the anchor's noun, all zero where there is none.
         size: (h', w') of the result.
 
     Returns:
-        [M, 4, h', w'] x and y from -1 to 1, and x and y less those of the middle of what looks
-        like the anchor (zero without anchor).
+        [M, 2, h', w'] x and y (-1 to 1 over the picture) less those of the middle of what looks
+        like the anchor; zero without anchor.
     """
     product = anchor[:, 1]
     share = torch.softmax(_PEAK * z_scores(product).flatten(1), dim=1).view_as(product)
     cells = coordinates(product.shape[1], product.shape[2], product)
     middle = (share[:, None] * cells).sum((2, 3), keepdim=True)
-    everywhere = coordinates(*size, anchor).expand(len(anchor), -1, -1, -1)
     named = (product != 0).any(2).any(1)[:, None, None, None]
-    return torch.cat((everywhere, (everywhere - middle) * named), dim=1)
+    return (coordinates(*size, anchor) - middle) * named
 
 
 def coordinates(height: int, width: int, like: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from samwise_ros.model.grounding import (
     kernel,
     on_grids,
 )
-from samwise_ros.model.map_regions import places
+from samwise_ros.model.map_regions import relative_places
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -54,7 +54,7 @@ def test_a_hundred_classes_left_out_are_found_among_themselves() -> None:
 
 @pytest.fixture(scope="module")
 def grounding() -> Grounding:
-    return make_mini().grounding
+    return make_mini(config=MICRO_MINI.replace(grounding={"regions": True})).grounding
 
 
 def seen_with(grounding: Grounding, semantic: Tensor, mid: Tensor | None = None) -> object:
@@ -166,20 +166,27 @@ def test_the_map_is_spread_over_what_looks_alike(grounding: Grounding) -> None:
     fine[..., 0] = 1.0
     fine[:, :, 8:, 0], fine[:, :, 8:, 1] = 0.0, 1.0  # the right half of the picture is of its own
     seen = grounding.look(torch.rand(1, 4, 4, 1280), torch.rand(1, 8, 8, 112), fine)
-    products = torch.zeros(1, 2, 4, 4)
-    products[0, 0, 0, 0] = 3.0  # upper left
-    spread = grounding._spread(seen, products, torch.tensor([0]), 1)
-    assert spread.shape == (1, 2, 8, 8)
+    deep = torch.zeros(1, 2, 3, 4, 4)
+    deep[0, 0, 1, 0, 0] = 3.0  # upper left
+    places, spread = grounding._regions(seen, deep, torch.tensor([0]), 1)
+    assert spread.shape == places.shape == (1, 2, 8, 8)
     left, right = spread[0, 0, :, :4], spread[0, 0, :, 4:]
     assert left.min() > right.max() and left.std() < 0.05
-    assert (spread[0, 1] == 0).all(), "there is no anchor"
+    assert (spread[0, 1] == 0).all() and (places == 0).all(), "there is no anchor"
 
 
 def test_pixels_know_where_they_are_relative_to_the_anchor() -> None:
     anchor = torch.zeros(2, 3, 4, 4)
     anchor[0, 1, 0, 3] = 5.0  # upper right; the second row has no anchor
-    found = places(anchor, (8, 8))
-    x, y = found[0, 2], found[0, 3]
+    found = relative_places(anchor, (8, 8))
+    x, y = found[0]
     assert x[0, 7] > -0.2 and x[0, 0] < -1.5 and y[7, 0] > 1.5 and abs(float(y[0, 0])) < 0.3
-    assert (found[1, 2:] == 0).all()
-    torch.testing.assert_close(found[0, :2], found[1, :2])
+    assert (found[1] == 0).all()
+
+
+def test_models_without_regions_have_none() -> None:
+    plain = make_mini().grounding
+    seen = seen_with(plain, torch.rand(1, 4, 4, 1280))
+    assert seen.alike is None and plain.mix[1].in_channels + 4 == make_mini(
+        config=MICRO_MINI.replace(grounding={"regions": True})).grounding.mix[1].in_channels
+    assert plain(seen, names_of(1), torch.tensor([0]), 1)[0].isfinite().all()

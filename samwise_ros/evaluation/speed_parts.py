@@ -56,7 +56,7 @@ _PARTS: tuple[tuple[object, str, str], ...] = (
     (session_module, "fetch_rows", "mask_restore"),
 )
 # What torch's counter doesn't know: fused attention on a CPU, and oneDNN's products.
-_CPU_COUNTS = {
+CPU_COUNTS = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
         lambda query, key, value, *_, out_shape=None, **__: sdpa_flop_count(query, key, value),
     **({} if ONEDNN is None else {
@@ -122,7 +122,7 @@ def measure_parts(model: SamwiseModel, session: StreamingSession,
 
 def count_flops(session: StreamingSession, image: np.ndarray) -> dict[str, float]:
     """GFLOP per part of one streaming frame."""
-    with FlopCounterMode(display=False, custom_mapping=_CPU_COUNTS) as counter:
+    with FlopCounterMode(display=False, custom_mapping=CPU_COUNTS) as counter:
         with _metered(lambda: counter.get_total_flops() / 1e9) as spent:
             session.step(image)
         return {**spent, "total": counter.get_total_flops() / 1e9}

@@ -9,7 +9,7 @@ from samwise_ros.cli.main import app
 from samwise_ros.config import SessionConfig
 from samwise_ros.evaluation.orin import BOARDS, Board, StepCost, step_cost
 from samwise_ros.evaluation.speed import moving_noise
-from samwise_ros.evaluation.speed_parts import _CPU_ATTENTION
+from samwise_ros.evaluation.speed_parts import CPU_COUNTS
 from samwise_ros.model.checkpoint import load_model
 from samwise_ros.streaming.session import StreamingSession
 
@@ -21,7 +21,7 @@ def test_the_count_without_data_is_that_of_a_real_frame() -> None:
     session.submit("add:a: the red ball near the blue cube on the left")  # 12 tokens or so
     for frame in moving_noise((720, 1280), 17):
         session.step(frame)
-    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counted:
+    with FlopCounterMode(display=False, custom_mapping=CPU_COUNTS) as counted:
         session.step(frame)
     found = step_cost("nano", 192, "rectangle")
     assert found.flops == pytest.approx(counted.get_total_flops(), rel=0.08)

@@ -102,7 +102,7 @@ def tick():
 
 rclpy.init()
 topic = create_publisher(rclpy.create_node("talker"), Image, "picture", steady=True)
-picture = rgb_to_msg(np.zeros((1500, 1280, 3), np.uint8), Header())
+picture = rgb_to_msg(np.zeros((3000, 4000, 3), np.uint8), Header())
 ticks = 0
 threading.Thread(target=tick, daemon=True).start()
 while rclpy.ok():
@@ -113,8 +113,10 @@ while rclpy.ok():
 """
 
 
-# Sent by UDP a picture takes 30 ms, and longer to one that does not read; memory takes none.
-UDP = {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4", "FASTDDS_DEFAULT_PROFILES_FILE": ""}
+# Sent by UDP such a picture takes 60 ms, and longer to one that does not read; memory takes none.
+# With LOCALHOST ROS would choose the transports by itself.
+UDP = {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4", "FASTDDS_DEFAULT_PROFILES_FILE": "",
+       "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT"}
 
 
 def test_a_reliable_subscriber_that_stands_still_holds_only_who_publishes(standin):
@@ -132,4 +134,4 @@ def test_a_reliable_subscriber_that_stands_still_holds_only_who_publishes(standi
 
     client.wait(lambda: len(turns()) >= 20, "pictures are published")
     listener.send(signal.SIGCONT)
-    assert sum(turns()) >= 5 * len(turns())
+    assert sum(turns()) >= 3 * len(turns())

@@ -12,7 +12,7 @@ POLICY = ROOT / "config" / "security" / "policy.xml"
 # What the node of the test lacks but the policy has to allow: other transports and settings.
 SOMETIMES = {"publish": {"/samwise/label_info", "/samwise/detections", "/samwise/detections_3d",
                          "/samwise/predicted_pose", "/samwise/targets", "/samwise/status"},
-             "subscribe": {"/image/compressed", "/clock", "/tf", "/tf_static"},
+             "subscribe": {"/image/compressed", "/clock", "/tf", "/tf_static", "/prompt/box"},
              "reply": {"/samwise/get_type_description",  # after Humble
                        "/samwise/list_targets"},  # of our own messages, like the next
              "execute": {"/samwise/track_target"}}
@@ -39,10 +39,11 @@ def names_of(entries: Iterable[tuple[str, list[str]]]) -> set[str]:
 
 def test_only_the_node_reads_commands_and_only_the_commander_gives_them() -> None:
     enclaves = [entry.get("path") for entry in ElementTree.parse(POLICY).iterfind(".//enclave")]
-    assert {path for path in enclaves if "/command" in allowed(path, "topics", "subscribe")} == {
-        "/samwise"}
-    assert {path for path in enclaves if "/command" in allowed(path, "topics", "publish")} == {
-        "/commander"}
+    for topic in ("/command", "/prompt/point", "/prompt/box", "/prompt/mask"):
+        assert {path for path in enclaves if topic in allowed(path, "topics", "subscribe")} == {
+            "/samwise"}
+        assert {path for path in enclaves if topic in allowed(path, "topics", "publish")} == {
+            "/commander"}
     assert {path for path in enclaves if "/cmd_vel" in allowed(path, "topics", "publish")} == {
         "/follower"}
     assert {path for path in enclaves if allowed(path, "actions", "call")} == {"/commander"}

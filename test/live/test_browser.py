@@ -184,12 +184,15 @@ def test_what_is_drawn_is_painted_where_the_truth_is(
             page.touchscreen.tap(*place(column, row))
 
         for pointing, sentence in ((drag, ""), (tap, ""), (tap, show.asked[0].text)):
-            page.get_by_label("What to look for").fill(sentence)
-            pointing()
-            playwright.expect(page.locator("#reply")).to_contain_text("accepted as command")
-            playwright.expect(chip.locator("b")).to_have_text(sentence or "target",
-                                                              timeout=PATIENCE)
-            poll(page, on_the_truth, f"the mask after {pointing.__name__} {sentence!r}")
+            for _ in range(4):  # on some pictures colours mislead; a person shows it once more
+                page.get_by_label("What to look for").fill(sentence)
+                pointing()
+                playwright.expect(page.locator("#reply")).to_contain_text("accepted as command")
+                playwright.expect(chip.locator("b")).to_have_text(sentence or "target",
+                                                                  timeout=PATIENCE)
+                if found := seen(page, on_the_truth, PATIENCE / 4):
+                    break
+            assert found, f"the mask after {pointing.__name__} {sentence!r}"
             page.keyboard.press("Escape")
             playwright.expect(chip).to_have_count(0, timeout=PATIENCE)
         page.get_by_label("What to look for").fill("add:mine: " + show.asked[0].text)
@@ -263,8 +266,13 @@ def test_it_fits_and_can_be_used_from_the_keyboard(
 
 def poll(page: "playwright.Page", condition: Callable[[], bool], what: str) -> None:
     """Look again while the browser goes on."""
-    for _ in range(round(PATIENCE / 100)):
+    assert seen(page, condition, PATIENCE), f"{what}: not within {PATIENCE / 1e3:.0f} s"
+
+
+def seen(page: "playwright.Page", condition: Callable[[], bool], patience: float) -> bool:
+    """Whether it becomes true within so many milliseconds."""
+    for _ in range(round(patience / 100)):
         if condition():
-            return
+            return True
         page.wait_for_timeout(100)
-    raise AssertionError(f"{what}: not within {PATIENCE / 1e3:.0f} s")
+    return False

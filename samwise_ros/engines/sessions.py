@@ -98,8 +98,9 @@ class SessionMaker:
             return lambda: self._captured(shape)
         with self._announced(shape):
             if self.engine == "compile":
-                run, example = compiled(FrameStep(self.model, shape.size, self.config)), \
-                    self._example(shape)
+                step, example = FrameStep(self.model, shape.size, self.config), self._example(shape)
+                step(*example)  # fills what sam2 keeps, which would have it compiled once more
+                run = compiled(step)
                 run(example)
                 return lambda: StaticStep(run, self._example(shape))
             graph = self._graph_step(shape)

@@ -51,12 +51,13 @@ def captured(step: FrameStep, held: StepInputs) -> Run:
     """
     # A stream of the model's own device: torch's default for captures is made once, on whatever
     # device is current then.
-    stream = torch.cuda.Stream(held.pixels.device)
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
+    device = held.pixels.device
+    stream, current = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+    stream.wait_stream(current)
+    with torch.cuda.stream(stream):  # makes its device the current one, too
         for _ in range(_WARM_UP):
             step(*held)
-    torch.cuda.current_stream().wait_stream(stream)
+    current.wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     # Weights that autocast has cast stay valid inside of the graph only where it casts them itself.
     torch.clear_autocast_cache()

@@ -43,7 +43,8 @@ def test_a_quarter_of_memory_is_what_a_mask_over_the_whole_of_it_gives() -> None
     found = model._read_memory(vision, MemoryBank(spatial, pointers))
 
     tokens = pointers.reshape(rows, -1, MICRO.memory.dim)
-    position = F.pad(model._memory_position(3, grid, grid), (0, 0, 0, tokens.shape[1]))
+    position = F.pad(model._memory_position(3, grid, grid, keeps_first=False),
+                     (0, 0, 0, tokens.shape[1]))
     seen = torch.zeros(rows, 3, grid * grid, dtype=torch.bool)
     seen.scatter_(2, salient(spatial, 4), value=True)
     assert (seen.sum(dim=2) == 4).all()

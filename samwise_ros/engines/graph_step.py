@@ -40,6 +40,8 @@ def onnx_runtime(path: Path, threads: int, device: torch.device | None = None) -
     onnxruntime = require_onnxruntime(device.type == "cuda")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Threads that wait would keep the cores from whatever else runs between two frames.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     index = device.index or 0
     provider = (("CUDAExecutionProvider", {"device_id": index}) if device.type == "cuda"
                 else "CPUExecutionProvider")

@@ -46,6 +46,22 @@ def standin(tmp_path: Path) -> Iterator[object]:
 
 
 @pytest.fixture
+def plain_node() -> Iterator[object]:
+    """A `rclpy.node.Node` named samwise, with nothing in it, in a domain of its own."""
+    import rclpy
+    from rclpy.context import Context
+    from rclpy.node import Node
+    from ros_processes import new_domain
+
+    context = Context()
+    rclpy.init(context=context, domain_id=new_domain())
+    node = Node("samwise", context=context)
+    yield node
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """Tiny models are slower on several threads than on one."""
     before = torch.get_num_threads()

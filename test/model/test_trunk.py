@@ -91,38 +91,34 @@ def literal_features(state: dict[str, Tensor], x: Tensor) -> Tensor:
     return F.relu6(step("_conv_head", "_bn1", x))
 
 
-def test_lite0_padded_as_published_is_the_published_network() -> None:
-    state = published_weights()
-    trunk = Lite0Trunk(LiteConfig(published=True))
+def ours_and_picture(config: LiteConfig, size: tuple[int, int], state: dict[str, torch.Tensor]
+                     ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Our last features [1, 1280, h, w] of a picture, and it as the published network takes it."""
+    trunk = Lite0Trunk(config)
     trunk.load_state_dict(fold_published(state))
     generator = torch.Generator().manual_seed(0)
-    picture = F.interpolate(torch.rand(1, 3, 20, 20, generator=generator), (192, 256),
-                            mode="bicubic")
+    picture = F.interpolate(torch.rand(1, 3, 20, 20, generator=generator), size, mode="bicubic")
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    v = trunk.embed((picture - mean) / std, (192, 256))
+    v = trunk.embed((picture - mean) / std, size)
     for stage in range(4):
         v = trunk.run_stage(v, stage)
-    ours = trunk.semantic(v).permute(0, 3, 1, 2)
-    theirs = literal_features(state, (picture * 255 - 127) / 128)
+    return trunk.semantic(v).permute(0, 3, 1, 2), (picture * 255 - 127) / 128
+
+
+def test_lite0_padded_as_published_is_the_published_network() -> None:
+    state = published_weights()
+    ours, picture = ours_and_picture(LiteConfig(published=True), (192, 256), state)
+    theirs = literal_features(state, picture)
     assert ours.shape == theirs.shape == (1, 1280, 6, 8)
     torch.testing.assert_close(ours, theirs, atol=2e-3 * float(theirs.max()), rtol=1e-3)
 
 
 def test_lite0_is_the_published_network_on_a_picture_moved_by_ten_pixels() -> None:
     state = published_weights()
-    trunk = Lite0Trunk(LiteConfig())
-    trunk.load_state_dict(fold_published(state))
-    generator = torch.Generator().manual_seed(0)
-    picture = F.interpolate(torch.rand(1, 3, 20, 20, generator=generator), (672, 672),
-                            mode="bicubic")
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    v = trunk.embed((picture - mean) / std, (672, 672))
-    for stage in range(4):
-        v = trunk.run_stage(v, stage)
-    ours = trunk.semantic(v).permute(0, 3, 1, 2)
-    theirs = literal_features(state, F.pad((picture * 255 - 127) / 128, (10, 22, 10, 22)))
+    ours, picture = ours_and_picture(LiteConfig(), (672, 672), state)
+    theirs = literal_features(state, F.pad(picture, (10, 22, 10, 22)))
     inside = (slice(None), slice(None), slice(9, 12), slice(9, 12))  # far from all borders
     error = (ours[inside] - theirs[inside]).abs().max()
     assert error < 0.02 * theirs[inside].abs().max()
-    other = literal_features(state, F.pad((picture * 255 - 127) / 128, (0, 32, 0, 32)))
+    other = literal_features(state, F.pad(picture, (0, 32, 0, 32)))
     assert (ours[inside] - other[inside]).abs().max() > 5 * error

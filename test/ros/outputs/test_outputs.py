@@ -11,9 +11,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
 
-import rclpy
 from geometry_msgs.msg import PoseStamped
-from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from ros_processes import TIMEOUT, Client, RosProcess, new_domain
@@ -324,16 +322,6 @@ def test_no_pose_or_cloud_of_an_earlier_frame_follows_that_of_a_later_one(script
     for heard in (poses, clouds):
         stamps = [nanoseconds(message.header.stamp) for message in heard]
         assert stamps == sorted(stamps) and len(stamps) >= 2
-
-
-@pytest.fixture
-def plain_node() -> Iterator[Node]:
-    context = Context()
-    rclpy.init(context=context, domain_id=new_domain())
-    node = Node("samwise", context=context)
-    yield node
-    node.destroy_node()
-    rclpy.shutdown(context=context)
 
 
 def test_what_nobody_listens_to_is_not_made(plain_node, monkeypatch):

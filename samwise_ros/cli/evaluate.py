@@ -10,9 +10,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from samwise_ros.cli.shared_options import DeviceOption, ModelOption, QualityOption
+from samwise_ros.cli.shared_options import (
+    DeviceOption,
+    EngineOption,
+    ModelOption,
+    QualityOption,
+    check_engine,
+)
 from samwise_ros.cli.terminal import say
 from samwise_ros.config import Mode
+from samwise_ros.structures import ConfigError
 from samwise_ros.user_files import keep_foreign
 
 Benchmark = Literal["mevis", "ref-youtube-vos", "ref-davis17", "refcoco", "sim"]
@@ -96,6 +103,7 @@ def evaluate(
     image_size: ImageSizeOption = None,
     quality: QualityOption = "exact",
     device: DeviceOption = "auto",
+    engine: EngineOption = "eager",
     threads: ThreadsOption = None,
 ) -> None:
     """Score a model: J, F and J&F on videos, IoU on images.
@@ -113,26 +121,35 @@ def evaluate(
       samwise evaluate sim --data data/late --with-cme
     """
     from samwise_ros.cli.evaluation_run import RUNNERS, EvaluationRun, run_ablations
+    from samwise_ros.engines.choice import engine_device
     from samwise_ros.evaluation.selection import Selection
     from samwise_ros.model.checkpoint import load_model
 
     _keep_foreign_reports(json_file, ablations)
     _limit_threads(threads)
     session = _given(context_frames=context_frames)
-    if ablations and (without or with_cme or session or (mode, benchmark) != ("stream", "sim")):
-        raise typer.BadParameter("sim only; it chooses mode, parts, time", param_hint="--ablations")
+    if ablations and (without or with_cme or session
+                      or (mode, benchmark, engine) != ("stream", "sim", "eager")):
+        raise typer.BadParameter("sim with eager only; it chooses mode, parts, time",
+                                 param_hint="--ablations")
+    check_engine(mode, engine)
+    if benchmark == "refcoco" and engine != "eager":
+        raise ConfigError(f"refcoco: images are of many sizes, and {engine} would be prepared for "
+                          "each; use eager")
     changes = _given(image_size=image_size, quality=quality)
-    load = partial(load_model, model, device=device, **changes)
+    load = partial(load_model, model, device=engine_device(engine, device), **changes)
     name = f"{benchmark}-{'ablations' if ablations else mode}"
     run = EvaluationRun(
         benchmark, data, mode, split or DEFAULT_SPLITS[benchmark], model,
         load(**_part_changes(without or [], with_cme)), out or Path("runs/evaluate", name),
         Selection(max_videos, max_expressions_per_kind, seed,
                   tuple(kinds.split(",")) if kinds else None), chunk,
-        benchmark != "sim" if masks is None else masks, session, refcoco_set, images)
+        benchmark != "sim" if masks is None else masks, session, refcoco_set, images,
+        engine)
     found = run_ablations(run, load, ablations) if ablations else RUNNERS[benchmark](run)
     _finish({"benchmark": benchmark, "mode": mode, "model": model, "data": str(data),
-             "without": [part.value for part in without or []], **found}, run.out, json_file)
+             "engine": engine, "without": [part.value for part in without or []], **found},
+            run.out, json_file)
 
 
 def _keep_foreign_reports(json_file: Path | None, ablations: Path | None) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from samwise_ros.cli.terminal import say
 
 if TYPE_CHECKING:
-    from samwise_ros.config import Mode
+    from samwise_ros.config import EngineName, Mode
     from samwise_ros.evaluation.predictors import Predictor
     from samwise_ros.evaluation.selection import Selection
     from samwise_ros.evaluation.store import ResultStore
@@ -37,6 +37,7 @@ class EvaluationRun:
     session: dict[str, Any]
     refcoco_set: str
     images: Path | None
+    engine: EngineName = "eager"
 
     def store(self, **kwargs: Any) -> ResultStore:
         """The store of results in `out`, tied to what determines them."""
@@ -46,17 +47,20 @@ class EvaluationRun:
             "benchmark": self.benchmark, "data": str(self.data.resolve()),
             "split": self.split, "set": self.refcoco_set, "mode": self.mode, "masks": self.masks,
             "config": self.model.config.to_dict(), "session": self.session,
-            "weights": weights_digest(self.model)},
+            "weights": weights_digest(self.model),
+            **({} if self.engine == "eager" else {"engine": self.engine})},
             inputs=[path for path in (self.data, self.images) if path is not None], **kwargs)
 
     def predictor(self) -> Predictor:
-        """The model in the mode asked for."""
+        """The model in the mode and with the engine asked for."""
         from samwise_ros.config import SessionConfig
+        from samwise_ros.engines.sessions import SessionMaker
         from samwise_ros.evaluation.predictors import make_predictor
         from samwise_ros.evaluation.sim_scenes import sim_predictor
 
         make = sim_predictor if self.benchmark == "sim" else make_predictor
-        return make(self.model, self.mode, SessionConfig(**self.session))
+        return make(self.model, self.mode, SessionMaker(
+            self.model, self.engine, SessionConfig(**self.session), tell=say))
 
 
 def _sim(run: EvaluationRun) -> dict[str, Any]:

@@ -10,14 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from samwise_ros.cli.live_sources import open_source, source_names
-from samwise_ros.cli.segment import (
-    DeviceOption,
+from samwise_ros.cli.segment_options import (
     ImageSizeOption,
-    ModelOption,
     PrecisionOption,
     SeededOption,
     TokenizerOption,
 )
+from samwise_ros.cli.shared_options import DeviceOption, EngineOption, ModelOption, open_model
 from samwise_ros.cli.terminal import say
 from samwise_ros.live.board import Board
 from samwise_ros.live.player import Player
@@ -43,6 +42,7 @@ def live(
     image_size: ImageSizeOption = None,
     precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
+    engine: EngineOption = "eager",
     tokenizer: TokenizerOption = None,
 ) -> None:
     """Show on a page what a camera sees and where the target is, and take commands there.
@@ -60,16 +60,11 @@ def live(
     check_port(port, address)
     sources = dict(zip(source_names(source), map(open_source, source), strict=True))
 
-    from samwise_ros.config import SessionConfig
-    from samwise_ros.model.checkpoint import load_model
-    from samwise_ros.streaming.session import StreamingSession
-
     changes: dict[str, Any] = {} if image_size is None else {"image_size": image_size}
-    loaded = load_model(model, device=device, seeded=seeded, tokenizer_dir=tokenizer, **changes)
-    config = SessionConfig(precision=precision)
-    sessions = {name: StreamingSession(loaded, config) for name in sources}
+    new_session = open_model(name=model, engine=engine, precision=precision, device=device,
+                             seeded=seeded, tokenizer_dir=tokenizer, **changes)
     board = Board(tuple(sources))
-    player = Player(sources, sessions, board)
+    player = Player(sources, {name: new_session() for name in sources}, board)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with closing(player):
         if expression:

@@ -16,7 +16,6 @@ import typer
 from samwise_ros.cli.frame_progress import STOPPED, stop_after_frame, with_progress
 from samwise_ros.cli.segment_options import (
     DepthTopicOption,
-    EngineOption,
     ExpressionOption,
     FitOption,
     ImageSizeOption,
@@ -41,7 +40,14 @@ from samwise_ros.cli.segment_prompt import (
     prompt_of,
     wanted,
 )
-from samwise_ros.cli.shared_options import DeviceOption, ModelOption, QualityOption
+from samwise_ros.cli.shared_options import (
+    DeviceOption,
+    EngineOption,
+    ModelOption,
+    QualityOption,
+    check_engine,
+    open_model,
+)
 from samwise_ros.cli.terminal import say
 from samwise_ros.config import EngineName, Mode, Precision
 from samwise_ros.recordings.storage import is_recording
@@ -113,7 +119,7 @@ def segment(
     _check_mode(mode, precision, engine)
     changes: dict[str, Any] = {name: value for name, value in (
         ("image_size", image_size), ("fit", fit)) if value is not None}
-    load = partial(_sessions, engine=engine, precision=precision, name=model, device=device,
+    load = partial(open_model, engine=engine, precision=precision, name=model, device=device,
                    seeded=seeded, tokenizer_dir=tokenizer, quality=quality, **changes)
     if is_recording(video):
         _require_recordings(mode)
@@ -129,19 +135,6 @@ def segment(
                        max_frames, rerun)
 
 
-def _sessions(targets: int, *, engine: EngineName, precision: Precision, name: str, device: str,
-              **settings: Any) -> SessionMaker:
-    """A model, loaded as `load_model` is told to, for sessions of so many targets."""
-    from samwise_ros.config import SessionConfig
-    from samwise_ros.engines.choice import engine_device
-    from samwise_ros.engines.sessions import SessionMaker
-    from samwise_ros.model.checkpoint import load_model
-
-    model = load_model(name, device=engine_device(engine, device), **settings)
-    return SessionMaker(model, engine, SessionConfig(
-        precision=precision, max_targets=max(16, targets)), tell=say)
-
-
 def _require_recordings(mode: Mode) -> None:
     if mode == "clip":
         raise ConfigError("a recording is answered frame by frame; use --mode stream")
@@ -151,7 +144,7 @@ def _require_recordings(mode: Mode) -> None:
 
 
 def _segment_video(video: Path, out: Path | None, expression: list[str] | None,
-                   prompt: Prompt | None, first: int, load: Callable[[int], SessionMaker],
+                   prompt: Prompt | None, first: int, load: Callable[[], SessionMaker],
                    mode: Mode, max_frames: int | None, rerun: Path | None) -> None:
     from samwise_ros.cli.dataset_video import sentences_about, video_folder
     from samwise_ros.streaming.result_folder import ResultFolder
@@ -167,7 +160,7 @@ def _segment_video(video: Path, out: Path | None, expression: list[str] | None,
     if not targets:
         raise typer.BadParameter("say what to find", param_hint="--expression")
     with closing(ResultFolder(out, source)) as results, rerun_log(rerun) as log:
-        sessions = load(len(targets.commands))
+        sessions = load()
         answers = (_stream_answers(sessions, source, targets)
                    if mode == "stream" else _clip_answers(sessions.model, source, [
                        str(command.expression) for command in targets.commands]))
@@ -178,8 +171,7 @@ def _segment_video(video: Path, out: Path | None, expression: list[str] | None,
 
 
 def _check_mode(mode: Mode, precision: Precision, engine: EngineName) -> None:
-    if mode == "clip" and engine != "eager":
-        raise ConfigError(f"clip mode runs as it is, by torch; use --mode stream for {engine}")
+    check_engine(mode, engine)
     if mode == "clip" and precision not in ("auto", "fp32"):
         raise ConfigError("clip mode is the published protocol and runs in fp32; use --mode stream "
                           f"for {precision}")
@@ -232,7 +224,7 @@ def _stream_answers(sessions: SessionMaker, source: FrameSource, targets: Wanted
     """Answers frame by frame, all targets at once. Bad commands raise before any frame."""
     from samwise_ros.streaming.result_folder import SentenceAnswer
 
-    session, rehearsal = sessions(), sessions()
+    session, rehearsal = (sessions(targets=len(targets.commands)) for _ in range(2))
     for command in targets.commands:
         rehearsal.submit(command)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from samwise_ros.config import EngineName, Fit, Mode, Precision
+from samwise_ros.config import Fit, Mode, Precision
 
 VideoArgument = Annotated[Path, typer.Argument(
     metavar="VIDEO|FOLDER|IMAGE|RECORDING",
@@ -41,9 +41,6 @@ FitOption = Annotated[Fit | None, typer.Option(
     help="pad: square input. rectangle: no padding. Default: the model's own.")]
 PrecisionOption = Annotated[Precision, typer.Option(
     help="Stream mode only. auto: bf16 on GPUs from Ampere on, else fp32.")]
-EngineOption = Annotated[EngineName, typer.Option(
-    help="Stream mode only: what runs the frames. All but eager are prepared for some minutes the "
-    "first time; docs/performance.md has figures.")]
 TokenizerOption = Annotated[Path | None, typer.Option(
     help="Folder with vocab.json and merges.txt, if not beside the weights.")]
 MaxFramesOption = Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")]

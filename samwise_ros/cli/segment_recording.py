@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +66,7 @@ class _Camera:
 
 
 def segment_recording(path: Path, out: Path | None, choice: RecordingChoice,
-                      targets: Wanted, load: Callable[[int], SessionMaker],
+                      targets: Wanted, load: Callable[[], SessionMaker],
                       max_frames: int | None) -> None:
     """Answer cameras of a recording; without topics list what there is."""
     types = MessageTypes()
@@ -87,8 +88,8 @@ def segment_recording(path: Path, out: Path | None, choice: RecordingChoice,
                 choice.out_bag, types, cameras, TrackSettings.enter_score)))
             log = stack.enter_context(rerun_log(choice.rerun))
             run = RecordingRun(
-                recording, types, load(len(targets.commands)), cameras, targets.commands,
-                CameraSettings(frames=max_frames, first=targets.first))
+                recording, types, partial(load(), targets=len(targets.commands)), cameras,
+                targets.commands, CameraSettings(frames=max_frames, first=targets.first))
             stopped, figures = _write_all(run, _count(recording, cameras, max_frames), folders,
                                           bag, log)
         _report(run, figures, out, choice.out_bag)

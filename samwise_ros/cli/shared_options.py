@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from samwise_ros.cli.terminal import say
+from samwise_ros.config import EngineName, Mode, Precision
 from samwise_ros.quality import Quality
+from samwise_ros.structures import ConfigError
+
+if TYPE_CHECKING:  # torch takes seconds to import; `samwise segment --help` does not need it
+    from samwise_ros.engines.sessions import SessionMaker
 
 ModelOption = Annotated[str, typer.Option(
     help="Size (nano, tiny), released name (mevis, ytvos), file or folder.")]
@@ -16,6 +22,9 @@ QualityOption = Annotated[Quality, typer.Option(
     "the memory. Their price: docs/performance.md.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads.")]
+EngineOption = Annotated[EngineName, typer.Option(
+    help="Stream mode only: what runs the frames. All but eager are prepared for some minutes the "
+    "first time; docs/performance.md has figures.")]
 
 # A set of clips, simulated or composed.
 ClipsOutOption = Annotated[Path, typer.Option(help="Output folder, in the MeViS layout.")]
@@ -24,6 +33,29 @@ ClipsOption = Annotated[int, typer.Option(min=1, help="Number of videos.")]
 FramesOption = Annotated[int, typer.Option(min=1, help="Frames per video; 1 makes stills.")]
 SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.")]
 WorkersOption = Annotated[int, typer.Option(min=1, help="Processes.")]
+
+
+def open_model(*, name: str, engine: EngineName, precision: Precision, device: str,
+               **settings: Any) -> SessionMaker:
+    """A model for sessions with an engine, which is refused before weights are read.
+
+    Args:
+        name, settings: As `load_model` takes them. engine, precision: Of the sessions.
+        device: As asked for.
+    """
+    from samwise_ros.config import SessionConfig
+    from samwise_ros.engines.choice import engine_device
+    from samwise_ros.engines.sessions import SessionMaker
+    from samwise_ros.model.checkpoint import load_model
+
+    model = load_model(name, device=engine_device(engine, device), **settings)
+    return SessionMaker(model, engine, SessionConfig(precision=precision), tell=say)
+
+
+def check_engine(mode: Mode, engine: EngineName) -> None:
+    """Raise ConfigError for an engine in clip mode, which is the published protocol."""
+    if mode == "clip" and engine != "eager":
+        raise ConfigError(f"clip mode runs as it is, by torch; use --mode stream for {engine}")
 
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:

@@ -74,12 +74,17 @@ class SessionMaker:
         self._weights = ""  # their digest, once it was needed
         self._programs = lru_cache(maxsize=_MOST_STEPS)(self._program)
 
-    def __call__(self, tracking: TrackSettings | None = None) -> StreamingSession:
-        """A session of its own."""
-        if self.engine == "eager":
-            return StreamingSession(self.model, self.config, tracking, EagerSteps)
-        return StreamingSession(self.model, self.config, tracking,
-                                lambda *_: _FixedSteps(self._programs))
+    def __call__(self, tracking: TrackSettings | None = None, targets: int = 0
+                 ) -> StreamingSession:
+        """A session of its own.
+
+        Args:
+            tracking: When a target counts as there.
+            targets: So many are allowed even if the configuration says less.
+        """
+        config = replace(self.config, max_targets=max(self.config.max_targets, targets))
+        return StreamingSession(self.model, config, tracking, EagerSteps if self.engine == "eager"
+                                else lambda *_: _FixedSteps(self._programs))
 
     @contextmanager
     def _announced(self, shape: StepShape) -> Iterator[None]:

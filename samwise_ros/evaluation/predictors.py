@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from samwise_ros.config import Mode, SessionConfig
+from samwise_ros.config import Mode
 from samwise_ros.data.reader import VideoRecord, VideoSource
+from samwise_ros.engines.sessions import SessionMaker
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.streaming.clip_runner import ClipFrame, ClipRunner
 from samwise_ros.streaming.image_ops import input_size, restore_logits
-from samwise_ros.streaming.session import StreamingSession
 from samwise_ros.structures import Command, CommandKind, ConfigError, TargetResult
 
 
@@ -61,20 +61,17 @@ class StreamPredictor:
     """A new session per video, every expression a target of it.
 
     Args:
-        model: The model.
-        config: How the session runs; its limit of targets is raised to what a protocol asks for.
+        sessions: Opens them. Their results hold mask logits, which a configuration says unless it
+            is told not to; the limit of targets is raised to what a protocol asks for.
     """
 
-    def __init__(self, model: SamwiseModel, config: SessionConfig | None = None) -> None:
-        self._model = model
-        self._config = config or SessionConfig()
+    def __init__(self, sessions: SessionMaker) -> None:
+        self._sessions = sessions
 
     def run(self, frames: Iterable[np.ndarray],
             expressions: Sequence[str]) -> Iterator[tuple[PredictedMask, ...]]:
         """See `Predictor`."""
-        room = max(self._config.max_targets, len(expressions))
-        session = StreamingSession(self._model, replace(
-            self._config, max_targets=room, mask_logits=True))
+        session = self._sessions(targets=len(expressions))
         for row, expression in enumerate(expressions):
             session.submit(Command(CommandKind.ADD, str(row), expression))
         for frame in frames:
@@ -85,7 +82,8 @@ class StreamPredictor:
 
     def _camera_logits(self, target: TargetResult) -> np.ndarray:
         """float32 [H, W] from the low-resolution logits, by the steps that made the mask."""
-        size = input_size(target.mask.shape, self._model.config.image_size, self._model.config.fit)
+        config = self._sessions.model.config
+        size = input_size(target.mask.shape, config.image_size, config.fit)
         assert target.mask_logits is not None  # the session was asked for them
         low = torch.from_numpy(target.mask_logits.copy())[None, None]
         high = F.interpolate(low, size.padded, mode="bilinear", align_corners=False)[:, 0]
@@ -111,10 +109,14 @@ def _answer(result: ClipFrame) -> PredictedMask:
 
 
 def make_predictor(model: SamwiseModel, mode: Mode,
-                   session: SessionConfig | None = None) -> Predictor:
-    """Predictor of a mode. Raises ConfigError for an unknown one."""
+                   sessions: SessionMaker | None = None) -> Predictor:
+    """Predictor of a mode. Raises ConfigError for an unknown one.
+
+    Args:
+        sessions: Of the same model, for stream mode; None: as they are by default.
+    """
     if mode == "clip":
         return ClipPredictor(model)
     if mode == "stream":
-        return StreamPredictor(model, session)
+        return StreamPredictor(sessions or SessionMaker(model))
     raise ConfigError(f"mode: expected clip or stream, got {mode!r}")

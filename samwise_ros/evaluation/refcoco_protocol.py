@@ -17,6 +17,7 @@ from samwise_ros.config import ModelConfig
 from samwise_ros.data.reader import VideoRecord
 from samwise_ros.data.refcoco import RefCocoSource
 from samwise_ros.data.transforms import normalise, training_size
+from samwise_ros.engines.sessions import SessionMaker
 from samwise_ros.evaluation.predictors import StreamPredictor
 from samwise_ros.evaluation.store import ResultStore
 from samwise_ros.model.samwise import SamwiseModel
@@ -106,7 +107,7 @@ class StreamImagePredictor:
     """The first step of a new session."""
 
     def __init__(self, model: SamwiseModel) -> None:
-        self._predictor = StreamPredictor(model)
+        self._predictor = StreamPredictor(SessionMaker(model))
 
     def mask(self, rgb: np.ndarray, expression: str) -> np.ndarray:
         """See `ImagePredictor`."""

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from samwise_ros.config import Mode, SessionConfig
+from samwise_ros.config import Mode
 from samwise_ros.data.mevis import MevisSource
 from samwise_ros.data.reader import KINDS
+from samwise_ros.engines.sessions import SessionMaker
 from samwise_ros.evaluation.clip_rows import ClipRowsPredictor
 from samwise_ros.evaluation.expression_scores import ExpressionResult, absent_accuracy, mean_scores
 from samwise_ros.evaluation.late_target_scores import LateTargetReport, late_target_report
@@ -98,9 +99,9 @@ class SimReport:
 
 
 def sim_predictor(model: SamwiseModel, mode: Mode,
-                  session: SessionConfig | None = None) -> Predictor:
+                  sessions: SessionMaker | None = None) -> Predictor:
     """Predictor for simulated scenes, where clip mode may batch expressions."""
-    return ClipRowsPredictor(model) if mode == "clip" else make_predictor(model, mode, session)
+    return ClipRowsPredictor(model) if mode == "clip" else make_predictor(model, mode, sessions)
 
 
 def evaluate_sim(predictor: Predictor, mode: Mode, source: MevisSource, store: ResultStore, *,

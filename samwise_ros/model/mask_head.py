@@ -87,7 +87,7 @@ class TargetMaskDecoder(MaskDecoder):
         """
         assert self.peak_gain is not None  # the decoder was made with `relative_peak`
         flat = raw.low_res.flatten(1)
-        top = flat.topk(max(1, flat.shape[1] // 100), dim=1).values.mean(dim=1)
+        top = flat.topk(max(1, flat.shape[1] // 100), dim=1).values.mean(dim=1).float()
         past = torch.full_like(top, NO_OBJECT_LOGIT) if past is None else past
         followed = torch.maximum(top, torch.lerp(past, top, PEAK_RATE))
         running = torch.where(raw.object_score > 0, followed, past)

@@ -71,9 +71,9 @@ def embed_prompt(encoder: PromptEncoder, prompt: VisualPrompt, grid: tuple[int, 
     """
     height, width = (16 * side for side in grid)
     square = encoder.input_image_size
-    stretch = prompt.points.new_tensor((square[1] / width, square[0] / height))
     # sam2 moves points to the middle of their pixel, which the stretch must not enlarge.
-    points = (prompt.points + 0.5) * stretch - 0.5
+    points = torch.stack([(axis + 0.5) * stretch - 0.5 for axis, stretch in zip(
+        prompt.points.unbind(-1), (square[1] / width, square[0] / height), strict=True)], dim=-1)
     tokens, _ = encoder(points=(points, prompt.labels), boxes=None, masks=None)
     nothing = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
     if prompt.masks is None:

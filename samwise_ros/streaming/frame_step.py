@@ -181,7 +181,7 @@ def show(model: SamwiseModel, features: FrameFeatures, bank: MemoryBank, prompt:
 
 def _replaced(found: Segmentation, row: int, other: Segmentation) -> Segmentation:
     """The segmentation with the only row of another one in place of one of its rows."""
-    place = torch.tensor([row], device=found.high_res.device)
+    place = torch.full((1,), row, device=found.high_res.device)
 
     def put(record: Any, from_: Any, *names: str) -> dict[str, Any]:
         return {name: getattr(record, name).index_copy(

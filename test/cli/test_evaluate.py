@@ -65,6 +65,42 @@ def test_a_part_can_be_switched_off_and_results_do_not_mix(tmp_path: Path, weigh
     assert "holds results of another run (config:" in result.output
 
 
+def test_an_engine_scores_as_eager_and_its_results_do_not_mix(
+        tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    data = build_mevis(tmp_path / "sim", NAMES, simulated=True)
+    options = ("sim", "--data", data, "--model", weights, "--max-expressions-per-kind", 1)
+
+    call(*options, "--out", tmp_path / "eager")
+    output = call(*options, "--out", tmp_path / "onnx", "--engine", "onnx")
+    mixed = CliRunner().invoke(app, ["evaluate", *map(str, options), "--engine", "onnx", "--out",
+                                     str(tmp_path / "eager")])
+
+    assert "engine onnx for " in output and ": ready after " in output
+    eager, onnx = (json.loads((tmp_path / name / "summary.json").read_text())
+                   for name in ("eager", "onnx"))
+    assert (eager["engine"], onnx["engine"]) == ("eager", "onnx")
+    assert onnx["jf"] == pytest.approx(eager["jf"], abs=2e-3)
+    assert mixed.exit_code == 2 and "holds results of another run (engine:" in mixed.output
+
+
+@pytest.mark.parametrize(("options", "reason"), [
+    (("sim", "--mode", "clip", "--engine", "onnx"), "use --mode stream for onnx"),
+    (("refcoco", "--engine", "compile"), "images are of many sizes"),
+    (("sim", "--engine", "onnx", "--ablations", "table.md"), "sim with eager only"),
+    (("sim", "--engine", "openvino", "--device", "cuda"), "openvino runs on the CPU")])
+def test_an_engine_that_does_not_fit_is_refused(tmp_path: Path, weights: Path,
+                                                options: tuple[str, ...], reason: str) -> None:
+    if "openvino" in options:
+        pytest.importorskip("openvino", reason="openvino is not installed")
+        pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    done = CliRunner().invoke(app, ["evaluate", *options, "--data", str(tmp_path), "--model",
+                                    str(weights), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2 and reason in " ".join(done.output.split())
+
+
 def test_mevis_and_youtube_leave_a_submission(tmp_path: Path, weights: Path) -> None:
     mevis = build_mevis(tmp_path / "mevis", NAMES)
     youtube = build_ref_youtube_vos(tmp_path / "yt")

@@ -1,6 +1,7 @@
 """`samwise live`: what can be watched, and the program as a whole."""
 
 import itertools
+import os
 import signal
 import socket
 import subprocess
@@ -21,6 +22,8 @@ from typer.testing import CliRunner
 from samwise_ros.cli import live_sources
 from samwise_ros.cli.live_sources import open_source, source_names
 from samwise_ros.cli.main import app
+from samwise_ros.model.checkpoint import save_model
+from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.structures import FrameError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +101,37 @@ def test_a_device_is_read_as_rgb_and_its_end_is_named(
     assert np.abs(first.rgb[20, 20].astype(int) - (20, 100, 200)).max() < 12
     with pytest.raises(FrameError, match="camera 0 sends no pictures"):
         next(frames)
+
+
+@pytest.mark.timeout(600)
+def test_the_program_answers_with_an_engine(folder: Path, micro_model: SamwiseModel,
+                                            tmp_path_factory: pytest.TempPathFactory) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    beside = tmp_path_factory.mktemp("live")
+    weights = save_model(micro_model, beside / "micro")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "samwise_ros.cli.main", "live", str(folder), "--port", "0",
+         "--model", str(weights), "--engine", "onnx", "-e", "the cup"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        env=os.environ | {"XDG_CACHE_HOME": str(beside)})
+    try:
+        port = int(process.stdout.readline().rpartition(":")[2].strip().strip("/"))
+        name = "engine onnx for 64x48, 1 row(s), 32 tokens"
+        assert process.stdout.readline().startswith(f"{name}: being prepared")
+        assert process.stdout.readline().startswith(f"{name}: ready after")
+        with watch(port) as client:
+            found = states(client, lambda message: bool(message["cameras"][0]["targets"]))
+            assert found["cameras"][0]["targets"][0]["expression"] == "the cup"
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def test_an_engine_that_cannot_run_is_said_before_a_model_is_looked_for(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["live", str(folder), "--model", "no_such_model", "--engine",
+                                    "cuda_graph", "--device", "cpu"])
+    assert done.exit_code == 2 and "cuda_graph needs a GPU" in done.output
 
 
 def test_the_program_shows_a_folder_takes_commands_and_ends(folder: Path) -> None:

@@ -312,10 +312,12 @@ def test_inputs_are_not_changed(tiny_model: SamwiseModel) -> None:
     np.testing.assert_array_equal(frame, before)
 
 
-def test_lower_precision_answers_close_to_fp32(tiny_model: SamwiseModel) -> None:
-    frames = make_frames(7)
-    exact = run(tiny_model, frames, "a")
-    rough = run(tiny_model, frames, "a", config=SessionConfig(precision="bf16"))
+@pytest.mark.parametrize("name", ["tiny", "switching", "mini"])
+def test_lower_precision_answers_close_to_fp32(name: str, tiny_tokenizer: ExpressionTokenizer,
+                                               ) -> None:
+    model, frames = MODELS[name](tiny_tokenizer), make_frames(7)
+    exact = run(model, frames, "a")
+    rough = run(model, frames, "a", config=SessionConfig(precision="bf16"))
     for one, other in zip(rough, exact, strict=True):
         assert one["a"].mask_logits.dtype == np.float32
         assert np.abs(one["a"].mask_logits - other["a"].mask_logits).mean() < 0.1

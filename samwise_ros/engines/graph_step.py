@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any, Protocol
 
 import torch
@@ -101,7 +103,7 @@ def openvino_runtime(path: Path, threads: int) -> Runtime:
     Raises MissingDependencyError when it is not installed.
     """
     openvino = require_openvino()
-    compiled = openvino.Core().compile_model(str(path), "CPU", {
+    compiled = _openvino_core().compile_model(str(path), "CPU", {
         "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32", "CACHE_DIR": str(path.parent)})
     request = compiled.create_infer_request()
@@ -119,6 +121,22 @@ def openvino_runtime(path: Path, threads: int) -> Runtime:
         return found
 
     return run
+
+
+@cache
+def _openvino_core() -> Any:
+    """One for the process, its CPU plugin loaded in a thread of its own.
+
+    The plugin gives the thread that loads it another stack for signal handlers, and takes it back
+    when it goes; of two that do not go in the reverse order of their coming, a stack stays that is
+    no longer mapped. The next signal, a child's end or Ctrl-C, would then end the process with a
+    segmentation fault.
+    """
+    core = require_openvino().Core()
+    loader = Thread(target=core.get_property, args=("CPU", "FULL_DEVICE_NAME"))
+    loader.start()
+    loader.join()
+    return core
 
 
 class GraphStep:

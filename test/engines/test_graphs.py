@@ -1,6 +1,8 @@
 """The step as an ONNX graph: what is in it, and what two runtimes make of it, frame by frame."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +115,32 @@ def test_the_text_prefix_is_a_graph_of_its_own(micro_model: SamwiseModel, tmp_pa
     text = TextState(torch.from_numpy(found[0]), expected.mask)
     torch.testing.assert_close(text.hidden[expected.mask], expected.hidden[expected.mask],
                                atol=1e-5, rtol=1e-5)
+
+
+_SIGNALLED = """
+import ctypes, faulthandler, gc, os, signal, sys
+from pathlib import Path
+from samwise_ros.engines.graph_step import openvino_runtime
+
+faulthandler.enable()  # gives the main thread a stack for signal handlers, as pytest does
+stack = ctypes.create_string_buffer(24)
+ctypes.CDLL(None).sigaltstack(None, stack)
+before = stack.raw
+heard = []
+signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
+runs = [openvino_runtime(Path(path), 1) for path in sys.argv[1:]]
+while runs:
+    os.kill(os.getpid(), signal.SIGUSR1)
+    del runs[0]
+    gc.collect()
+os.kill(os.getpid(), signal.SIGUSR1)
+ctypes.CDLL(None).sigaltstack(None, stack)
+print(len(heard), stack.raw == before)
+"""
+
+
+def test_signals_are_survived_once_openvino_was_used(graph: tuple[Path, dict]) -> None:
+    pytest.importorskip("openvino", reason="pip install 'samwise_ros[openvino]'")
+    ended = subprocess.run([sys.executable, "-c", _SIGNALLED, graph[0], graph[0]],
+                           capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.returncode) == ("3 True\n", 0), ended.stderr

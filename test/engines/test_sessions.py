@@ -1,9 +1,6 @@
 """Every engine through the real session, beside eager: same answers, and how often it builds."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +26,6 @@ PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"),
 COMMANDS = {0: ("add:a: the red mug", "add:b: the blue ball on the left", "add:c: duck"),
             3: ("add:d: the green ball",), 6: ("add:b: the red duck on the table", "remove:a")}
 FAILS, RESET, RESIZED, END = 5, 8, 10, 12
-# Says that this process runs one test only: after a thousand others torch's compiler has ended it
-# with a segmentation fault.
-_ALONE = "SAMWISE_ROS_TEST_ALONE"
 
 
 def story(session: StreamingSession, monkeypatch: pytest.MonkeyPatch) -> list[FrameResult]:
@@ -109,13 +103,6 @@ def test_an_engine_answers_as_eager_and_builds_for_sizes_only(
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on the CPU")
 def test_what_torch_compiles_answers_as_the_step_as_it_is(micro_model: SamwiseModel) -> None:
     """With the compiler that the engine has. Nothing is compiled after the preparation."""
-    if _ALONE not in os.environ:  # in a process of its own, as a node has one: see _ALONE
-        test = f"{__file__}::test_what_torch_compiles_answers_as_the_step_as_it_is"
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
-            env=os.environ | {_ALONE: "1"}, text=True, capture_output=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return
     frames, sessions = make_frames(4), (SessionMaker(micro_model, "compile")(),
                                         StreamingSession(micro_model))
     sessions[0].prepare((96, 128))

@@ -38,10 +38,7 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class HieraConfig:
-    """The image trunk (sam2 `Hiera`).
-
-    `stem`: "patch" is sam2's 7x7 stride-4 embedding; "conv" is `model.conv_stem.ConvStem`.
-    """
+    """sam2's `Hiera`; `stem`: "patch" as in sam2 (7x7, stride 4), "conv" as `model.conv_stem`."""
 
     embed_dim: int = 96
     num_heads: int = 1
@@ -167,6 +164,7 @@ class GroundingConfig:
         closed_form: Use the map that follows from the two frozen networks; False: it is zero.
         learned: Use the learned path from a noun to the picture, for words without a neighbour.
         regions: Spread the map over what looks alike, and tell places relative to the anchor.
+        in_mask: Weight with which the spread map is added to the mask logits.
         width: Channels that the adapters get of it.
         groups: Number of groups of the learned metric.
         dropout: On the maps, while training.
@@ -177,6 +175,7 @@ class GroundingConfig:
     closed_form: bool = True
     learned: bool = True
     regions: bool = False
+    in_mask: float = 0.0
     width: int = 32
     groups: int = 8
     dropout: float = 0.1

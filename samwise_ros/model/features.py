@@ -100,6 +100,7 @@ class FrameFeatures:
         cls: [N, Dt] text embedding of the start token after the last fusion; None without text.
         motion: [N, Dt] mean text feature of the verbs, or None.
         evidence: [N, E] how well the noun fits the picture, or None (`model.grounding`).
+        spread: [N, h, w] what its map adds to the mask logits, or None.
     """
 
     vision: Tensor
@@ -108,6 +109,7 @@ class FrameFeatures:
     cls: Tensor | None
     motion: Tensor | None
     evidence: Tensor | None = None
+    spread: Tensor | None = None
 
     def of_rows(self, clip_of_row: Tensor) -> FrameFeatures:
         """Features of one row per clip -> those of N rows: int64 [N] row -> clip."""
@@ -132,9 +134,10 @@ class Encoded:
     cls: Tensor | None  # [N, Dt]
     motion: Tensor | None  # [N, Dt]
     evidence: Tensor | None = None  # [N, T, E]
+    spread: Tensor | None = None  # [N, T, h, w]
 
     def frame(self, t: int) -> FrameFeatures:
         """Features of frame `t` of the call."""
-        evidence = None if self.evidence is None else self.evidence[:, t]
+        evidence, spread = (None if x is None else x[:, t] for x in (self.evidence, self.spread))
         return FrameFeatures(self.vision[:, t], self.high0[:, t], self.high1[:, t], self.cls,
-                             self.motion, evidence)
+                             self.motion, evidence, spread)

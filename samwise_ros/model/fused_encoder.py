@@ -191,7 +191,7 @@ class FusedEncoder(nn.Module):
             return self._encode_without_fusion(shared, text, clip_of_row), ()
         rows, layers = text.hidden.shape[0], self.config.text.fusion_layers
         maps, kept = list(shared.maps), []
-        matches, evidence = self._match(shared, text, clip_of_row)
+        matches, evidence, spread = self._match(shared, text, clip_of_row)
         for index, stage in enumerate(self.fusion_stages):
             adapter = self.adapters[index]
             text = self.text_encoder.run_layers(text, layers[max(0, index - 1)], layers[index])
@@ -212,18 +212,18 @@ class FusedEncoder(nn.Module):
         text = self.text_encoder.run_layers(text, layers[-1], self.config.text.num_layers)
         encoded = self._pyramid(maps, shared.shape, clip_of_row, rows)
         return replace(encoded, cls=text.hidden[:, 0], motion=_verb_mean(text),
-                       evidence=evidence), tuple(kept)
+                       evidence=evidence, spread=spread), tuple(kept)
 
     def _match(self, shared: SharedFeatures, text: TextState, clip_of_row: Tensor | None,
-               ) -> tuple[Sequence[Tensor | None], Tensor | None]:
-        """Similarity maps on the grid of each adapter, and their summary for the decoder."""
+               ) -> tuple[Sequence[Tensor | None], Tensor | None, Tensor | None]:
+        """Maps on the grid of each adapter, their summary, and what the mask logits get of them."""
         if shared.seen is None or self.grounding is None:
-            return (None,) * len(self.fusion_stages), None
+            return (None,) * len(self.fusion_stages), None, None
         rows, (clips, frames) = text.hidden.shape[0], shared.shape
         if clip_of_row is None:
             clip_of_row = torch.arange(rows, device=text.mask.device) % clips
-        maps, evidence = self.grounding(shared.seen, text.names, clip_of_row, frames)
-        return on_grids(maps, self.fusion_stages), evidence
+        maps, evidence, spread = self.grounding(shared.seen, text.names, clip_of_row, frames)
+        return on_grids(maps, self.fusion_stages), evidence, spread
 
     def _run_stages(self, v: Tensor, first: int, last: int, maps: list[Tensor]) -> Tensor:
         """Run stages `first`..`last` on [N, T, h, w, C]; those before `last` have no adapter."""

@@ -77,7 +77,7 @@ class Seen:
         unit: [M, h, w, C] direction of the features. size: [M, h, w] their length over the mean.
         deep: [M, h, w, G, 16] learned metric of the same cells. mid: the same at stride 16.
         alike: [M, h'*w', h'*w'] share of each stride-16 cell in what is told of another one, or
-            None without `grounding.regions`.
+            None where nothing is spread.
     """
 
     unit: Tensor
@@ -179,12 +179,13 @@ class Grounding(nn.Module):
                 stride 16. fine: [M, 2h', 2w', C''] at stride 8, where surfaces are told apart.
         """
         size = semantic.norm(dim=-1)
+        spreads = self.options.regions or self.options.in_mask > 0
         return Seen(F.normalize(semantic, dim=-1), size / (size.mean((1, 2), keepdim=True) + 1e-6),
                     self._grouped(self.metric_deep(semantic)), self._grouped(self.metric_mid(mid)),
-                    likeness(fine) if self.options.regions else None)
+                    likeness(fine) if spreads else None)
 
     def forward(self, seen: Seen, names: Tensor, clip_of_row: Tensor,
-                frames: int) -> tuple[Tensor, Tensor]:
+                frames: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Maps of N rows over their clips' frames.
 
         Args:
@@ -192,7 +193,8 @@ class Grounding(nn.Module):
             clip_of_row: int64 [N] row -> clip. frames: T.
 
         Returns:
-            [N, T, h, w, width] at stride 16 for the adapters, and [N, T, E] for the decoder.
+            [N, T, h, w, width] at stride 16 for the adapters, [N, T, E] for the decoder, and
+            [N, T, h, w] to add to the mask logits, or None without `grounding.in_mask`.
         """
         rows, height, width = len(names), *seen.mid.shape[1:3]
         asked = names.flatten(0, 1)
@@ -210,32 +212,35 @@ class Grounding(nn.Module):
         top = torch.cat((closed.amax((2, 3)), closed.mean((2, 3))), dim=1)
         own = near.view(rows, 2).repeat_interleave(frames, 0)
         evidence = torch.cat((top, own[:, :1]), dim=1).unflatten(0, (rows, frames))
+        spread, regions = self._spread(seen, deep.detach(), clip_of_row, frames), []
+        if self.options.regions and spread is not None:
+            regions = [relative_places(deep[:, 1].detach(), (height, width)), spread]
         maps = torch.cat((resized(deep.flatten(1, 2), (height, width)), mid.flatten(1, 2),
                           own[:, :, None, None].expand(-1, -1, height, width),
                           coordinates(height, width, own).expand(len(own), -1, -1, -1),
-                          *self._regions(seen, deep.detach(), clip_of_row, frames)), dim=1)
+                          *regions), dim=1)
         mixed = self.mix(maps).permute(0, 2, 3, 1).unflatten(0, (rows, frames))
-        return mixed, evidence
+        if spread is None or self.options.in_mask == 0:
+            return mixed, evidence, None
+        return mixed, evidence, self.options.in_mask * spread[:, 0].unflatten(0, (rows, frames))
 
-    def _regions(self, seen: Seen, deep: Tensor, clip_of_row: Tensor,
-                 frames: int) -> tuple[Tensor, ...]:
-        """Places relative to the anchor, and what stands out passed on to all that looks alike.
+    def _spread(self, seen: Seen, deep: Tensor, clip_of_row: Tensor, frames: int) -> Tensor | None:
+        """What stands out, passed on to all that looks alike.
 
         Args:
             seen: Of the pictures. deep: [N*T, 2, K, h, w] channels of each row's nouns.
             clip_of_row, frames: As for `forward`.
 
         Returns:
-            Two maps [N*T, 2, h', w'], zero where there is no noun; none without `alike`.
+            [N*T, 2, h', w'] z-scores, zero where there is no noun; None without `alike`.
         """
         if seen.alike is None:
-            return ()
+            return None
         size = (seen.mid.shape[1], seen.mid.shape[2])
         found = z_scores(resized(deep[:, :, 1], size)).clamp(min=0).flatten(2)
         pictures = clip_of_row[:, None] * frames + torch.arange(frames, device=found.device)
         alike = seen.alike if len(seen.alike) == 1 else seen.alike[pictures.flatten()]
-        spread = z_scores((found @ alike.transpose(1, 2)).unflatten(2, size))
-        return relative_places(deep[:, 1], size), spread
+        return z_scores((found @ alike.transpose(1, 2)).unflatten(2, size))
 
     def _matches(self, seen: Seen, names: Tensor, query: Tensor,
                  near: Tensor) -> tuple[Tensor, Tensor]:

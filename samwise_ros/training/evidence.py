@@ -64,7 +64,7 @@ def evidence_of(model: SamwiseModel, pack: PackedClips, clips: int,
         past = CausalContext.empty(model.config.cmt).shared
         seen = model.encoder.encode_shared(pixels, past).seen
         assert model.grounding is not None and seen is not None
-        _, found = model.grounding(seen, names, torch.zeros(len(names), dtype=torch.long), 1)
+        _, found, _ = model.grounding(seen, names, torch.zeros(len(names), dtype=torch.long), 1)
         yield found[:, 0], torch.arange(len(names)) < len(told)
 
 

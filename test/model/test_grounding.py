@@ -1,11 +1,14 @@
 """The similarity map: its closed form, its ablation, and who sees what."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from mini_builders import MICRO_MINI, make_mini, published_mini
 from torch import Tensor
 
+from samwise_ros.model.features import FrameFeatures
 from samwise_ros.model.frozen_parts import LITE0, locate
 from samwise_ros.model.grounding import (
     NUM_EVIDENCE,
@@ -14,7 +17,9 @@ from samwise_ros.model.grounding import (
     kernel,
     on_grids,
 )
-from samwise_ros.model.map_regions import relative_places
+from samwise_ros.model.map_regions import relative_places, resized
+from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.samwise import SamwiseModel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -90,11 +95,11 @@ def test_the_cell_that_looks_like_the_noun_stands_out(grounding: Grounding) -> N
 def test_rows_and_clips_do_not_mix(grounding: Grounding) -> None:
     semantic = torch.rand(6, 4, 4, 1280, generator=torch.Generator().manual_seed(2))
     seen, names = seen_with(grounding, semantic), names_of(3)
-    maps, evidence = grounding(seen, names, torch.tensor([1, 0, 1]), 3)
+    maps, evidence, _ = grounding(seen, names, torch.tensor([1, 0, 1]), 3)
     assert maps.shape == (3, 3, 8, 8, 16) and evidence.shape == (3, 3, NUM_EVIDENCE)
     for row, clip in enumerate((1, 0, 1)):
         part = type(seen)(*(tensor[3 * clip : 3 * clip + 3] for tensor in vars(seen).values()))
-        alone, told = grounding(part, names[row : row + 1], torch.tensor([0]), 3)
+        alone, told, _ = grounding(part, names[row : row + 1], torch.tensor([0]), 3)
         torch.testing.assert_close(maps[row], alone[0], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(evidence[row], told[0], atol=1e-5, rtol=1e-4)
 
@@ -168,11 +173,11 @@ def test_the_map_is_spread_over_what_looks_alike(grounding: Grounding) -> None:
     seen = grounding.look(torch.rand(1, 4, 4, 1280), torch.rand(1, 8, 8, 112), fine)
     deep = torch.zeros(1, 2, 3, 4, 4)
     deep[0, 0, 1, 0, 0] = 3.0  # upper left
-    places, spread = grounding._regions(seen, deep, torch.tensor([0]), 1)
-    assert spread.shape == places.shape == (1, 2, 8, 8)
+    spread = grounding._spread(seen, deep, torch.tensor([0]), 1)
+    assert spread is not None and spread.shape == (1, 2, 8, 8)
     left, right = spread[0, 0, :, :4], spread[0, 0, :, 4:]
     assert left.min() > right.max() and left.std() < 0.05
-    assert (spread[0, 1] == 0).all() and (places == 0).all(), "there is no anchor"
+    assert (spread[0, 1] == 0).all(), "there is no anchor"
 
 
 def test_pixels_know_where_they_are_relative_to_the_anchor() -> None:
@@ -190,3 +195,23 @@ def test_models_without_regions_have_none() -> None:
     assert seen.alike is None and plain.mix[1].in_channels + 4 == make_mini(
         config=MICRO_MINI.replace(grounding={"regions": True})).grounding.mix[1].in_channels
     assert plain(seen, names_of(1), torch.tensor([0]), 1)[0].isfinite().all()
+
+
+@torch.no_grad()
+def test_the_mask_gets_the_spread_map_at_its_weight() -> None:
+    plain, told = (make_mini(config=MICRO_MINI.replace(grounding={"in_mask": weight}))
+                   for weight in (0.0, 0.7))
+    pixels = torch.rand(1, 1, 6, 128, 128, generator=torch.Generator().manual_seed(0))
+    rows = torch.tensor([0, 0])
+
+    def answer(model: SamwiseModel) -> tuple[FrameFeatures, Tensor]:
+        text = replace(model.encode_text(model.tokenizer(["a b", "c"])), names=names_of(2))
+        features = model.encode(pixels, text, clip_of_row=rows)[0].frame(0)
+        return features, model.segment_frame(features, MemoryBank(), hide_absent=False
+                                             ).prediction.low_res
+
+    (nothing, before), (features, after) = answer(plain), answer(told)
+    assert nothing.spread is None and features.spread is not None
+    assert features.spread.flatten(1).std(1).min() > 0.5, "z-scores at the weight"
+    torch.testing.assert_close(after - before, resized(features.spread[:, None], (32, 32))[:, 0],
+                               atol=1e-4, rtol=1e-4)

@@ -55,13 +55,15 @@ _PARTS: tuple[tuple[object, str, str], ...] = (
     (frame_step_module, "answer_of", "mask_restore"),
     (session_module, "fetch_rows", "mask_restore"),
 )
-# What torch's counter doesn't know: fused attention on a CPU, and oneDNN's products.
+# What torch's counter doesn't know: fused attention on a CPU, oneDNN's products and convolutions.
 CPU_COUNTS = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
         lambda query, key, value, *_, out_shape=None, **__: sdpa_flop_count(query, key, value),
     **({} if ONEDNN is None else {
         ONEDNN._linear_pointwise:
-            lambda x, *_, out_shape, **__: 2 * prod(x) * out_shape[-1]})}
+            lambda x, *_, out_shape, **__: 2 * prod(x) * out_shape[-1],
+        ONEDNN._convolution_pointwise:
+            lambda _, weight, *__, out_shape, **___: 2 * prod(out_shape) * prod(weight[1:])})}
 
 
 def synchronise(model: SamwiseModel) -> None:

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samwise_ros.config import LITE0_CHANNELS, LiteConfig
+from samwise_ros.model.convolutions import PaddedConv
 from samwise_ros.structures import IMAGENET_MEAN, IMAGENET_STD
 
 SEMANTIC_CHANNELS = 1280  # of the features that the classifier reads
@@ -33,25 +33,6 @@ _BLOCKS = ((3, 1, 1, 16), (3, 2, 6, 24), (3, 1, 6, 24),
 _STAGES = ((0, 3), (3, 5), (5, 11), (11, 16))
 
 
-class _Conv(nn.Conv2d):
-    """Convolution that pads as TensorFlow does, at either side where the padding is uneven."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1,
-                 late: bool = True) -> None:
-        super().__init__(inputs, outputs, kernel, stride, groups=groups)
-        small = (kernel - stride) // 2 if stride > 1 else kernel // 2
-        large = kernel - stride - small if stride > 1 else kernel // 2
-        first, last = (small, large) if late else (large, small)
-        self.sides = (first, last, first, last)
-        if first == last:
-            self.padding = (first, first)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[M, C, h, w] -> [M, C', h / stride, w / stride]."""
-        return super().forward(x if self.padding[0] or not any(self.sides)
-                               else F.pad(x, self.sides))
-
-
 class _Block(nn.Module):
     """Inverted bottleneck without squeeze-and-excitation: expand, depthwise, project."""
 
@@ -59,22 +40,16 @@ class _Block(nn.Module):
                  late: bool) -> None:
         super().__init__()
         wide = inputs * expansion
-        self.expand = _Conv(inputs, wide, 1) if expansion > 1 else None
-        self.depthwise = _Conv(wide, wide, kernel, stride, groups=wide, late=late)
-        self.project = _Conv(wide, outputs, 1)
+        self.expand = PaddedConv(inputs, wide, 1) if expansion > 1 else None
+        self.depthwise = PaddedConv(wide, wide, kernel, stride, groups=wide, late=late)
+        self.project = PaddedConv(wide, outputs, 1)
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
         """[M, C, h, w] -> [M, C', h', w']."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = x if self.expand is None else self.expand.clipped(x)
+        y = self.project(self.depthwise.clipped(y))
         return x + y if self.residual else y
-
-    def densify(self, dilation: int) -> None:
-        """Keep the resolution where the published block halves it, or work on such a map."""
-        conv = self.depthwise
-        conv.stride, conv.dilation, conv.sides = (1, 1), (dilation,) * 2, (0,) * 4
-        conv.padding = (dilation * (conv.kernel_size[0] // 2),) * 2
 
 
 class Lite0Trunk(nn.Module):
@@ -91,18 +66,18 @@ class Lite0Trunk(nn.Module):
         super().__init__()
         self.channel_list = list(LITE0_CHANNELS[::-1])
         self.dense = config.dense
-        self.stem = _Conv(3, _STEM, 3, 2)
+        self.stem = PaddedConv(3, _STEM, 3, 2)
         blocks, inputs, halvings = [], _STEM, 1
         for kernel, stride, expansion, outputs in _BLOCKS:
             late = config.published or halvings % 2 == 0
             blocks.append(_Block(inputs, outputs, kernel, stride, expansion, late))
             inputs, halvings = outputs, halvings + (stride == 2)
         self.blocks = nn.ModuleList(blocks)
-        self.head = _Conv(inputs, SEMANTIC_CHANNELS, 1)
+        self.head = PaddedConv(inputs, SEMANTIC_CHANNELS, 1)
         if self.dense:
             first, last = _STAGES[-1]
             for index in range(first, last):
-                blocks[index].densify(1 if index == first else 2)
+                blocks[index].depthwise.densify(1 if index == first else 2)
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         # From our normalisation to the published one, (x - 127) / 128 of 0..255.
         self.scale: Tensor
@@ -119,7 +94,7 @@ class Lite0Trunk(nn.Module):
     def embed(self, pixels: Tensor, whole: tuple[int, int]) -> Tensor:
         """The stem; see `trunk.Trunk`."""
         x = (pixels * self.scale + self.shift).contiguous(memory_format=torch.channels_last)
-        return F.relu6(self.stem(x)).permute(0, 2, 3, 1)
+        return self.stem.clipped(x).permute(0, 2, 3, 1)
 
     def run_stage(self, v: Tensor, stage: int) -> Tensor:
         """The blocks of a stage; see `trunk.Trunk`. The last one is at stride 16 when dense."""
@@ -135,7 +110,7 @@ class Lite0Trunk(nn.Module):
 
     def semantic(self, v: Tensor) -> Tensor:
         """Last stage's map [M, h, w, 320] -> the classifier's input per cell [M, h, w, 1280]."""
-        return F.relu6(self.head(v.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+        return self.head.clipped(v.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
     def thin(self, v: Tensor) -> Tensor:
         """The stride-32 map out of what the last stage gave; see `trunk.Trunk`."""

@@ -20,8 +20,9 @@ from samwise_ros.model.constants import constant
 _LEAST = 1 << 20  # multiply-adds from which on oneDNN's call pays
 # What torch's own compiler emits for a linear layer. Not public: absent, everything still works.
 ONEDNN: Any = torch.ops.mkldnn if torch.backends.mkldnn.is_available() and all(
-    hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight")
-) else None
+    hasattr(torch.ops.mkldnn, name)
+    for name in ("_linear_pointwise", "_reorder_linear_weight", "_convolution_pointwise",
+                 "_reorder_convolution_weight")) else None
 
 
 class Matrix:

@@ -121,8 +121,9 @@ class SamwiseModel(nn.Module):
                                     self.cmt_adapters, (decoder.conv_s0, decoder.conv_s1),
                                     self.motion_branch, self.grounding)
         self.tokenizer: Any = None  # set by load_model
-        for part in (self.sam, self.cmt_adapters):  # texts are too short for it to pay
-            use_matrices(part)
+        for part in (self.sam, self.cmt_adapters, self.grounding):  # texts are too short to pay
+            if part is not None:
+                use_matrices(part)
 
     @property
     def device(self) -> torch.device:

@@ -10,8 +10,10 @@ from model_builders import MICRO, make_frames, make_model
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from samwise_ros.model import attention, cmt, matrices
+from samwise_ros.config import LiteConfig
+from samwise_ros.model import attention, cmt, convolutions, matrices
 from samwise_ros.model.attention import attend
+from samwise_ros.model.efficientnet import Lite0Trunk
 from samwise_ros.model.matrices import ONEDNN, Linear, Matrix, use_matrices
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.model.trunk import GlobalAttention, HieraTrunk
@@ -48,7 +50,7 @@ def numbers(*shape: int) -> Tensor:
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """However little there is to multiply."""
-    for module in (matrices, attention, cmt):
+    for module in (matrices, attention, cmt, convolutions):
         monkeypatch.setattr(module, "pays", lambda *_: not torch.is_grad_enabled())
 
 
@@ -130,9 +132,36 @@ def test_a_stream_is_the_same_by_onednn(monkeypatch: pytest.MonkeyPatch,
                 for target in session.step(frame).targets]
 
     with monkeypatch.context() as patched:
-        for module in (matrices, attention, cmt):
+        for module in (matrices, attention, cmt, convolutions):
             patched.setattr(module, "pays", lambda *_: not torch.is_grad_enabled())
         by_onednn = answers()
     monkeypatch.setattr(matrices, "ONEDNN", None)
     for one, other in zip(by_onednn, answers(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("lite", [{}, {"published": True}, {"dense": True}], ids=str)
+def test_lite0s_convolutions_are_onednns_and_the_same(lite: dict[str, bool], always: None) -> None:
+    trunk = Lite0Trunk(LiteConfig(**lite))
+    pixels = numbers(1, 3, 64, 96)
+
+    def run(of: Lite0Trunk) -> Tensor:
+        v = of.embed(pixels, (64, 96))
+        for stage in range(4):
+            v = of.run_stage(v, stage)
+        return of.semantic(v)
+
+    for factor in (1, 2):  # the second time with other weights
+        with torch.no_grad():
+            trunk.stem.weight.mul_(factor)
+            found = run(trunk)
+            copied = run(copy.deepcopy(trunk))
+        with torch.enable_grad():
+            plain = run(trunk)
+        torch.testing.assert_close(found, plain, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(copied, plain, atol=1e-5, rtol=1e-5)
+    with torch.no_grad(), Operations() as counted:
+        run(trunk)
+    assert sum("_convolution_pointwise" in name for name in counted.names) == 49
+    other = ("aten.convolution", "pad", "reorder", "clamp", "hardtanh", "relu")
+    assert not [name for name in counted.names if any(word in name for word in other)]

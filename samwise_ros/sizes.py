@@ -58,6 +58,7 @@ _PRESETS = {
 }
 
 SIZES = tuple(_PRESETS)
+DEFAULT_MODEL = "mini"  # for pictures of the real world
 
 
 def model_config(name: str, **changes: Any) -> ModelConfig:

@@ -20,6 +20,7 @@ from samwise_ros.cli.shared_options import (
 )
 from samwise_ros.cli.terminal import say
 from samwise_ros.config import EngineName, Precision
+from samwise_ros.sizes import DEFAULT_MODEL
 from samwise_ros.user_files import keep_foreign
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def benchmark(
-    model: ModelOption = "nano",
+    model: ModelOption = DEFAULT_MODEL,
     image_size: Annotated[int | None, typer.Option(help="Input side, a multiple of 64.")] = None,
     fit: Annotated[str | None, typer.Option(help="pad or rectangle.")] = None,
     quality: QualityOption = "exact",

@@ -127,7 +127,7 @@ def _set_tokenizer(model: SamwiseModel, given: Path | None, source: Path | None)
 def inspect(
     path: Annotated[Path, typer.Argument(
         metavar="FILE|FOLDER|SIZE", show_default=False,
-        help="Any weight file, a folder in our format, or a size that is at hand (nano).")],
+        help="Any weight file, a folder in our format, or a size that is at hand (mini, nano).")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a weight file is: kind, size, parts, numbers, and whether it fits the model.

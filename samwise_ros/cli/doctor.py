@@ -26,12 +26,13 @@ from samwise_ros.cli.doctor_checks import (
 )
 from samwise_ros.cli.doctor_ros import check_messages, check_ros, check_topics
 from samwise_ros.cli.shared_options import DeviceOption, ModelOption
+from samwise_ros.sizes import DEFAULT_MODEL
 
 _STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
 
 
 def doctor(
-    model: ModelOption = "nano",
+    model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
     seeded: Annotated[bool, typer.Option(
         "--seeded", help="Do not ask for weights; time the model with random ones.")] = False,
@@ -84,7 +85,8 @@ def run_checks(model: str, device: str, seeded: bool, topics: list[str], seconds
 def _model_checks(model: str, device: str, seeded: bool) -> Iterator[Check]:
     """Threads, disk, weights and speed. Without weights the speed is taken with random ones."""
     from samwise_ros.model.download import cache_dir
-    from samwise_ros.sizes import SIZES
+    from samwise_ros.model.frozen_parts import frozen_files
+    from samwise_ros.sizes import SIZES, model_config
 
     yield check_threads()
     yield check_disk(Path(cache_dir()))
@@ -92,6 +94,8 @@ def _model_checks(model: str, device: str, seeded: bool) -> Iterator[Check]:
         weights = check_weights(model)
         yield weights
         seeded = weights.status is Status.FAIL
+        if seeded and model in SIZES and frozen_files(model_config(model)):
+            return  # which are not random
     if not seeded or model in SIZES:
         yield from check_inference(model, device, seeded)
 

@@ -200,17 +200,19 @@ def check_disk(folder: Path, free: int | None = None) -> Check:
 
 
 def check_weights(model: str) -> Check:
-    """Whether the model's weights are here, whole, and which file they are."""
+    """Whether the model's weights are here, whole, and which files they are."""
     from samwise_ros.model.checkpoint import find_weights
+    from samwise_ros.model.frozen_parts import frozen_files, locate
 
     try:
         found = find_weights(model)
+        frozen = "".join(f"; {file.what}: {locate(file)}" for file in frozen_files(found.config))
     except SamwiseError as error:
         return Check("weights", Status.FAIL, str(error),
                      "samwise checkpoint --help says how to download and convert weights")
     numbers = sum(tensor.numel() for tensor in found.state.values())
     return Check("weights", Status.OK, f"{found.config.name}, {numbers / 1e6:.1f} million numbers, "
-                 f"sha256 {_sha256(Path(found.what))}, {found.what}")
+                 f"sha256 {_sha256(Path(found.what))}, {found.what}{frozen}")
 
 
 def _sha256(path: Path) -> str:

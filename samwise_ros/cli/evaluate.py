@@ -19,6 +19,7 @@ from samwise_ros.cli.shared_options import (
 )
 from samwise_ros.cli.terminal import say
 from samwise_ros.config import Mode
+from samwise_ros.sizes import DEFAULT_MODEL
 from samwise_ros.structures import ConfigError
 from samwise_ros.user_files import keep_foreign
 
@@ -83,7 +84,7 @@ ThreadsOption = Annotated[int | None, typer.Option(
 def evaluate(
     benchmark: Annotated[Benchmark, typer.Argument(help="What to evaluate on.")],
     data: DataOption,
-    model: ModelOption = "nano",
+    model: ModelOption = DEFAULT_MODEL,
     mode: ModeOption = "stream",
     out: OutOption = None,
     json_file: JsonOption = None,

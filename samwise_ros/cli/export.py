@@ -10,6 +10,7 @@ import typer
 
 from samwise_ros.cli.shared_options import ModelOption, ThreadsOption, parse_size
 from samwise_ros.cli.terminal import say
+from samwise_ros.sizes import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,7 @@ _SENTENCE = "the object that moves to the left"
 
 def export(
     out: Annotated[Path, typer.Option(help="Folder to write.", show_default=False)],
-    model: ModelOption = "nano",
+    model: ModelOption = DEFAULT_MODEL,
     image_size: Annotated[int | None, typer.Option(help="Input side, a multiple of 64.")] = None,
     fit: Annotated[str | None, typer.Option(help="pad or rectangle.")] = None,
     camera: Annotated[str, typer.Option(help="Camera size, WIDTHxHEIGHT.")] = "640x480",

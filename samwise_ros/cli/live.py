@@ -9,18 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from samwise_ros.cli.live_sources import open_source, source_names
+from samwise_ros.cli.live_sources import is_simulated, open_source, source_names
 from samwise_ros.cli.segment_options import (
     ImageSizeOption,
     PrecisionOption,
     SeededOption,
     TokenizerOption,
 )
-from samwise_ros.cli.shared_options import DeviceOption, EngineOption, ModelOption, open_model
+from samwise_ros.cli.shared_options import DeviceOption, EngineOption, open_model
 from samwise_ros.cli.terminal import say
 from samwise_ros.live.board import Board
 from samwise_ros.live.player import Player
 from samwise_ros.live.server import PageServer, check_port
+from samwise_ros.sizes import DEFAULT_MODEL
 
 _MOST_CAMERAS = 16
 
@@ -37,7 +38,10 @@ def live(
     address: Annotated[str, typer.Option(
         help="To listen on. 0.0.0.0: other machines may look, too, with the token that is printed.",
     )] = "localhost",
-    model: ModelOption = "nano",
+    model: Annotated[str, typer.Option(
+        help="Size (mini, nano, tiny), released name (mevis, ytvos), file or folder. [default: "
+        "mini; of simulated cameras alone nano, which knows their toys]",
+        show_default=False)] = "",
     seeded: SeededOption = False,
     image_size: ImageSizeOption = None,
     precision: PrecisionOption = "auto",
@@ -61,8 +65,9 @@ def live(
     sources = dict(zip(source_names(source), map(open_source, source), strict=True))
 
     changes: dict[str, Any] = {} if image_size is None else {"image_size": image_size}
-    new_session = open_model(name=model, engine=engine, precision=precision, device=device,
-                             seeded=seeded, tokenizer_dir=tokenizer, **changes)
+    known = "nano" if all(map(is_simulated, source)) else DEFAULT_MODEL
+    new_session = open_model(name=model or known, engine=engine, precision=precision,
+                             device=device, seeded=seeded, tokenizer_dir=tokenizer, **changes)
     board = Board(tuple(sources))
     player = Player(sources, {name: new_session() for name in sources}, board)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

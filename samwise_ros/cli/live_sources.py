@@ -15,7 +15,7 @@ from samwise_ros.live.player import Shot, Source
 from samwise_ros.streaming.video_io import FrameSource
 from samwise_ros.structures import FrameError
 
-_SIMULATED = re.compile(r"sim(?::(\d+))?")
+_SIMULATED = re.compile(r"sim(:\d+)?")
 _SIM_RATE = 10.0  # frames per second
 _LATE = 0.5  # seconds behind time after which lost time is given up
 _REHEARSED = 60  # frames in which every object has to be visible
@@ -36,6 +36,11 @@ def source_names(sources: Sequence[str]) -> list[str]:
     return names
 
 
+def is_simulated(source: str) -> bool:
+    """Whether this names the simulated camera."""
+    return _SIMULATED.fullmatch(source) is not None and not Path(source).exists()
+
+
 def open_source(source: str) -> Source:
     """What `samwise live` was told to watch.
 
@@ -43,8 +48,8 @@ def open_source(source: str) -> Source:
         FrameError: There is no such file or camera, or nothing in it can be decoded.
         MissingDependencyError: The simulator is not installed.
     """
-    if (simulated := _SIMULATED.fullmatch(source)) and not Path(source).exists():
-        return _simulated(int(simulated[1] or 0))
+    if is_simulated(source):
+        return _simulated(int(source[len("sim:"):] or 0))
     if source.isdecimal() and not Path(source).exists():
         return _camera(int(source))
     return _video(video_folder(Path(source)))

@@ -51,6 +51,7 @@ from samwise_ros.cli.shared_options import (
 from samwise_ros.cli.terminal import say
 from samwise_ros.config import EngineName, Mode, Precision
 from samwise_ros.recordings.storage import is_recording
+from samwise_ros.sizes import DEFAULT_MODEL
 from samwise_ros.streaming.rerun_file import rerun_log
 from samwise_ros.streaming.target_tracker import TargetTracker
 from samwise_ros.structures import (
@@ -87,7 +88,7 @@ def segment(
     out_bag: OutBagOption = None,
     rerun: RerunOption = None,
     mode: ModeOption = "stream",
-    model: ModelOption = "nano",
+    model: ModelOption = DEFAULT_MODEL,
     seeded: SeededOption = False,
     image_size: ImageSizeOption = None,
     fit: FitOption = None,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # torch takes seconds to import; `samwise segment --help` doe
     from samwise_ros.engines.sessions import SessionMaker
 
 ModelOption = Annotated[str, typer.Option(
-    help="Size (nano, tiny), released name (mevis, ytvos), file or folder.")]
+    help="Size (mini, nano, tiny), released name (mevis, ytvos), file or folder.")]
 QualityOption = Annotated[Quality, typer.Option(
     help="exact: as trained. balanced, fast: 3/4, 1/2 of the input's side; fast reads a quarter of "
     "the memory. Their price: docs/performance.md.")]

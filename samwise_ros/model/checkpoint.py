@@ -53,7 +53,7 @@ from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import PACKAGED_TOKENIZER, ExpressionTokenizer
 from samwise_ros.model.wordpiece import WordPieceTokenizer
 from samwise_ros.quality import with_quality
-from samwise_ros.sizes import SIZES, model_config
+from samwise_ros.sizes import DEFAULT_MODEL, SIZES, model_config
 from samwise_ros.structures import CheckpointError, ConfigError
 
 PACKAGED_NANO = PACKAGED_TOKENIZER.parent / "nano"
@@ -118,7 +118,7 @@ def empty_model(config: ModelConfig) -> SamwiseModel:
         return SamwiseModel(config).eval()
 
 
-def load_model(name_or_path: str | Path = "nano", *, device: str | torch.device = "auto",
+def load_model(name_or_path: str | Path = DEFAULT_MODEL, *, device: str | torch.device = "auto",
                tokenizer_dir: Path | str | None = None, seeded: bool = False, seed: int = 0,
                allow_ris: bool = False, sam2: Path | str | None = None,
                quality: str = "exact", **config_changes: Any) -> SamwiseModel:

@@ -8,6 +8,7 @@ over.
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.wordpiece import WordPieceTokenizer
 from samwise_ros.structures import CheckpointError
 
-_INSTALL = "pip install 'samwise_ros[mini]'"
+_INSTALL = f"{sys.executable} -m pip install 'samwise_ros[mini]'"
 
 
 @dataclass(frozen=True)
@@ -108,13 +109,14 @@ def locate(file: FrozenFile) -> Path:
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         raise CheckpointError(
-            f"{file.what} is not here (looked in the package {file.package} and for {places[-1]}): "
-            f"{_INSTALL}, or `samwise checkpoint download mini`")
+            f"{file.what}, a frozen part of the model, is not here (looked in the package "
+            f"{file.package} and for {places[-1]}). Either of these brings it: `{_INSTALL}`, "
+            "`samwise checkpoint download mini`. The model nano needs neither; it knows toys only")
     digest = file_digest(found)
     if digest != file.sha256:
         raise CheckpointError(
             f"{found} is not the {file.what} that the model was made with: its sha256 is {digest}, "
-            f"expected {file.sha256}; {_INSTALL} --force-reinstall, or delete the file")
+            f"expected {file.sha256}. `{_INSTALL} --force-reinstall`, or delete the file")
     return found
 
 

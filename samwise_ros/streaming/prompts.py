@@ -76,8 +76,9 @@ def check_trained(shown: Shown, name: str) -> None:
         shown: `ModelConfig.shown`. name: Of the model.
     """
     if shown == "no":
-        raise CommandError(f"prompt: {name} was not trained to follow what is only shown; add a "
-                           "sentence, or use nano for its toys or a published model")
+        raise CommandError(f"prompt: {name} does not follow what is only shown. Say what it is, "
+                           "too (a sentence beside the point, box or mask); without one the "
+                           "models nano (toys) and mevis (published) follow it")
 
 
 def check_age(prompt: Prompt, now: float | None, limit: float) -> None:

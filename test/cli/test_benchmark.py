@@ -12,8 +12,8 @@ from samwise_ros.cli.main import app
 @pytest.mark.usefixtures("one_thread")
 def test_engines_are_a_table_and_a_file(tmp_path: Path) -> None:
     out = tmp_path / "engines.json"
-    arguments = ["benchmark", "--engines", "eager", "--targets", "1,2", "--frames", "1",
-                 "--camera", "64x48", "--device", "cpu", "--json", str(out)]
+    arguments = ["benchmark", "--model", "nano", "--engines", "eager", "--targets", "1,2",
+                 "--frames", "1", "--camera", "64x48", "--device", "cpu", "--json", str(out)]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     rows = json.loads(out.read_text())["rows"]

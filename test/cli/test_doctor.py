@@ -23,6 +23,7 @@ from samwise_ros.cli.doctor_checks import (
     judge_torch,
 )
 from samwise_ros.cli.main import app
+from samwise_ros.model import frozen_parts
 from samwise_ros.model.checkpoint import save_model
 from samwise_ros.ros.health.topic_report import TopicReport
 
@@ -61,6 +62,15 @@ def test_missing_weights_fail_and_the_speed_is_taken_with_random_ones(monkeypatc
     assert code == 1
     assert "fail  weights: no weights of size 'large'" in output and "seeded True" in output
     assert "-> samwise checkpoint --help" in output and "1 failed" in output
+
+
+def test_the_default_model_without_its_frozen_parts_fails_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(frozen_parts, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(frozen_parts.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(doctor_module, "check_inference", lambda *_: pytest.fail("timed"))
+    code, output = call()
+    assert code == 1 and "1 failed" in output
+    assert f"{sys.executable} -m pip install 'samwise_ros[mini]'" in output
 
 
 def test_weights_that_do_not_exist_are_not_timed(monkeypatch):

@@ -24,7 +24,7 @@ from samwise_ros.cli.live_sources import open_source, source_names
 from samwise_ros.cli.main import app
 from samwise_ros.model.checkpoint import save_model
 from samwise_ros.model.samwise import SamwiseModel
-from samwise_ros.structures import FrameError
+from samwise_ros.structures import ConfigError, FrameError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,6 +75,20 @@ def test_what_is_not_there_is_refused_by_name(source: str, words: str) -> None:
         open_source(source)
     done = CliRunner().invoke(app, ["live", source])
     assert done.exit_code == 2 and words in done.output
+
+
+@pytest.mark.parametrize(("sources", "model"), [
+    (["sim"], "nano"), (["sim:3", "sim"], "nano"), (["clip"], "mini"), (["sim", "0"], "mini"),
+    (["sim", "--model", "tiny"], "tiny")], ids=str)
+def test_nano_is_taken_for_simulated_cameras_alone(sources: list[str], model: str,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str, **_: object) -> None:
+        raise ConfigError(f"asked for {name}")
+
+    monkeypatch.setattr("samwise_ros.cli.live.open_source", lambda source: source)
+    monkeypatch.setattr("samwise_ros.model.checkpoint.load_model", load)
+    done = CliRunner().invoke(app, ["live", *sources, "--port", "0"])
+    assert done.exit_code == 2 and f"asked for {model}" in done.output
 
 
 def test_a_port_in_use_is_said_before_a_model_is_looked_for(folder: Path) -> None:
@@ -137,7 +151,7 @@ def test_an_engine_that_cannot_run_is_said_before_a_model_is_looked_for(folder: 
 def test_the_program_shows_a_folder_takes_commands_and_ends(folder: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "samwise_ros.cli.main", "live", str(folder), "--port", "0",
-         "-e", "the cup"],
+         "--model", "nano", "-e", "the cup"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))  # noqa: PLW1509
     try:

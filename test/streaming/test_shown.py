@@ -282,7 +282,7 @@ def test_without_a_sentence_it_is_refused_where_it_would_be_lost(
         tiny_tokenizer: ExpressionTokenizer) -> None:
     session = StreamingSession(make_model(TINY.replace(name="pico"), tiny_tokenizer))
     for prompt in (POINT, BOX, Prompt(mask=DISC[:96])):
-        with pytest.raises(CommandError, match="pico was not trained to follow .* add a sentence"):
+        with pytest.raises(CommandError, match="pico does not follow .* Say what it is"):
             session.submit(shown("a", prompt))
     session.submit(shown("b", POINT, "duck"))
     assert [t.target_id for t in session.step(make_frames(1)[0]).targets] == ["b"]

@@ -62,7 +62,8 @@ class NodeHealth:
         active: Whether the node is in its active state.
         idle_after: Seconds without an image that count as idle.
         cameras: At least one.
-        fault: What is wrong with the device; empty when nothing is.
+        fault: What is wrong with the device, or why the node could not be configured; empty when
+            nothing is.
         retries: Frames that were answered only after freeing memory.
         memory, device_memory: Bytes that the process occupies; None where unknown or without GPU.
     """

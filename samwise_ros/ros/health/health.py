@@ -31,16 +31,19 @@ class HealthReporter:
         node: That has the publishers, always on, whatever its lifecycle state.
         snapshot: Says what there is: engine and cameras (None while nothing is configured), and
             whether the node is active.
+        failure: Why the node could not be configured; empty: it could, or was not told to.
         early_refusal: Why a command was not taken while nothing is configured; empty: none was.
         told: Called with what both messages are made from.
     """
 
     def __init__(self, node: Node,
                  snapshot: Callable[[], tuple[Engine | None, CameraGroup | None, bool]],
-                 early_refusal: Callable[[], str], told: Callable[[NodeHealth], None]) -> None:
+                 failure: Callable[[], str], early_refusal: Callable[[], str],
+                 told: Callable[[NodeHealth], None]) -> None:
         self._node = node
         self._log = LimitedLog(node, seconds=10.0)
         self._snapshot = snapshot
+        self._failure = failure
         self._early_refusal = early_refusal
         self._told = told
         self._unused = StreamMonitor()
@@ -61,7 +64,7 @@ class HealthReporter:
             active=active,
             idle_after=self._node.get_parameter("image_timeout").value,
             cameras=self._cameras(streams),
-            fault="" if group is None else group.guard.fault,
+            fault=self._failure() if group is None else group.guard.fault,
             retries=0 if group is None else group.guard.retries,
             memory=resident_memory(),
             device_memory=None if engine is None else engine.device_memory)

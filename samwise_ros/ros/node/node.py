@@ -71,6 +71,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         self._page: NodePage | None = None
         self._active = False
         self._configured = False  # from the moment that parameters are read
+        self._failure = ""  # why the node could not be configured
         parameters = declare_parameters(self, NodeParameters, self._parameters_changed,
                                         fixed=lambda: self._configured)
         self._commands = CommandInput(self)
@@ -78,7 +79,8 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         self._server = CommandServer(self, lambda: self.streams)
         self._listen(parameters.cameras)
         self._health = HealthReporter(self, lambda: (self._engine, self._group, self._active),
-                                      lambda: self._commands.refusal, self._tell_page)
+                                      lambda: self._failure, lambda: self._commands.refusal,
+                                      self._tell_page)
         self._notes = LibraryNotes(self)
         for missing in missing_messages():
             self.get_logger().warning(f"not published here: {missing}")
@@ -91,7 +93,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm up the model, create publishers, carry out kept commands."""
-        self._configured = True
+        self._configured, self._failure = True, ""
         try:
             parameters = read_parameters(self, NodeParameters)
             self._listen(parameters.cameras)
@@ -112,7 +114,7 @@ class SamwiseNode(LifecycleNodeMixin, Node):
                 self._page = NodePage(self, self.streams, self._commands, parameters.page,
                                       parameters.page_address)
         except Exception as error:  # noqa: BLE001  rclpy would swallow it without a word
-            self._log_failure("configure", error)
+            self._failure = self._log_failure("configure", error)
             self._release()
             return TransitionCallbackReturn.FAILURE
         if parameters.process_all and parameters.image_qos != "reliable":
@@ -221,12 +223,14 @@ class SamwiseNode(LifecycleNodeMixin, Node):
         elif error := future.exception():
             self._log_failure(what, error)
 
-    def _log_failure(self, what: str, error: BaseException) -> None:
-        if isinstance(error, (SamwiseError, ValueError, InterruptedError)):
-            self.get_logger().error(f"{what}: {error}")
-        else:
-            self.get_logger().error(f"{what}: {type(error).__name__}: {error}")
+    def _log_failure(self, what: str, error: BaseException) -> str:
+        """Log an error, and return what is said of it."""
+        known = isinstance(error, (SamwiseError, ValueError, InterruptedError))
+        said = f"{what}: {error}" if known else f"{what}: {type(error).__name__}: {error}"
+        self.get_logger().error(said)
+        if not known:
             self.get_logger().error(traceback.format_exc())
+        return said
 
 
 def run(node: SamwiseNode) -> bool:

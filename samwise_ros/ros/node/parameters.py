@@ -8,6 +8,7 @@ from samwise_ros.config import GRID, EngineName
 from samwise_ros.quality import PRESETS
 from samwise_ros.ros.outputs.output_settings import OutputSettings
 from samwise_ros.ros.parameters.fields import parameter
+from samwise_ros.sizes import DEFAULT_MODEL
 from samwise_ros.streaming.commands import RELEASE_WORDS
 from samwise_ros.streaming.target_tracker import TrackSettings
 
@@ -44,7 +45,8 @@ class NodeParameters:
     """
 
     model: str = parameter(
-        "nano", "Model size (nano, tiny, small, base_plus, large) or path of a checkpoint.")
+        DEFAULT_MODEL, "Model size (mini, nano, tiny, small, base_plus, large), released name "
+        "(mevis, ytvos) or path of a checkpoint.")
     seeded: bool = parameter(
         False, "Use seeded random weights where none are at hand: for tests of the plumbing, the "
         "masks mean nothing.")

@@ -118,7 +118,7 @@ def test_transforms_are_heard_by_a_node_with_a_name_of_its_own(node_with_tf):
     publishers = client.node.get_publisher_names_and_types_by_node("samwise_transforms", "/")
     assert "/rosout" not in dict(publishers)
     assert client.node.count_subscribers("/robot/tf") == 1  # remapped as for every node here
-    assert all(client.parameter("model") == "nano" for _ in range(8))
+    assert all(client.parameter("model") == "mini" for _ in range(8))
     assert "already registered" not in process.text
 
 

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (pip install 'samwise_ros[ros]' or apt)")
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from ros_processes import Client, frame_with_square, mask_array
 
 from samwise_ros.ros.services.lifecycle_client import LifecycleError
@@ -93,12 +94,16 @@ def test_a_failed_configuration_can_be_repeated_with_other_parameters(standin):
     with pytest.raises(LifecycleError, match="refused to configure"):
         client.lifecycle.run("configure")
     assert client.lifecycle.state() == "unconfigured"
-    assert "configure: model: the stand-in was told to fail" in process.text
+    said = "configure: model: the stand-in was told to fail"
+    assert said in process.text
+    client.wait(lambda: client.diagnosis().level == DiagnosticStatus.ERROR
+                and client.diagnosis().message == said, "diagnostics say so")
 
     assert client.set_parameters(model="nano")[0].successful
     (refused,) = client.set_parameters(precision="fp64")
     assert not refused.successful and "expected one of auto, fp32, bf16, fp16" in refused.reason
     client.lifecycle.run("up")
+    client.wait(lambda: client.diagnosis().level != DiagnosticStatus.ERROR, "diagnostics recover")
     (refused,) = client.set_parameters(model="tiny")
     assert not refused.successful and "configuration only" in refused.reason
     # as it is: `ros2 param load` does that

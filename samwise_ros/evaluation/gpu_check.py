@@ -7,8 +7,9 @@ models: that is how it is tested where there is no GPU.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from samwise_ros.config import EngineName, SessionConfig
+from samwise_ros.config import EngineName, Precision, SessionConfig
+from samwise_ros.engines.choice import GRAPH_ENGINES
 from samwise_ros.engines.sessions import SessionMaker
 from samwise_ros.evaluation import gpu_measure as measure
 from samwise_ros.evaluation.golden import find_assets, read_frames
@@ -26,16 +28,26 @@ from samwise_ros.model.checkpoint import load_model
 from samwise_ros.model.precision import resolve_precision
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.streaming.session import StreamingSession
-from samwise_ros.structures import DataError
+from samwise_ros.structures import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    FrameResult,
+    MissingDependencyError,
+)
 
 BF16_IOU, ENGINE_IOU = 0.995, 0.999
 # Bytes that a steady stream may come to hold: of tensors on a GPU, of the whole process on a CPU.
 _GROWTH = {"cuda": 2**20, "cpu": 2**25}
+# What a machine lacks: recordings, a package, a device for an engine, weights.
+_CANNOT = (DataError, MissingDependencyError, ConfigError, CheckpointError)
+_PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 _GOLDEN, _SAMPLE, _CAMERA = "golden_tiny_dev_q1.npz", "example_video.mp4", (480, 854)
+_SENTENCES = ("the dog", "the object that moves")  # of the sample video
 
 
-# The first one is the reference.
-ENGINES: tuple[EngineName, ...] = ("eager", "compile", "cuda_graph")
+# The first one is the reference. What takes longest to be prepared comes last.
+ENGINES: tuple[EngineName, ...] = ("eager", "cuda_graph", "onnx", "compile")
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class CheckSetup:
     """What is run.
 
     Attributes:
-        device: Where.
+        device: Where. On a CPU the limits of a GPU hold as well.
         sizes, sides, targets: Model sizes, input sides and numbers of targets that are timed.
         frames: Measured frames per row. flat_frames: Length of the stream that must stay flat.
         budget: Seconds; rows that would begin later are left out and named.
@@ -128,69 +140,117 @@ def check_device(setup: CheckSetup,
     report.ceilings = measure.ceilings(device, 8192 if cuda else 256)
     report.ceilings |= measure.attention_forms(device, 4096 if cuda else 64)
     save(report)
-    for check in _checks(setup):
-        report.checks.append(check)
+    for name, run in _checks(setup):
+        report.checks.append(_outcome(name, run))
         save(report)
     _time_rows(setup, report, start + setup.budget, save)
     return report
 
 
-def _checks(setup: CheckSetup) -> Iterator[Check]:
-    nano, device = load_model("nano", device=setup.device), setup.device
-    clip, half = measure.drawn_clip(20), SessionConfig(precision="bf16")
-    yield _parity(setup)
-    for config in (SessionConfig(), half):
-        session = StreamingSession(nano, config)
-        measure.name_targets(session, measure.DRAWN_TARGETS)
-        why = measure.unfused_attention(session, clip[:3], device)
-        yield Check(f"no unfused attention, {config.precision}", not why, why or "fused kernels")
-    exact = measure.answers(StreamingSession(nano), clip, measure.DRAWN_TARGETS)
-    rough = measure.answers(StreamingSession(nano, half), clip, measure.DRAWN_TARGETS)
-    yield _iou("bf16 beside fp32, nano, drawn balls", measure.pooled_iou(rough, exact), BF16_IOU)
-    yield _sample_video(setup, nano)
-    for engine in setup.engines[1:]:
-        found = measure.answers(SessionMaker(nano, engine)(), clip,
-                                measure.DRAWN_TARGETS)
-        yield _iou(f"{engine} beside eager, nano", measure.pooled_iou(found, exact), ENGINE_IOU)
-    session = StreamingSession(nano, SessionConfig(precision="auto"))
-    measure.name_targets(session, measure.DRAWN_TARGETS)
-    early, late = measure.held_bytes(session, clip, setup.flat_frames, device)
-    flat = late - early <= _GROWTH[device.type]
-    yield Check(f"flat memory over {setup.flat_frames} frames", flat,
-                f"{early} bytes, then {late}")
-    if device.type == "cuda":
-        waits = measure.waits_per_frame(session, clip[0])
-        yield Check("waits of the host per frame", None, str(waits))
+def _outcome(name: str, run: Callable[[], tuple[bool | None, str]]) -> Check:
+    """A check that was run. A fault of one of them does not cost the others their turn."""
+    try:
+        return Check(name, *run())
+    except _CANNOT as error:
+        return Check(name, None, f"not run: {error}")
+    except Exception as error:  # noqa: BLE001
+        return Check(name, False, _first_line(error))
 
 
-def _parity(setup: CheckSetup) -> Check:
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
+
+
+def _checks(setup: CheckSetup) -> Iterator[tuple[str, Callable[[], tuple[bool | None, str]]]]:
+    """What is checked, by name, and what runs it."""
+    drawn = _Answers(partial(load_model, "nano", device=setup.device),
+                     partial(measure.drawn_clip, 20), measure.DRAWN_TARGETS)
+    video = _Answers(partial(load_model, "mini", device=setup.device),
+                     partial(_sample_video, setup), _SENTENCES)
+    yield f"parity of {_GOLDEN}, fp32", partial(_parity, setup)
+    for precision in _PRECISIONS:
+        yield f"no unfused attention, {precision}", partial(_attention, drawn, precision)
+    for name, answers in (("nano, drawn balls", drawn), ("mini, sample video", video)):
+        yield f"bf16 beside fp32, {name}", partial(
+            answers.compare, ("eager", "bf16"), ("eager", "fp32"), BF16_IOU)
+        for engine, precision in product(setup.engines[1:], _PRECISIONS):
+            if engine == "compile" and (answers is video or precision == "fp32"):
+                continue  # takes minutes each time
+            if engine not in GRAPH_ENGINES or precision == "fp32":
+                yield f"{engine} beside eager, {precision}, {name}", partial(
+                    answers.compare, (engine, precision), ("eager", precision), ENGINE_IOU)
+    yield f"flat memory over {setup.flat_frames} frames", partial(_flat, setup, drawn)
+    if setup.device.type == "cuda":
+        yield "waits of the host per frame", partial(_waits, drawn)
+
+
+class _Answers:
+    """Of a model on a clip, by engine and precision; made when they are first asked for.
+
+    Args:
+        load, read: Give the model and the frames. sentences: What is looked for.
+    """
+
+    def __init__(self, load: Callable[[], SamwiseModel], read: Callable[[], list[np.ndarray]],
+                 sentences: Sequence[str]) -> None:
+        self._load, self._read, self._sentences = load, read, sentences
+        self._found: dict[tuple[EngineName, Precision], list[FrameResult]] = {}
+
+    @cached_property
+    def clip(self) -> list[np.ndarray]:
+        """The frames."""
+        return self._read()
+
+    @cached_property
+    def _model(self) -> SamwiseModel:
+        return self._load()
+
+    def session(self, engine: EngineName = "eager",
+                precision: Precision = "auto") -> StreamingSession:
+        """A new one that looks for the sentences."""
+        session = SessionMaker(self._model, engine, SessionConfig(precision=precision))()
+        measure.name_targets(session, self._sentences)
+        return session
+
+    def compare(self, one: tuple[EngineName, Precision], other: tuple[EngineName, Precision],
+                limit: float) -> tuple[bool, str]:
+        """Whether the masks of two have an IoU of `limit`."""
+        for which in (one, other):
+            if which not in self._found:
+                clip, session = self.clip, self.session(*which)
+                self._found[which] = [session.step(frame) for frame in clip]
+        found = measure.pooled_iou(self._found[one], self._found[other])
+        return found >= limit, f"IoU {found:.4f}, at least {limit}"
+
+
+def _attention(answers: _Answers, precision: Precision) -> tuple[bool, str]:
+    session = answers.session(precision=precision)
+    why = measure.unfused_attention(session, answers.clip[:3], session.model.device)
+    return not why, why or "fused kernels"
+
+
+def _parity(setup: CheckSetup) -> tuple[bool, str]:
     """A recording of the official code, in fp32 on the device."""
-    name = f"parity of {_GOLDEN}, fp32"
-    try:
-        assets = find_assets(setup.assets)
-        report = run_parity(assets / "goldens" / _GOLDEN, assets, device=setup.device)
-    except DataError as error:
-        return Check(name, None, f"not run: {error}")
+    assets = find_assets(setup.assets)
+    report = run_parity(assets / "goldens" / _GOLDEN, assets, device=setup.device)
     failed = [row.name for row in report.rows if not row.passed]
-    return Check(name, report.passed, f"{len(report.rows) - len(failed)} of {len(report.rows)} "
-                 "within tolerance" + (f"; not {', '.join(failed[:5])}" if failed else ""))
+    return report.passed, (f"{len(report.rows) - len(failed)} of {len(report.rows)} within "
+                           "tolerance" + (f"; not {', '.join(failed[:5])}" if failed else ""))
 
 
-def _sample_video(setup: CheckSetup, nano: SamwiseModel) -> Check:
-    """Nano on the sample video, which shows nothing that it knows: soft masks, so no limit."""
-    name = "bf16 beside fp32, nano, sample video (no limit)"
-    try:
-        frames, _ = read_frames(find_assets(setup.assets) / "samples" / _SAMPLE, 0, 16)
-    except DataError as error:
-        return Check(name, None, f"not run: {error}")
-    sentences = ("the dog", "the small object that moves")
-    exact, rough = (measure.answers(StreamingSession(nano, SessionConfig(precision=precision)),
-                                    frames, sentences) for precision in ("fp32", "bf16"))
-    return Check(name, None, f"IoU {measure.pooled_iou(rough, exact):.4f}")
+def _sample_video(setup: CheckSetup) -> list[np.ndarray]:
+    return read_frames(find_assets(setup.assets) / "samples" / _SAMPLE, 0, 16)[0]
 
 
-def _iou(name: str, found: float, limit: float) -> Check:
-    return Check(name, found >= limit, f"IoU {found:.4f}, at least {limit}")
+def _flat(setup: CheckSetup, answers: _Answers) -> tuple[bool, str]:
+    early, late = measure.held_bytes(answers.session(), answers.clip, setup.flat_frames,
+                                     setup.device)
+    return late - early <= _GROWTH[setup.device.type], f"{early} bytes, then {late}"
+
+
+def _waits(answers: _Answers) -> tuple[bool, str]:
+    waits = measure.waits_per_frame(answers.session(), answers.clip[0])
+    return waits <= 1, f"{waits}, at most 1"
 
 
 def _time_rows(setup: CheckSetup, report: GpuReport, deadline: float,
@@ -201,20 +261,31 @@ def _time_rows(setup: CheckSetup, report: GpuReport, deadline: float,
     cases += [(case, engine) for engine in setup.engines[1:]
               for case in product(setup.sizes, setup.sides, setup.targets[:1])]
     weights: dict[str, SamwiseModel] = {}
+    missing: set[EngineName] = set()
     for (size, side, targets), engine in cases:
-        if time.monotonic() > deadline:
-            report.left_out.append(f"{size} {side}, {targets} targets, {engine}")
+        if engine in missing:
             continue
-        if size not in weights:  # one size at a time: two would share the memory
-            weights = {size: load_model(size, device=setup.device, seeded=True)}
-        model = measure.at_side(weights[size], side)
-        report.rows.append(_time_row(setup, model, targets, engine, report.rows))
+        if time.monotonic() > deadline:
+            report.left_out.append(f"{size} {side}, {targets} targets, {engine} (no time left)")
+            continue
+        try:
+            if size not in weights:  # one size at a time: two would share the memory
+                weights = {size: load_model(size, device=setup.device, seeded=True)}
+            model = measure.at_side(weights[size], side)
+            report.rows.append(_time_row(setup, model, targets, engine, report.rows))
+        except _CANNOT as error:
+            missing.add(engine)
+            report.left_out.append(f"{engine} ({error})")
+        except Exception as error:  # noqa: BLE001
+            report.left_out.append(f"{size} {side}, {targets} targets, {engine} "
+                                   f"({_first_line(error)})")
         save(report)
 
 
 def _time_row(setup: CheckSetup, model: SamwiseModel, targets: int, engine: EngineName,
               earlier: list[SpeedRow]) -> SpeedRow:
-    config = SessionConfig(precision="auto", fast_resize=True)
+    precision: Precision = "fp32" if engine in GRAPH_ENGINES else "auto"
+    config = SessionConfig(precision=precision, fast_resize=True)
     session = SessionMaker(model, engine, config)()
     measure.name_targets(session, ["the object that moves to the left"] * targets)
     times, peak = measure.frame_times(session, moving_noise(_CAMERA, 8), setup.frames,
@@ -224,7 +295,7 @@ def _time_row(setup: CheckSetup, model: SamwiseModel, targets: int, engine: Engi
     eager = next((row.p50_ms for row in earlier if row.engine == "eager"
                   and (row.size, row.side, row.targets) == case), None)
     speedup = eager / p50 if eager and engine != "eager" else None
-    return SpeedRow(*case, engine, resolve_precision("auto", setup.device), 1e3 / p50, p50, p95,
+    return SpeedRow(*case, engine, resolve_precision(precision, setup.device), 1e3 / p50, p50, p95,
                     peak, speedup)
 
 
@@ -247,5 +318,5 @@ def markdown(report: GpuReport) -> str:
               f"{row.peak_bytes / 2**20:.0f} MiB | "
               + (f"{row.speedup:.2f}" if row.speedup else "") + " |" for row in report.rows]
     if report.left_out:
-        lines += ["", "No time was left for " + "; ".join(report.left_out) + "."]
+        lines += ["", "Not timed: " + "; ".join(report.left_out) + "."]
     return "\n".join(lines) + "\n"

@@ -79,8 +79,12 @@ def unfused_attention(session: StreamingSession, frames: Sequence[np.ndarray],
 
 
 def waits_per_frame(session: StreamingSession, frame: np.ndarray) -> int:
-    """How often the host waits for the GPU within one frame, by torch's own count."""
-    session.step(frame)
+    """How often the host waits for the GPU within one frame, by torch's own count.
+
+    Not one of the first frames: tables are made in them.
+    """
+    for _ in range(FILLED):
+        session.step(frame)
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as caught:

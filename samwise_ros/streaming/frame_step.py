@@ -8,7 +8,7 @@ made then, and become constants of the graph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,6 +53,9 @@ class Answer:
     switched: Tensor
     finite: Tensor
     low_res: Tensor
+
+
+Part = tuple[Sequence[int | None], Answer]  # with what its rows belong to; None: a blank one
 
 
 @dataclass(frozen=True)
@@ -257,9 +260,12 @@ def fetch(answer: Answer, logits: bool = True) -> dict[str, np.ndarray]:
     return found
 
 
-def fetch_rows(answer: Answer, logits: bool = True) -> list[Row]:
-    """As `fetch`, row by row."""
-    found = fetch(answer, logits)
+def fetch_rows(answers: Sequence[Answer], logits: bool = True) -> list[Row]:
+    """As `fetch`, row by row, of answers to the same frame one after the other."""
+    if not answers:
+        return []
+    found = fetch(answers[0] if len(answers) == 1 else Answer(*map(torch.cat, zip(
+        *(vars(answer).values() for answer in answers), strict=True))), logits)
     return [{name: field[row] for name, field in found.items()}
             for row in range(len(found["scores"]))]
 

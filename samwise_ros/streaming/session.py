@@ -29,7 +29,7 @@ from samwise_ros.streaming.commands import (
     check_add,
     parse_command,
 )
-from samwise_ros.streaming.frame_step import Fill, FrameStep, fetch_rows
+from samwise_ros.streaming.frame_step import Fill, FrameStep, Part, fetch_rows
 from samwise_ros.streaming.image_ops import InputSize, input_size, prepare_frame
 from samwise_ros.streaming.prompts import (
     check_age,
@@ -39,7 +39,7 @@ from samwise_ros.streaming.prompts import (
     seconds_of,
     to_input,
 )
-from samwise_ros.streaming.shown_step import shown_step
+from samwise_ros.streaming.shown_step import absent_row, shown_step
 from samwise_ros.streaming.steps import EagerSteps, Step, StepShape, StepSourceFactory
 from samwise_ros.streaming.stream_state import STATE_DTYPES, start_state
 from samwise_ros.streaming.target_tracker import TargetTracker, TrackSettings
@@ -290,26 +290,30 @@ class StreamingSession:
                                              pixels.device)
                    for target in self._targets.values()
                    if target.prompt is not None and target.command not in frames.prompted}
-        found, after = self._answer_said(pixels, size, frames, prompts)
+        answers, after = self._answer_said(pixels, size, frames, prompts)
+        ages = dict(zip((target.command for target in self._said), frames.ages, strict=False))
         shown = [target for target in self._targets.values() if target.text is None]
         if shown:
-            rows, banks = shown_step(self.model, size, pixels, {
+            more, banks = shown_step(self.model, size, pixels, {
                 target.command: prompts.get(target.command) or frames.shown.get(target.command)
-                for target in shown}, self.config.mask_logits)
-            ages = {number: bank.age - 1 for number, bank in banks.items()}
-            found |= {target.command: self._to_result(
-                target, rows[target.command], ages.get(target.command, 0)) for target in shown}
+                for target in shown})
+            answers += more
+            ages |= {number: bank.age - 1 for number, bank in banks.items()}
             after = replace(after, shown=banks)
-        return (tuple(found[target.command] for target in self._targets.values()),
-                replace(after, prompted=frames.prompted.union(prompts)))
+        # The host waits for the device here, once all is under way.
+        rows = fetch_rows([answer for _, answer in answers], self.config.mask_logits)
+        found = dict(zip((key for keys, _ in answers for key in keys), rows, strict=True))
+        results = tuple(self._to_result(
+            target, found.get(target.command) or absent_row(size, self.config.mask_logits),
+            ages.get(target.command, 0)) for target in self._targets.values())
+        return results, replace(after, prompted=frames.prompted.union(prompts))
 
     def _answer_said(self, pixels: Tensor, size: InputSize, frames: FrameMemory,
-                     prompts: Mapping[int, VisualPrompt],
-                     ) -> tuple[dict[int, TargetResult], FrameMemory]:
-        """Results, by command number, of the targets that have a sentence."""
+                     prompts: Mapping[int, VisualPrompt]) -> tuple[list[Part], FrameMemory]:
+        """The answer for the targets that have a sentence, with the command numbers of its rows."""
         if self._text is None:
             _, earlier = self.model.pair_frames(pixels[None, None], frames.earlier)
-            return {}, FrameMemory(size, earlier=earlier)
+            return [], FrameMemory(size, earlier=earlier)
         targets, state = self._said, frames.state
         if state is None:
             state = start_state(self.model, pixels, len(frames.ages), self.config.context_frames,
@@ -325,11 +329,9 @@ class StreamingSession:
                 pixels, self._text, state, fill, shown)
         else:
             answer, state = self._step(pixels, self._text, state, fill)
-        rows = fetch_rows(answer, self.config.mask_logits)  # blank ones come last
-        found = {target.command: self._to_result(target, row, age)
-                 for target, row, age in zip(targets, rows, frames.ages, strict=False)}
-        return found, FrameMemory(size, state, frames.clock + 1,
-                                  tuple(age + 1 for age in frames.ages), state.earlier)
+        blank = [None] * (len(frames.ages) - len(targets))
+        return [((*(target.command for target in targets), *blank), answer)], FrameMemory(
+            size, state, frames.clock + 1, tuple(age + 1 for age in frames.ages), state.earlier)
 
     def _to_result(self, target: Target, found: Mapping[str, np.ndarray],
                    age: int) -> TargetResult:

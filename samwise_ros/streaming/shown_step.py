@@ -19,13 +19,13 @@ from samwise_ros.model.mask_head import NO_OBJECT_LOGIT
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.prompts import SURE, VisualPrompt
 from samwise_ros.model.samwise import SamwiseModel
-from samwise_ros.streaming.frame_step import Answer, Row, answer_of, fetch_rows, show
+from samwise_ros.streaming.frame_step import Answer, Part, Row, answer_of, show
 from samwise_ros.streaming.image_ops import InputSize
 
 
 def shown_step(model: SamwiseModel, size: InputSize, pixels: Tensor,
-               known: Mapping[int, MemoryBank | VisualPrompt | None], logits: bool = True,
-               ) -> tuple[dict[int, Row], dict[int, MemoryBank]]:
+               known: Mapping[int, MemoryBank | VisualPrompt | None],
+               ) -> tuple[list[Part], dict[int, MemoryBank]]:
     """Answer one frame.
 
     Args:
@@ -34,31 +34,31 @@ def shown_step(model: SamwiseModel, size: InputSize, pixels: Tensor,
         pixels: [3, S_h, S_w] from `prepare_frame`.
         known: Of each target its memory, or how it is shown on this frame. None: its memory was
             reset, and nothing says any more what it was; it is absent then.
-        logits: Answers hold the mask logits.
 
     Returns:
-        Answers and memories under the same keys; no memory for None.
+        Answers, each with the keys of its rows, and memories by key; nothing for None.
     """
     groups: dict[object, list[int]] = {}
-    rows = {key: _absent(size, logits) for key in known}
+    answers: list[Part] = []
     banks: dict[int, MemoryBank] = {}
     for key, each in known.items():
         if each is not None:
             groups.setdefault(_fill(each) if isinstance(each, MemoryBank) else key, []).append(key)
     if not groups:
-        return rows, {}
+        return [], {}
     features = model.encode_plain(pixels[None, None]).frame(0)
     for keys in groups.values():
         answer, bank = _answered(model, size, _of_rows(features, len(keys)),
                                  [each for key in keys if (each := known[key]) is not None])
-        for at, (key, row) in enumerate(zip(keys, fetch_rows(answer, logits), strict=True)):
+        answers.append((keys, answer))
+        for at, key in enumerate(keys):
             before = known[key]
             age = before.age if isinstance(before, MemoryBank) else 0
-            rows[key], banks[key] = row, replace(_row(bank, at), age=age + 1)
-    return rows, banks
+            banks[key] = replace(_row(bank, at), age=age + 1)
+    return answers, banks
 
 
-def _absent(size: InputSize, logits: bool) -> Row:
+def absent_row(size: InputSize, logits: bool) -> Row:
     """The answer for a target that cannot be looked for."""
     grid = tuple(side // 4 for side in size.padded)
     row: Row = {"masks": np.zeros(size.camera, bool), "boxes": np.zeros(4, np.int32),

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from model_builders import make_frames
 from typer.testing import CliRunner
@@ -24,17 +25,23 @@ def test_errors_are_judged_by_the_tolerance() -> None:
     assert not GraphErrors(20, 1e-4, 1e-4, 1e-4, 0.9).within(1e-3)
 
 
+def write_video(path: Path, frames: list[np.ndarray]) -> None:
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (width, height))
+    for frame in frames:
+        writer.write(frame[..., ::-1])
+    writer.release()
+
+
 @pytest.mark.timeout(900)
 def test_a_model_is_exported_and_compared_on_a_given_video(micro_model: SamwiseModel,
                                                            tmp_path: Path) -> None:
     weights = save_model(micro_model, tmp_path / "micro")
     frames = make_frames(6)
     height, width = frames[0].shape[:2]
-    (tmp_path / "video").mkdir()
-    for number, frame in enumerate(frames):
-        cv2.imwrite(str(tmp_path / "video" / f"{number:05d}.png"), frame[..., ::-1])
+    write_video(tmp_path / "video.avi", frames)
     arguments = ["export", "--model", str(weights), "--camera", f"{width}x{height}",
-                 "--check", str(tmp_path / "video"), "--out", str(tmp_path / "out")]
+                 "--check", str(tmp_path / "video.avi"), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "over 6 frames" in result.output
@@ -42,3 +49,22 @@ def test_a_model_is_exported_and_compared_on_a_given_video(micro_model: SamwiseM
     assert described["camera"] == [height, width] and described["targets"] == 1
     again = CliRunner().invoke(app, arguments)
     assert again.exit_code == 2 and "step.onnx" in again.output, "nothing is overwritten"
+
+
+@pytest.mark.timeout(900)
+def test_above_the_tolerance_errors_are_printed_and_the_exit_code_is_1(
+        micro_model: SamwiseModel, tmp_path: Path) -> None:
+    weights = save_model(micro_model, tmp_path / "micro")
+    result = CliRunner().invoke(app, [
+        "export", "--model", str(weights), "--camera", "128x96", "--frames", "2", "--tolerance",
+        "1e-12", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "object score" in result.output and "error: more than 1e-12" in result.output
+
+
+def test_a_video_of_another_size_is_refused(tmp_path: Path) -> None:
+    write_video(tmp_path / "video.avi", make_frames(2))
+    done = CliRunner().invoke(app, ["export", "--seeded", "--check", str(tmp_path / "video.avi"),
+                                    "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2 and not (tmp_path / "out").exists()
+    assert "frames of 128x96 pixels: give that as --camera" in " ".join(done.output.split())

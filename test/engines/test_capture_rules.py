@@ -1,72 +1,100 @@
-"""What CUDA allows while a step is captured, checked without a GPU on the meta device."""
+"""What CUDA allows while a step is captured, checked on a GPU without data."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
-from model_builders import MICRO, make_model
-from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
+from fake_gpu import GPU, Crossings, fake_gpu
+from mini_builders import make_mini
+from model_builders import MICRO, make_frames, make_model
 
-from samwise_ros.config import SessionConfig
-from samwise_ros.engines.flat_step import StepInputs, example_inputs
+from samwise_ros.config import Precision, SessionConfig
+from samwise_ros.engines import sessions, torch_steps
+from samwise_ros.engines.flat_step import example_inputs
+from samwise_ros.engines.sessions import SessionMaker
 from samwise_ros.engines.static_step import StaticStep
-from samwise_ros.model.checkpoint import load_model
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.streaming.frame_step import FrameStep
 from samwise_ros.streaming.image_ops import input_size
 from samwise_ros.streaming.steps import StepShape
 
-CONFIGS = {"micro": MICRO, "motion": MICRO.replace(
-    motion_lag=2, cmt={"fusion_stages": (2, 3), "hsa_patch_sides": (4, 2)},
-    text={"fusion_layers": (1, 3)})}
+pytestmark = pytest.mark.usefixtures("one_thread")
+MOTION = MICRO.replace(motion_lag=2, cmt={"fusion_stages": (2, 3), "hsa_patch_sides": (4, 2)},
+                       text={"fusion_layers": (1, 3)})
+MODELS: dict[str, Callable[[ExpressionTokenizer], SamwiseModel]] = {
+    "micro": lambda tokenizer: make_model(MICRO, tokenizer),
+    "motion": lambda tokenizer: make_model(MOTION, tokenizer),
+    "mini": lambda _: make_mini()}
 
 
-class NothingFromTheHost(TorchDispatchMode):
-    """Fails where a tensor of the host is read for one of the device: a capture refuses that."""
+class Captures:
+    """In place of CUDA's streams and graphs: on which device's stream, and how often replayed."""
 
-    def __torch_dispatch__(self, func: Callable, types: tuple, args: tuple = (),
-                           kwargs: dict | None = None) -> object:
-        """Run the operation and look at what went in and came out."""
-        result = func(*args, **(kwargs or {}))
-        devices = [{leaf.device.type for leaf in pytree.tree_leaves(part)
-                    if isinstance(leaf, torch.Tensor)} for part in ((args, kwargs), result)]
-        assert not ("cpu" in devices[0] and "meta" in devices[1]), f"{func} reads from the host"
-        return result
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, crossings: Crossings) -> None:
+        self.devices: list[torch.device] = []
+        self.replays = 0
+        self._crossings = crossings
+        for name, stand_in in (
+                ("Stream", self._stream), ("current_stream", self._stream),
+                ("stream", lambda _: nullcontext()), ("graph", self._graph),
+                ("CUDAGraph", lambda: SimpleNamespace(replay=self._replay))):
+            monkeypatch.setattr(torch.cuda, name, stand_in)
+        # It asks whether there is a GPU.
+        monkeypatch.setattr(sessions, "engine_device", lambda _, device: device)
 
+    @staticmethod
+    def _stream(device: torch.device) -> SimpleNamespace:
+        return SimpleNamespace(device=device, wait_stream=lambda _: None)
 
-def on_meta(model: SamwiseModel) -> tuple[FrameStep, StepInputs]:
-    """A step of two rows and its inputs, all on the meta device, once run."""
-    size = input_size((96, 128), model.config.image_size, model.config.fit)
-    inputs = example_inputs(model, StepShape(size, 2, 16), SessionConfig())
-    inputs = pytree.tree_map(lambda tensor: tensor.to("meta"), inputs)
-    step = FrameStep(model.to("meta"), size, SessionConfig())
-    with torch.no_grad():
-        step(*inputs)  # makes the tables, as the runs before a capture do
-    return step, inputs
+    def _replay(self) -> None:
+        self.replays += 1
 
-
-def models(tokenizer: ExpressionTokenizer) -> Iterator[SamwiseModel]:
-    yield from (make_model(config, tokenizer) for config in CONFIGS.values())
-    yield load_model("nano", device="cpu")
-
-
-def test_a_step_reads_nothing_from_the_host(tiny_tokenizer: ExpressionTokenizer) -> None:
-    for model in models(tiny_tokenizer):
-        step, inputs = on_meta(model)
-        with torch.no_grad(), NothingFromTheHost():
-            step(*inputs)
+    @contextmanager
+    def _graph(self, _: object, stream: SimpleNamespace) -> Iterator[None]:
+        self.devices.append(stream.device)
+        self._crossings.forbidden = True
+        yield
+        self._crossings.forbidden = False
 
 
-def test_the_guard_notices_what_a_capture_refuses() -> None:
-    with NothingFromTheHost(), pytest.raises(AssertionError, match="reads from the host"):
-        torch.tensor([1.0, 2.0], device="cpu").to("meta")
+@pytest.mark.parametrize(("name", "precision"), [
+    ("micro", "bf16"), ("motion", "fp32"), ("mini", "bf16")])
+def test_a_captured_step_reads_nothing_from_the_host_and_serves_all_frames(
+        name: str, precision: Precision, tiny_tokenizer: ExpressionTokenizer,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(torch_steps, "_WARM_UP", 1)  # makes all tables; kernels there are none
+    with fake_gpu(MODELS[name](tiny_tokenizer), monkeypatch) as (model, crossings):
+        captures = Captures(monkeypatch, crossings)
+        make = SessionMaker(model, "cuda_graph", SessionConfig(precision=precision), told.append)
+        for count in (1, 2):  # each camera has a graph of its own
+            session = make()
+            session.prepare((96, 128), targets=3)
+            assert captures.devices == [GPU] * count and len(told) == 2 * count
+        for text in ("add:a: the red mug", "add:b: duck", "add:c: the ball"):
+            session.submit(text)
+        for frame in make_frames(3):
+            crossings.waits.clear()
+            session.step(frame)
+        assert captures.replays == 3 and len(captures.devices) == 2
+        assert [wait.partition(" in ")[0] for wait in crossings.waits] == ["transfer"]
+
+
+def test_the_guard_notices_what_a_capture_refuses(tiny_tokenizer: ExpressionTokenizer,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_gpu(make_model(MICRO, tiny_tokenizer), monkeypatch) as (_, crossings):
+        there, crossings.forbidden = torch.zeros(2, device=GPU), True
+        for refused in (lambda: torch.tensor([1.0, 2.0], device=GPU), lambda: there.cpu()):
+            with pytest.raises(AssertionError, match="CUDA refuses that"):
+                refused()
 
 
 def test_the_buffers_of_a_step_are_written_in_place(tiny_tokenizer: ExpressionTokenizer) -> None:
     """Rings come back as the tensors they were: a captured graph finds them in the next frame."""
-    model = make_model(CONFIGS["motion"], tiny_tokenizer)
+    model = make_model(MOTION, tiny_tokenizer)
     size = input_size((96, 128), model.config.image_size, model.config.fit)
     inputs = example_inputs(model, StepShape(size, 2, 16), SessionConfig())
     step = StaticStep(lambda held: FrameStep(model, size, SessionConfig())(*held), inputs)

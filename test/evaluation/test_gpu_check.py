@@ -34,18 +34,48 @@ def no_assets(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("one_thread", "no_assets")
 def test_all_of_it_runs_on_a_cpu_with_a_small_model() -> None:
     setup = CheckSetup(CPU, sizes=("nano",), sides=(64, 128), targets=(1, 2), frames=3,
-                       flat_frames=40, engines=("eager",))
+                       flat_frames=40, engines=("eager", "cuda_graph"))
     saved = []
     report = check_device(setup, lambda so_far: saved.append(len(so_far.checks)))
     assert report.passed, report.checks
     assert saved == sorted(saved) and saved[0] == 0
-    assert [check.passed for check in report.checks] == [None, True, True, True, None, True]
+    outcomes = {check.name: check.passed for check in report.checks}
+    assert outcomes == {
+        f"parity of {gpu_check._GOLDEN}, fp32": None,
+        "no unfused attention, fp32": True, "no unfused attention, bf16": True,
+        "bf16 beside fp32, nano, drawn balls": True,
+        "cuda_graph beside eager, fp32, nano, drawn balls": None,
+        "cuda_graph beside eager, bf16, nano, drawn balls": None,
+        "bf16 beside fp32, mini, sample video": None,
+        "cuda_graph beside eager, fp32, mini, sample video": None,
+        "cuda_graph beside eager, bf16, mini, sample video": None,
+        "flat memory over 40 frames": True}
     cases = [(row.side, row.targets) for row in report.rows]
     assert cases == [(64, 1), (64, 2), (128, 1), (128, 2)]
     for row in report.rows:
         assert 0 < row.p50_ms <= row.p95_ms and row.fps == pytest.approx(1e3 / row.p50_ms)
     text = markdown(report)
+    assert "Not timed: cuda_graph (engine cuda_graph needs a GPU" in text
     assert "not run: no assets" in text and text.count("| nano 128 |") == 2 and "FAILED" not in text
+
+
+@pytest.mark.usefixtures("one_thread", "no_assets")
+def test_a_fault_costs_neither_the_other_checks_nor_the_other_times(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("CUDA error: misaligned address\nand much more")
+
+    monkeypatch.setattr(measure, "unfused_attention", fails)
+    timed = gpu_check._time_row
+    monkeypatch.setattr(gpu_check, "_time_row", lambda setup, model, targets, *rest: (
+        fails() if targets == 1 else timed(setup, model, targets, *rest)))
+    report = check_device(CheckSetup(CPU, sizes=("nano",), sides=(64,), targets=(1, 2), frames=1,
+                                     flat_frames=20, engines=("eager",)))
+    detail = "RuntimeError: CUDA error: misaligned address"
+    assert [check.detail for check in report.checks if check.passed is False] == [detail] * 2
+    assert not report.passed and report.checks[-1].passed
+    assert [row.targets for row in report.rows] == [2]
+    assert report.left_out == [f"nano 64, 1 targets, eager ({detail})"]
 
 
 @pytest.mark.usefixtures("one_thread", "no_assets")

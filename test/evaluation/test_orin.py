@@ -1,5 +1,8 @@
 """The projection for Orin: its FLOPs are those of a real frame, its arithmetic is what it says."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -7,7 +10,7 @@ from typer.testing import CliRunner
 
 from samwise_ros.cli.main import app
 from samwise_ros.config import SessionConfig
-from samwise_ros.evaluation.orin import BOARDS, Board, StepCost, step_cost
+from samwise_ros.evaluation.orin import BOARDS, SHARES, UNPROVEN, Board, StepCost, step_cost
 from samwise_ros.evaluation.speed import moving_noise
 from samwise_ros.evaluation.speed_parts import CPU_COUNTS
 from samwise_ros.model.checkpoint import load_model
@@ -40,6 +43,21 @@ def test_time_is_flops_over_a_share_of_the_peak_or_what_memory_allows() -> None:
     board = Board("a board", 10.0, 100.0)
     assert StepCost(1e12, 1e9, 9e9).milliseconds(board, 0.25) == pytest.approx(400.0)
     assert StepCost(1e6, 1e9, 9e9).milliseconds(board, 0.25) == pytest.approx(10.0)
+
+
+def test_every_figure_of_the_documentation_follows_from_its_flops_and_bytes() -> None:
+    text = Path(__file__).parents[2].joinpath("docs/performance.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()
+            if re.match(r"\| \w+, \d+ (pad|rectangle) \|", line)]
+    assert len(rows) == 12
+    for _, gflop, least, _, *times in rows:
+        cost = StepCost(float(gflop) * 1e9, float(least.partition(" ")[0]) * 1e9, 0.0)
+        expected = [cost.milliseconds(board, share) for board in BOARDS
+                    for share in (*SHARES, UNPROVEN)]
+        found = [float(number) for cell in times for number in re.findall(r"[\d.]+", cell)]
+        assert found == pytest.approx(expected, rel=0.06)  # two digits
+    _, gflop, *_ = next(row for row in rows if row[0] == "tiny, 512 rectangle")
+    assert step_cost("tiny", 512, "rectangle").flops == pytest.approx(float(gflop) * 1e9, rel=0.03)
 
 
 def test_the_command_says_that_it_is_a_projection() -> None:

@@ -1,13 +1,10 @@
 """Stream mode: causal, one target's answer is nobody else's business, memory is never wiped."""
 
-from contextlib import nullcontext
-
 import numpy as np
 import pytest
 import torch
 from model_builders import TINY, make_frames, make_model, set_object_score
 from recorded_streams import MODELS
-from torch.utils._pytree import tree_map
 
 from samwise_ros.config import SessionConfig
 from samwise_ros.model.samwise import SamwiseModel
@@ -321,28 +318,3 @@ def test_lower_precision_answers_close_to_fp32(name: str, tiny_tokenizer: Expres
     for one, other in zip(rough, exact, strict=True):
         assert one["a"].mask_logits.dtype == np.float32
         assert np.abs(one["a"].mask_logits - other["a"].mask_logits).mean() < 0.1
-
-
-@pytest.mark.parametrize("name", ["tiny", "nano", "mini"])
-def test_the_host_waits_for_the_device_once_a_frame(
-        name: str, tiny_tokenizer: ExpressionTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the meta device every question about a value is an error, and so is every transfer."""
-    model = MODELS[name](tiny_tokenizer)
-    text = tree_map(lambda x: x.to("meta"), model.encode_text(model.tokenizer(["mug"])))
-    model.to("meta").encode_text = lambda _: text  # once a command, not once a frame
-    session, transfers = StreamingSession(model), []
-
-    def transfer(tensor: torch.Tensor) -> torch.Tensor:
-        transfers.append(tensor.nbytes)
-        return torch.ones(tensor.shape, dtype=tensor.dtype)
-
-    monkeypatch.setattr(torch.Tensor, "cpu", transfer)
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # not for "meta"
-    add(session, "a", "b")
-    for t, frame in enumerate(make_frames(5)):
-        if t == 3:
-            add(session, "c")
-        result = session.step(frame)
-        assert len(transfers) == t + 1 and len(result.targets) == (2 if t < 3 else 3)
-    with pytest.raises(RuntimeError):
-        session.memory.frames.state.clock.item()

@@ -38,6 +38,8 @@ def fused_attention(mha: nn.MultiheadAttention, query: Tensor, key: Tensor, valu
     """
     if _are_few(mha, query, key) and dropout == 0:
         return _attend_few(mha, query, key, value, key_mask)
+    if _are_few(mha, key, query) and key is value and key_mask is None and dropout == 0:
+        return _ask_few(mha, query, key)
     q, k, v = (project(x).unflatten(-1, (mha.num_heads, -1)).transpose(1, 2)
                for x, project in zip((query, key, value), projections(mha), strict=True))
     mask = None if key_mask is None else key_mask[:, None, None, :]
@@ -45,10 +47,10 @@ def fused_attention(mha: nn.MultiheadAttention, query: Tensor, key: Tensor, valu
     return mha.out_proj(out.transpose(1, 2).flatten(2))
 
 
-def _are_few(mha: nn.MultiheadAttention, query: Tensor, key: Tensor) -> bool:
-    """Whether all heads have fewer keys than channels, and many queries [N, Lq, D] on a CPU."""
-    return mha.num_heads * key.shape[1] < query.shape[2] and pays(
-        query[0], mha.in_proj_weight, 1 << 26)
+def _are_few(mha: nn.MultiheadAttention, many: Tensor, few: Tensor) -> bool:
+    """Whether `few` [N, L, D] are, over all heads, less than D, and `many` really many on a CPU."""
+    return mha.num_heads * few.shape[1] < few.shape[2] and pays(
+        many[0], mha.in_proj_weight, 1 << 26)
 
 
 def _attend_few(mha: nn.MultiheadAttention, query: Tensor, key: Tensor, value: Tensor,
@@ -74,6 +76,21 @@ def _attend_few(mha: nn.MultiheadAttention, query: Tensor, key: Tensor, value: T
         scores = Matrix(asked[row], offset[row].flatten())(tokens).unflatten(-1, (heads, -1))
         rows.append(Matrix(given[row], mha.out_proj.bias)(scores.softmax(dim=-1).flatten(-2)))
     return torch.stack(rows)
+
+
+def _ask_few(mha: nn.MultiheadAttention, query: Tensor, tokens: Tensor) -> Tensor:
+    """`fused_attention` of few queries, with both projections of its many tokens carried over.
+
+    A head's scores are (Q W) X^T, its result (P X) W'. The key's bias adds the same to all scores
+    of a query; the value's is added afterwards, since weights sum to one.
+    """
+    heads, dim = mha.num_heads, query.shape[2]
+    asked = projections(mha)[0](query).unflatten(-1, (heads, -1)) * (dim // heads) ** -0.5
+    _, to_key, to_value = mha.in_proj_weight.unflatten(0, (3, heads, -1))
+    asked = torch.einsum("nlhd,hdc->nhlc", asked, to_key).flatten(1, 2)
+    mixed = (asked @ tokens.transpose(1, 2)).softmax(dim=-1) @ tokens
+    mixed = torch.einsum("nhlc,hdc->nlhd", mixed.unflatten(1, (heads, -1)), to_value)
+    return mha.out_proj(mixed.flatten(2) + mha.in_proj_bias[2 * dim :])
 
 
 class _Attention(nn.Module):

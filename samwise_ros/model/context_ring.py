@@ -64,10 +64,8 @@ class RingView:
 
     def mean(self, frames: Tensor) -> Tensor:
         """Mean of the frames in sight: [B, S, h, w, D] -> [B or N, h, w, D]."""
-        frames = frames[:, : self.sight.codes.shape[1]]
-        if self.sight.seen is None:
-            return frames.mean(dim=1)
-        weight = self.sight.seen.to(frames.dtype)
+        frames, seen = frames[:, : self.sight.codes.shape[1]], self.sight.seen
+        weight = frames.new_ones(1, frames.shape[1]) if seen is None else seen.to(frames.dtype)
         weight = weight / weight.sum(dim=1, keepdim=True)
         return (weight.unsqueeze(1) @ frames.flatten(2)).unflatten(2, frames.shape[2:])[:, 0]
 

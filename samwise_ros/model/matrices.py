@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from samwise_ros.model.constants import constant
 
 _LEAST = 1 << 20  # multiply-adds from which on oneDNN's call pays
+_FEW = 64  # vectors; for fewer, arranging would gain less than a second copy of the matrix is worth
 # What torch's own compiler emits for a linear layer. Not public: absent, everything still works.
 ONEDNN: Any = torch.ops.mkldnn if torch.backends.mkldnn.is_available() and all(
     hasattr(torch.ops.mkldnn, name)
@@ -57,6 +58,8 @@ class Linear(nn.Linear):
         """[..., in] -> [..., out]."""
         if not pays(x, self.weight):
             return F.linear(x, self.weight, self.bias)
+        if x.numel() < _FEW * self.in_features:  # words
+            return ONEDNN._linear_pointwise(x, self.weight, self.bias, "none", [], "")
         sources = (self.weight,) if self.bias is None else (self.weight, self.bias)
         return constant(self, "matrix", sources, lambda: Matrix(
             self.weight.detach(), None if self.bias is None else self.bias.detach()))(x)

@@ -121,9 +121,7 @@ class SamwiseModel(nn.Module):
                                     self.cmt_adapters, (decoder.conv_s0, decoder.conv_s1),
                                     self.motion_branch, self.grounding)
         self.tokenizer: Any = None  # set by load_model
-        for part in (self.sam, self.cmt_adapters, self.grounding):  # texts are too short to pay
-            if part is not None:
-                use_matrices(part)
+        use_matrices(self)
 
     @property
     def device(self) -> torch.device:

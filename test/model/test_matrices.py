@@ -113,6 +113,31 @@ def test_attention_to_few_words_is_attention() -> None:
 
 
 @pytest.mark.usefixtures("always")
+def test_attention_of_few_words_is_attention() -> None:
+    layer = nn.MultiheadAttention(32, 4, batch_first=True).eval()
+    nn.init.normal_(layer.in_proj_bias)
+    nn.init.normal_(layer.out_proj.bias)
+    pixels, words = numbers(2, 50, 32), numbers(2, 7, 32)
+    expected, _ = layer(words, pixels, pixels)
+    with torch.no_grad(), Operations() as counted:
+        found = cmt.fused_attention(layer, words, pixels, pixels)
+    assert not any("attention" in name for name in counted.names)
+    torch.testing.assert_close(found, expected.detach(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("always")
+def test_few_vectors_are_multiplied_without_a_second_copy_of_the_matrix() -> None:
+    layer = nn.Sequential(nn.Linear(96, 64))
+    use_matrices(layer)
+    x = numbers(9, 96)
+    with torch.no_grad(), Operations() as counted:
+        found = layer(x)
+    assert counted.by_onednn == 1 and not any("reorder" in name for name in counted.names)
+    torch.testing.assert_close(found, F.linear(x, layer[0].weight, layer[0].bias).detach(),
+                               atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("always")
 def test_global_attention_of_the_trunk_is_sam2s() -> None:
     trunk = HieraTrunk(model_config("nano").hiera)
     layer = next(part for part in trunk.modules() if isinstance(part, GlobalAttention))

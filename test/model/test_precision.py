@@ -1,13 +1,17 @@
 """Precision: what "auto" means where, what is refused, and that every GPU is called by its name."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from model_builders import make_frames
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import samwise_ros
 from samwise_ros.config import SessionConfig
+from samwise_ros.model.matrices import Linear, Matrix
 from samwise_ros.model.precision import arithmetic, resolve_precision
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.streaming.session import StreamingSession
@@ -69,3 +73,46 @@ def test_no_call_about_a_gpu_means_the_current_one() -> None:
     found = {str(path.relative_to(ROOT)): OF_A_DEVICE.findall(path.read_text(encoding="utf-8"))
              for path in ROOT.rglob("*.py")}
     assert not {path: calls for path, calls in found.items() if calls}
+
+
+class Casts(TorchDispatchMode):
+    """Notes what is cast, by address."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: set[int] = set()
+
+    def __torch_dispatch__(self, func: Callable, types: tuple, args: tuple = (),
+                           kwargs: dict | None = None) -> object:
+        """Note the call and pass it on."""
+        if func.overloadpacket in (torch.ops.aten._to_copy, torch.ops.aten.to):
+            self.addresses.add(args[0].data_ptr())
+        return func(*args, **(kwargs or {}))
+
+
+def matrix_addresses(model: SamwiseModel) -> set[int]:
+    """Of the weights of linear layers, and of the products that are folded from weights."""
+    found = {part.weight.data_ptr() for part in model.modules() if isinstance(part, Linear)}
+    for part in model.modules():
+        for _, value in vars(part).get("_constants", {}).values():
+            kept = value if isinstance(value, tuple) else (value, *vars_of(value))
+            found |= {each.weight.data_ptr() for each in kept if isinstance(each, Matrix)}
+    return found
+
+
+def vars_of(record: object) -> tuple[object, ...]:
+    return tuple(getattr(record, "__dict__", {}).values())
+
+
+def test_matrices_are_cast_once_and_not_for_every_frame(micro_model: SamwiseModel) -> None:
+    session = StreamingSession(micro_model, SessionConfig(precision="bf16"))
+    session.submit("add:a: the red mug")
+    frames = make_frames(3)
+    with Casts() as first:
+        for frame in frames[:2]:
+            session.step(frame)
+    with Casts() as later:
+        session.step(frames[2])
+    matrices = matrix_addresses(micro_model)
+    assert len(first.addresses & matrices) > 50
+    assert not later.addresses & matrices

@@ -98,8 +98,8 @@ def use_matrices(module: nn.Module) -> None:
 
 def casts(x: Tensor) -> bool:
     """Whether autocast would cast the other factor of x at every call."""
-    return (x.device.type in ("cpu", "cuda") and torch.is_autocast_enabled(x.device.type)
-            and not torch.is_grad_enabled() and not torch.compiler.is_compiling())
+    return (not torch.compiler.is_compiling() and not torch.is_grad_enabled()
+            and x.device.type in ("cpu", "cuda") and torch.is_autocast_enabled(x.device.type))
 
 
 def pays(x: Tensor, weight: Tensor, least: int = _LEAST) -> bool:

@@ -98,6 +98,10 @@ def test_an_engine_answers_as_eager_and_builds_for_sizes_only(
     assert len(told) == 4
     if engine == "compile":
         assert _compiled_graphs() - before == 1, "the second size, and nothing else"
+    make().prepare((96, 128), targets=2)
+    name = f"engine {engine} for 128x96, 2 row(s), 32 tokens"
+    assert told[4] == f"{name}: being prepared, no frame is answered meanwhile"
+    assert told[5].startswith(f"{name}: ready after ")
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on the CPU")

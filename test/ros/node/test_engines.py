@@ -50,6 +50,15 @@ def test_the_node_answers_with_an_engine(standin, micro_model, folder, engine):
     assert expected.shape == answered.shape
     assert ((answered > 0) != expected).mean() < 0.01
     assert process.text.count("being prepared") == 1
+    # What nobody prepared is announced when it comes, with what it cost: another size, more rows.
+    client.command("add:b: duck")
+    for frame, name in ((frames[1], "128x96, 2"), (make_frames(1, 80, 144)[0], "144x80, 2")):
+        name = f"engine {engine} for {name} row(s), 32 tokens"
+        begun, ready = f"{name}: being prepared", f"{name}: ready after"
+        client.send_until(lambda line=begun: line in process.text, frame, begun)
+        client.wait(lambda line=ready: line in process.text, ready, PATIENCE)
+        assert mask_array(client.ask(frame)).shape == frame.shape[:2]
+    assert process.text.count("being prepared") == 3
     assert process.interrupt() == 0
 
 

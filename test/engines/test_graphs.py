@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mini_builders import make_mini
 from model_builders import make_frames
 
 from samwise_ros.config import SessionConfig
+from samwise_ros.engines.export import compare, export_model
 from samwise_ros.engines.flat_step import StepInputs, example_inputs, named_tensors
 from samwise_ros.engines.graph_step import RUNTIMES, GraphStep
 from samwise_ros.engines.onnx_graph import (
@@ -99,6 +101,15 @@ def test_another_shape_is_refused_by_name(micro_model: SamwiseModel,
         runtime(*one)
     with pytest.raises(SamwiseError, match="a sentence has 24 tokens"):
         padded_text(inputs.text, 8)
+
+
+def test_a_model_that_takes_sentences_apart_is_exported_without_its_text(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    model, frames = make_mini(), make_frames(3)
+    graph = export_model(model, tmp_path, camera=frames[0].shape[:2], targets=1, tokens=LENGTH)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step.json", "step.onnx"]
+    errors = compare(model, graph, frames, ["the red mug"], LENGTH)
+    assert errors.frames == 3 and errors.within(1e-2)
 
 
 def test_the_text_prefix_is_a_graph_of_its_own(micro_model: SamwiseModel, tmp_path: Path) -> None:

@@ -61,16 +61,6 @@ def local_correlation(now: Tensor, then: Tensor, radius: int) -> Tensor:
     return torch.stack(fits, dim=3).permute(0, 3, 1, 2)  # pooled faster with channels last
 
 
-def local_mean(maps: Tensor, side: int, stride: int = 1) -> Tensor:
-    """[M, C, h, w] -> means over squares of an odd side, at the border over what is inside.
-
-    Over columns, then over rows: 2 * side numbers a pixel instead of their square.
-    """
-    reach = side // 2
-    rows = F.avg_pool2d(maps, (side, 1), (stride, 1), (reach, 0), count_include_pad=False)
-    return F.avg_pool2d(rows, (1, side), (1, stride), (0, reach), count_include_pad=False)
-
-
 def shift_table(radius: int) -> Tensor:
     """[(2 radius + 1)^2, 2] shift (x, y) of each channel of `local_correlation`."""
     steps = torch.arange(-radius, radius + 1.0)
@@ -97,8 +87,10 @@ class BlockMatch(nn.Module):
         The last two channels are the displacement (x, y) since the earlier frame in units of
         `RADIUS` pixels of the map.
         """
-        now, then = F.normalize(maps - local_mean(maps, LOCAL), dim=1).chunk(2)
-        fit = local_mean(local_correlation(now, then, RADIUS), self.block, self.stride)
+        mean = F.avg_pool2d(maps, LOCAL, 1, LOCAL // 2, count_include_pad=False)
+        now, then = F.normalize(maps - mean, dim=1).chunk(2)
+        fit = F.avg_pool2d(local_correlation(now, then, RADIUS), self.block, self.stride,
+                           self.block // 2, count_include_pad=False)
         share = torch.softmax(fit * self.sharpness, dim=1)
         shift = torch.einsum("mkhw,kc->mchw", share, self.shifts)
         return torch.cat((fit, -shift / RADIUS), dim=1)

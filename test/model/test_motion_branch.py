@@ -3,17 +3,11 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from mini_builders import MICRO_MINI, make_mini
 from model_builders import MICRO, make_frames, make_model
 
 from samwise_ros.config import ModelConfig
-from samwise_ros.model.motion_branch import (
-    MotionBranch,
-    local_correlation,
-    local_mean,
-    pair_frames,
-)
+from samwise_ros.model.motion_branch import MotionBranch, local_correlation, pair_frames
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.streaming.image_ops import prepare_frame
@@ -52,13 +46,6 @@ def test_frame_by_frame_gives_the_same_pairs_as_at_once(lag: int) -> None:
         parts.append(part)
         assert kept.shape[1] <= lag, "bounded memory"
     assert torch.equal(torch.cat(parts, 1), whole)
-
-
-@pytest.mark.parametrize(("side", "stride"), [(9, 1), (7, 2), (5, 1)])
-def test_a_local_mean_is_that_of_what_is_inside(side: int, stride: int) -> None:
-    maps = torch.randn(2, 3, 10, 14, generator=torch.Generator().manual_seed(0))
-    whole = F.avg_pool2d(maps, side, stride, side // 2, count_include_pad=False)
-    torch.testing.assert_close(local_mean(maps, side, stride), whole, atol=1e-6, rtol=1e-5)
 
 
 def test_correlation_is_the_product_with_each_neighbour() -> None:

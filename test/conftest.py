@@ -17,6 +17,13 @@ generated_interfaces.activate()  # before any test imports messages
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A GPU machine may lack what other tests import: `-m gpu` looks into its own files only."""
+    if config.option.markexpr != "gpu" or collection_path.suffix != ".py":
+        return None
+    return True if "mark.gpu" not in collection_path.read_text(encoding="utf-8") else None
+
+
 def pytest_sessionfinish() -> None:
     """Give back what processes that were killed on purpose have left."""
     sweep_shared_memory()

@@ -17,6 +17,7 @@ SwitchMode = Literal["reweight", "all_mask", "avg"]
 Fit = Literal["pad", "rectangle"]
 Stem = Literal["patch", "conv"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+GraphPrecision = Literal["fp32", "fp16"]  # of the products of an exported graph
 EngineName = Literal["eager", "compile", "cuda_graph", "onnx", "openvino"]
 Mode = Literal["clip", "stream"]  # the published protocol, or frame by frame without look-ahead
 TrunkName = Literal["hiera", "lite0"]

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samwise_ros.config import SessionConfig
+from samwise_ros.config import GraphPrecision, SessionConfig
 from samwise_ros.engines.flat_step import example_inputs
 from samwise_ros.engines.graph_step import GraphStep, onnx_runtime
 from samwise_ros.engines.onnx_graph import (
     export_step,
     export_text,
+    halve_products,
     write_description,
 )
 from samwise_ros.model.samwise import SamwiseModel
@@ -48,14 +49,14 @@ class GraphErrors:
     memory: float
     mask_iou: float
 
-    def within(self, tolerance: float) -> bool:
-        """Whether all but masks agree to `tolerance`, and masks to an IoU of .999."""
+    def within(self, tolerance: float, mask_iou: float = 0.999) -> bool:
+        """Whether all but masks agree to `tolerance`, and masks to an IoU of `mask_iou`."""
         worst = max(self.score, self.mask_logits, self.memory)
-        return worst <= tolerance and self.mask_iou >= 0.999
+        return worst <= tolerance and self.mask_iou >= mask_iou
 
 
 def export_model(model: SamwiseModel, folder: Path, *, camera: tuple[int, int], targets: int,
-                 tokens: int) -> GraphStep:
+                 tokens: int, precision: GraphPrecision = "fp32") -> GraphStep:
     """Write step.onnx and a JSON beside it, and the same of text.onnx.
 
     A model with a noun finder has no text.onnx: it takes sentences apart in Python.
@@ -65,6 +66,7 @@ def export_model(model: SamwiseModel, folder: Path, *, camera: tuple[int, int], 
         folder: Made if need be; what another program wrote there is not overwritten.
         camera: (H, W) of the frames; input and answers have that size.
         targets: R. tokens: Longest sentence.
+        precision: Of the step's products, see `onnx_graph.halve_products`; the text stays fp32.
 
     Returns:
         The step graph in ONNX Runtime.
@@ -79,7 +81,9 @@ def export_model(model: SamwiseModel, folder: Path, *, camera: tuple[int, int], 
     step = FrameStep(model, size, config).eval()
     description = export_step(step, inputs, folder / FILES[0]) | {
         "camera": list(camera), "input": list(inputs.pixels.shape[-2:]),
-        "targets": targets, "tokens": tokens}
+        "targets": targets, "tokens": tokens, "precision": precision}
+    if precision == "fp16":
+        halve_products(folder / FILES[0])
     write_description(folder / "step.json", description)
     if model.noun_finder is None:
         write_description(folder / "text.json", export_text(model, tokens, folder / "text.onnx"))

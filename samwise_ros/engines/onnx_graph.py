@@ -24,6 +24,7 @@ from samwise_ros.structures import MissingDependencyError, SamwiseError
 
 OPSET = 18
 FORBIDDEN = frozenset({"NonZero", "If", "Loop", "Scan"})
+_PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose"})
 _ONE_FILE = 1_800_000_000  # bytes of weights; protobuf ends at 2 GiB
 
 
@@ -96,6 +97,30 @@ def padded_text(text: TextState, length: int) -> TextState:
     hidden, mask = pad(text.hidden), pad(text.mask)
     assert hidden is not None and mask is not None
     return TextState(hidden, mask, pad(text.verbs), text.names)
+
+
+def halve_products(path: Path) -> None:
+    """Rewrite a graph with its products in fp16: matrices, convolutions and their weights.
+
+    Everything else, inputs and outputs stay fp32, so that memory, norms, softmax and what is
+    compared with a threshold keep their range and bits; casts stand between.
+
+    Raises MissingDependencyError when onnxruntime, whose converter this is, is not installed.
+    """
+    import onnx
+
+    try:
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+    except ImportError as error:
+        raise MissingDependencyError("fp16 needs the Python package onnxruntime: "
+                                     "pip install 'samwise_ros[onnx]'") from error
+    model = onnx.load(path)
+    others = {node.op_type for node in model.graph.node} - _PRODUCTS
+    halved = convert_float_to_float16(model, keep_io_types=True, op_block_list=sorted(others))
+    weights = path.with_name(path.name + ".data")
+    external = weights.exists()
+    weights.unlink(missing_ok=True)  # else onnx appends
+    onnx.save_model(halved, path, save_as_external_data=external, location=weights.name)
 
 
 def forbidden_operators(path: Path) -> list[str]:

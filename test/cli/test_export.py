@@ -14,6 +14,7 @@ from samwise_ros.engines.export import GraphErrors
 from samwise_ros.model.checkpoint import save_model
 from samwise_ros.model.samwise import SamwiseModel
 
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
@@ -49,6 +50,26 @@ def test_a_model_is_exported_and_compared_on_a_given_video(micro_model: SamwiseM
     assert described["camera"] == [height, width] and described["targets"] == 1
     again = CliRunner().invoke(app, arguments)
     assert again.exit_code == 2 and "step.onnx" in again.output, "nothing is overwritten"
+
+
+@pytest.mark.timeout(900)
+def test_products_in_half_precision_are_compared_with_the_model_in_full(
+        micro_model: SamwiseModel, tmp_path: Path) -> None:
+    weights = save_model(micro_model, tmp_path / "micro")
+    result = CliRunner().invoke(app, [
+        "export", "--model", str(weights), "--camera", "128x96", "--frames", "4", "--precision",
+        "fp16", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    graph = onnx.load(tmp_path / "out" / "step.onnx").graph
+    halves = {part.name for part in graph.initializer
+              if part.data_type == onnx.TensorProto.FLOAT16}
+    multiplied = [node for node in graph.node if node.op_type in ("MatMul", "Gemm", "Conv")]
+    assert sum(not halves.isdisjoint(node.input) for node in multiplied) > len(multiplied) / 3
+    norms = [node for node in graph.node if node.op_type in ("LayerNormalization", "Softmax")]
+    assert norms and all(halves.isdisjoint(node.input) for node in norms)
+    assert {value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)}.isdisjoint(
+        {onnx.TensorProto.FLOAT16})
+    assert json.loads((tmp_path / "out" / "step.json").read_text())["precision"] == "fp16"
 
 
 @pytest.mark.timeout(900)

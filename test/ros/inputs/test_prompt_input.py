@@ -108,7 +108,8 @@ def show(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Show]:
     path = [] if find_spec("tf2_ros") else [str(ROOT / "test" / "helpers" / "tf2_double")]
     process = scene.run(
         ["-m", "samwise_ros.ros.node.node", "--ros-args", "-p", "image_qos:=reliable", "-p",
-         "process_all:=true", "-p", "num_threads:=1", "-p", "overlay_rate:=0.0"], "node",
+         "process_all:=true", "-p", "num_threads:=1", "-p", "overlay_rate:=0.0", "-p",
+         "model:=nano"], "node",
         PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), *path, os.environ.get("PYTHONPATH")])))
     yield Show(process, scene.client())
     scene.leave()

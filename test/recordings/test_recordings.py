@@ -43,7 +43,7 @@ def recording(frames: list[SimFrame], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def segment(path: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["segment", str(path), *map(str, arguments)])
+    return CliRunner().invoke(app, ["segment", str(path), "--model", "nano", *map(str, arguments)])
 
 
 def records_of(path: Path, *topics: str) -> list[tuple]:

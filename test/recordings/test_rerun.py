@@ -45,9 +45,9 @@ def stamps(batches: list[pa.RecordBatch]) -> list[int]:
 def test_a_recording_leaves_pictures_places_curves_and_commands(tmp_path: Path) -> None:
     path = made.write_recording(tmp_path / "r", made.simulate(FRAMES))
     done = CliRunner().invoke(app, [
-        "segment", str(path), "--topic", made.IMAGE, "--depth-topic", made.DEPTH, "--info-topic",
-        made.INFO, "-e", "the red ball", "-e", "the blue ball", "--out", str(tmp_path / "o"),
-        "--rerun", str(tmp_path / "o.rrd")])
+        "segment", str(path), "--model", "nano", "--topic", made.IMAGE, "--depth-topic", made.DEPTH,
+        "--info-topic", made.INFO, "-e", "the red ball", "-e", "the blue ball",
+        "--out", str(tmp_path / "o"), "--rerun", str(tmp_path / "o.rrd")])
     assert done.exit_code == 0, done.output
     found = columns(tmp_path / "o.rrd")
     name = "/camera_image_raw"

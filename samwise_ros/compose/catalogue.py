@@ -69,11 +69,15 @@ NEAR_COLOURS = {
 
 @dataclass(frozen=True)
 class CutOut:
-    """A cut-out: its path in the library, its label and its split."""
+    """A cut-out: its path in the library, its label, its split.
+
+    `rendered`: drawn by a computer, not photographed.
+    """
 
     path: str
     label: Label
     split: str
+    rendered: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,14 +159,15 @@ class Catalogue:
     def pool(self, split: str) -> Pool:
         """What a split may use: its own cut-outs, train's beside them, its own backgrounds.
 
-        Raises ValueError for an unknown split.
+        Rendered cut-outs are for training only. Raises ValueError for an unknown split.
         """
         if split not in SPLITS:
             raise ValueError(f"expected a split of {', '.join(SPLITS)}, got {split!r}")
         side = split.partition("_")[0]
         return Pool(
             targets=tuple(item for item in self.cut_outs if item.split == split),
-            fillers=tuple(item for item in self.cut_outs if item.split == "train"),
+            fillers=tuple(item for item in self.cut_outs
+                          if item.split == "train" and (split == "train" or not item.rendered)),
             backgrounds=tuple(item for item in self.backgrounds if item.split == side),
             photographs=tuple(item for item in self.photographs if item.split == split))
 
@@ -170,15 +175,19 @@ class Catalogue:
 def load_catalogue(folder: Path = ASSETS) -> Catalogue:
     """The catalogue that ships, or one in another folder.
 
-    The folder holds `cut_outs.json`, `backgrounds.json` and `photographs.json`.
+    The folder holds `cut_outs.json`, `renders.json`, `backgrounds.json` and `photographs.json`.
     """
     cut_rows, photo_rows = _rows(folder / "cut_outs.json"), _rows(folder / "photographs.json")
-    families = _families([*cut_rows, *(entry for row in photo_rows for entry in row["objects"])])
+    drawn_rows = _rows(folder / "renders.json")
+    families = _families([*cut_rows, *drawn_rows,
+                          *(entry for row in photo_rows for entry in row["objects"])])
     photographs = tuple(
         Background(row["path"], row["split"], True, frozenset(row["contents"]),
                    tuple(_native(entry, families) for entry in row["objects"]))
         for row in photo_rows)
     cut_outs = tuple(CutOut(row["path"], _label(row, families), row["split"]) for row in cut_rows)
+    cut_outs += tuple(CutOut(row["path"], _label(row, families), "train", rendered=True)
+                      for row in drawn_rows)
     cut_outs += tuple(CutOut(f"{picture.path}#{number}", native.label, picture.split)
                       for picture in photographs
                       for number, native in enumerate(picture.natives, start=1) if native.whole)

@@ -1,6 +1,6 @@
 """The pictures on disk, small and ready to paste, and how they get there (`samwise compose fetch`).
 
-    PICTURES/debian/, npm/     unpacked packages; may be deleted once the rest is made
+    PICTURES/debian/, npm*/    unpacked packages; may be deleted once the rest is made
     PICTURES/cut_outs/*.png    RGBA, cropped to what is opaque, long side at most CUT_OUT_SIDE
     PICTURES/backgrounds/*.jpg long side at most BACKGROUND_SIDE
 """
@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +28,9 @@ from samwise_ros.data.packages import download, download_debian
 from samwise_ros.streaming.pictures import write_encoded
 
 PACKAGES = ("tuxpaint-stamps-default", "gcompris-qt-data", "gnome-backgrounds", "mate-backgrounds",
-            "plasma-workspace-wallpapers", "ukui-wallpapers", "lomiri-wallpapers-20.04")
+            "plasma-workspace-wallpapers", "ukui-wallpapers", "lomiri-wallpapers-20.04",
+            "sweethome3d-furniture")
+EMOJI = "@lobehub/fluent-emoji-3d@1.1.0"
 STAMPS = "usr/share/tuxpaint/stamps"
 CUT_OUT_SIDE = 448
 BACKGROUND_SIDE = 1280
@@ -48,22 +51,27 @@ def fetch(pictures: Path, catalogue: Catalogue, report: Callable[[str], None]) -
     What is there already is kept. Raises DataError without apt or npm or without network,
     ComposeError when a package lacks a picture.
     """
-    debian, npm = pictures / "debian", pictures / "npm"
+    debian, npm, emoji = pictures / "debian", pictures / "npm", pictures / "npm_emoji"
     for package in PACKAGES:
         if not (debian / f"{package}.done").is_file():
             report(f"downloading {package}")
             _unpack(package, debian)
-    if not npm.is_dir():
-        report(f"downloading {PANORAMAS}")
-        _unpack_npm(npm)
+    for package, folder in ((PANORAMAS, npm), (EMOJI, emoji)):
+        if not folder.is_dir():
+            report(f"downloading {package}")
+            _unpack_npm(package, folder)
     report("preparing pictures")
     sources = {item.path: item for item in catalogue.photographs}
     for item in catalogue.cut_outs:
         target = cut_out_file(pictures, item.path)
         if not target.is_file():
             path, _, number = item.path.partition("#")
-            picture = (_cut(_read(debian, path), sources[path], int(number)) if number
-                       else _read(debian, f"{STAMPS}/{path}"))
+            if number:
+                picture = _cut(_read(debian, path), sources[path], int(number))
+            elif path.startswith("npm:"):
+                picture = _read(emoji, path.removeprefix("npm:"))
+            else:
+                picture = _read(debian, path if item.rendered else f"{STAMPS}/{path}")
             _write(target, _cropped(picture))
     for background in (*catalogue.backgrounds, *catalogue.photographs):
         target = background_file(pictures, background.path)
@@ -83,12 +91,12 @@ def _unpack(package: str, debian: Path) -> None:
     (debian / f"{package}.done").touch()
 
 
-def _unpack_npm(folder: Path) -> None:
+def _unpack_npm(package: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-        archive = download(["npm", "pack", "--silent", PANORAMAS], Path(work), "*.tgz", (
-            f"Indoor backgrounds come from {PANORAMAS}: install npm, or unpack that package so "
-            f"that {folder}/hdri exists."))
+        archive = download(["npm", "pack", "--silent", package], Path(work), "*.tgz", (
+            f"Some pictures come from {package}: install npm, or unpack that package so that "
+            f"{folder}/package.json exists."))
         shutil.unpack_archive(archive, work, "gztar", filter="data")
         Path(work, "package").rename(folder)
 
@@ -136,10 +144,12 @@ def _load(path: Path) -> np.ndarray:
 
 
 def _read(root: Path, path: str) -> np.ndarray:
-    """A picture of an unpacked package, BGR or BGRA; `archive.rcc:member` reads from an archive."""
-    archive, _, member = path.partition(".rcc:")
-    if member:
-        data = read_member(root / f"{archive}.rcc", member)
+    """A picture of an unpacked package, BGR or BGRA; `archive:member` reads from an archive."""
+    archive, _, member = path.partition(":")
+    if archive.endswith(".rcc"):
+        data = read_member(root / archive, member)
+    elif archive.endswith(".sh3f"):
+        data = _zipped(root / archive, member)
     else:
         file = root / path
         if not file.is_file():
@@ -150,6 +160,15 @@ def _read(root: Path, path: str) -> np.ndarray:
     if picture is None:
         raise ComposeError(f"OpenCV cannot decode {path}")
     return picture
+
+
+def _zipped(archive: Path, member: str) -> bytes:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return opened.read(member)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ComposeError(f"cannot read {member} of {archive} ({error}): another release of "
+                           "Debian? Known to work: Debian 12 (bookworm)") from error
 
 
 def _cut(picture: np.ndarray, source: Background, number: int) -> np.ndarray:

@@ -43,11 +43,53 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "wind turbine": ("windmill",), "gosling": ("chick",), "calf": ("young cow",),
     "multimeter": ("measuring device",), "pillow": ("cushion",), "bucket": ("pail",),
     "coin": ("piece of money",), "tricycle": ("trike",), "wheel": ("tractor tyre",),
+    "sofa": ("couch",), "sofa bed": ("sofa", "couch"), "wardrobe": ("closet",),
+    "crib": ("cot", "baby bed"), "bookcase": ("bookshelf", "shelf"), "rug": ("carpet",),
+    "sink": ("washbasin",), "washbasin": ("sink", "basin"), "bathtub": ("bath", "tub"),
+    "tap": ("faucet",), "toilet roll": ("toilet paper",), "garden hose": ("hose",),
+    "refrigerator": ("fridge",), "stove": ("hob", "cooktop"), "cooktop": ("stove", "hob"),
+    "cooker": ("rice cooker",), "microwave": ("microwave oven",), "television": ("tv",),
+    "laptop": ("notebook computer", "computer"), "desktop computer": ("computer",),
+    "mobile phone": ("cell phone", "smartphone", "phone"), "telephone": ("phone",),
+    "loudspeaker": ("speaker",), "headphones": ("headset",), "watch": ("wristwatch",),
+    "game controller": ("gamepad",), "joystick": ("game controller",), "flashlight": ("torch",),
+    "mug": ("cup",), "teacup": ("cup",), "cooking pot": ("pot",), "clay pot": ("pot",),
+    "glass": ("drinking glass", "tumbler"), "cardboard box": ("carton",), "trunk": ("chest",),
+    "suitcase": ("luggage",), "backpack": ("rucksack",), "glasses": ("spectacles",),
+    "sneaker": ("trainer",), "sneakers": ("trainers",), "trousers": ("pants",),
+    "t-shirt": ("shirt", "tee"), "blouse": ("shirt",), "cap": ("baseball cap", "hat"),
+    "boots": ("shoes",), "boot": ("shoe",), "high heels": ("shoes",), "shovel": ("spade",),
+    "hamburger": ("burger",), "doughnut": ("donut",), "french fries": ("fries", "chips"),
+    "cupcake": ("muffin",), "roast chicken": ("chicken",), "soft ice cream": ("ice cream cone",),
+    "motorcycle": ("motorbike",), "bicycle": ("bike",), "truck": ("lorry",),
+    "motor scooter": ("moped",), "delivery truck": ("van",), "taxi": ("cab", "car"),
+    "suv": ("car", "jeep"), "police car": ("car",), "row boat": ("boat",), "speedboat": ("boat",),
+    "canoe": ("boat",), "cruise ship": ("boat",), "ferry": ("boat", "ship"),
+    "steam locomotive": ("steam engine", "train"), "high-speed train": ("train",),
+    "metro": ("subway train", "train"), "tram": ("streetcar", "train"), "monorail": ("train",),
+    "railway car": ("train car", "train"), "biplane": ("airplane", "plane"),
+    "small airplane": ("plane",), "man": ("person", "guy"), "woman": ("person", "lady"),
+    "girl": ("person", "child"), "boy": ("person", "child"), "mannequin": ("person", "dummy"),
+    "bee": ("honeybee",), "beetle": ("bug",), "eagle": ("bird of prey",), "ladybug": ("ladybird",),
+    "dinosaur": ("reptile",), "crocodile": ("alligator",), "shrimp": ("prawn",),
+    "picture frame": ("picture",), "globe": ("earth",), "gift": ("present",),
+    "potted plant": ("plant pot",), "succulent plant": ("succulent",), "logs": ("firewood",),
+    "street lamp": ("street light",), "computer mouse": ("mouse",), "trophy": ("trophy cup",),
+    "padlock": ("lock",), "piano": ("grand piano",),
 }
 PLURALS = frozenset({
     "cherries", "grapes", "binoculars", "pliers", "pincers", "holly leaves", "drums", "scissors",
-    "clippers", "nail clippers", "spoons", "solar panels", "windmills"})
-UNCOUNTED = frozenset({"garlic", "corn", "lavender", "thyme", "lettuce", "broccoli", "candy"})
+    "clippers", "nail clippers", "spoons", "solar panels", "windmills", "ballet shoes",
+    "blueberries", "boots", "briefs", "chains", "chips", "clothes", "french fries", "fries", "glasses", "gloves",
+    "goggles", "headphones", "high heels", "japanese dolls", "jeans", "logs", "lungs", "moccasins",
+    "pancakes", "pants", "peanuts", "playing cards", "prayer beads", "shelves", "shoes",
+    "shopping bags", "shorts", "slippers", "sneakers", "socks", "spectacles", "sunglasses",
+    "trainers", "trousers", "tulips"})
+UNCOUNTED = frozenset({
+    "garlic", "corn", "lavender", "thyme", "lettuce", "broccoli", "candy", "bacon", "bamboo",
+    "bread", "bubble tea", "butter", "cheese", "curry and rice", "custard", "firewood", "fondue",
+    "luggage", "nail polish", "oden", "paella", "popcorn", "soap", "spaghetti", "sushi",
+    "toilet paper"})
 
 THINGS = ("object", "thing", "item")
 

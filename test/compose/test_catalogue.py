@@ -1,15 +1,25 @@
 """The lists that ship, their splits, and reading Qt's archives."""
 
 import struct
+import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from samwise_ros.compose.catalogue import SPLITS, Label, load_catalogue, native_labels
+from samwise_ros.compose.catalogue import (
+    SPLITS,
+    Catalogue,
+    CutOut,
+    Label,
+    load_catalogue,
+    native_labels,
+)
 from samwise_ros.compose.errors import ComposeError
-from samwise_ros.compose.library import PictureLibrary, fetch
+from samwise_ros.compose.library import PACKAGES, PictureLibrary, fetch
 from samwise_ros.compose.rcc import read_member
 from samwise_ros.compose.words import SYNONYMS
 from samwise_ros.structures import DataError
@@ -41,6 +51,15 @@ def test_held_out_names_are_no_noun_of_anything_in_training() -> None:
                 & {item.label.name for item in catalogue.pool("test_names").targets})
 
 
+def test_what_a_computer_drew_is_for_training_only() -> None:
+    catalogue = load_catalogue()
+    drawn = {item for item in catalogue.cut_outs if item.rendered}
+    assert len(drawn) > 1000 and drawn < set(catalogue.pool("train").targets)
+    for split in SPLITS[1:]:
+        pool = catalogue.pool(split)
+        assert not drawn & {*pool.targets, *pool.fillers}
+
+
 def test_outlines_lie_in_their_photographs_and_cover_what_they_say() -> None:
     for item in load_catalogue().photographs:
         labels = native_labels(item, (192, 256))
@@ -61,6 +80,24 @@ def test_what_a_person_might_call_a_thing(name: str, kind: str, noun: str, might
 def test_a_missing_picture_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(ComposeError, match="samwise compose fetch"):
         PictureLibrary(tmp_path).background("nothing.jpg")
+
+
+def test_a_picture_in_a_furniture_archive_is_read(tmp_path: Path) -> None:
+    picture = np.full((40, 60, 4), 200, np.uint8)
+    folder = tmp_path / "debian" / "usr"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "a.sh3f", "w") as archive:
+        archive.writestr("a/chair.png", cv2.imencode(".png", picture)[1].tobytes())
+    chair = CutOut("usr/a.sh3f:a/chair.png", Label("chair"), "train", rendered=True)
+    for package in PACKAGES:
+        (tmp_path / "debian" / f"{package}.done").touch()
+    for package in ("npm", "npm_emoji"):
+        (tmp_path / package).mkdir()
+    fetch(tmp_path, Catalogue((chair,), ()), lambda line: None)
+    assert (PictureLibrary(tmp_path).cut_out(chair.path) == 200).all()
+    lacking = replace(chair, path="usr/a.sh3f:a/table.png")
+    with pytest.raises(ComposeError, match=r"cannot read a/table.png of .*a.sh3f"):
+        fetch(tmp_path, Catalogue((lacking,), ()), lambda line: None)
 
 
 def test_fetching_without_apt_says_where_the_pictures_come_from(

@@ -36,8 +36,9 @@ def draw_library(root: Path) -> tuple[Path, Path]:
     cv2.imwrite(str(background_file(pictures, "photo.jpg")), picture)
     panel = np.full((100, 120, 4), 235, np.uint8)
     cv2.imwrite(str(cut_out_file(pictures, "photo.jpg#1")), panel)
-    for name, rows in (("cut_outs", cut_outs), ("backgrounds", backgrounds),
-                       ("photographs", [photograph])):
+    render = _cut_out(pictures, "ring", "toy", "green")
+    for name, rows in (("cut_outs", cut_outs), ("renders", [render]),
+                       ("backgrounds", backgrounds), ("photographs", [photograph])):
         (lists / f"{name}.json").write_text(json.dumps({"rows": rows}))
     return pictures, lists
 

@@ -78,13 +78,13 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "padlock": ("lock",), "piano": ("grand piano",),
 }
 PLURALS = frozenset({
-    "cherries", "grapes", "binoculars", "pliers", "pincers", "holly leaves", "drums", "scissors",
-    "clippers", "nail clippers", "spoons", "solar panels", "windmills", "ballet shoes",
-    "blueberries", "boots", "briefs", "chains", "chips", "clothes", "french fries", "fries", "glasses", "gloves",
-    "goggles", "headphones", "high heels", "japanese dolls", "jeans", "logs", "lungs", "moccasins",
-    "pancakes", "pants", "peanuts", "playing cards", "prayer beads", "shelves", "shoes",
-    "shopping bags", "shorts", "slippers", "sneakers", "socks", "spectacles", "sunglasses",
-    "trainers", "trousers", "tulips"})
+    "cherries", "grapes", "binoculars", "pliers", "pincers", "holly leaves", "drums",
+    "scissors", "clippers", "nail clippers", "spoons", "solar panels", "windmills",
+    "ballet shoes", "blueberries", "boots", "briefs", "chains", "chips", "clothes",
+    "french fries", "fries", "glasses", "gloves", "goggles", "headphones", "high heels",
+    "japanese dolls", "jeans", "logs", "lungs", "moccasins", "pancakes", "pants", "peanuts",
+    "playing cards", "prayer beads", "shelves", "shoes", "shopping bags", "shorts", "slippers",
+    "sneakers", "socks", "spectacles", "sunglasses", "trainers", "trousers", "tulips"})
 UNCOUNTED = frozenset({
     "garlic", "corn", "lavender", "thyme", "lettuce", "broccoli", "candy", "bacon", "bamboo",
     "bread", "bubble tea", "butter", "cheese", "curry and rice", "custard", "firewood", "fondue",

@@ -67,7 +67,8 @@ def export(
     errors = compare(loaded, graph, chain([first], given), [_SENTENCE] * targets, tokens)
     say(f"{out}: largest errors over {errors.frames} frames: object score {errors.score:.2e}, "
         f"mask logits {errors.mask_logits:.2e}, memory {errors.memory:.2e}, "
-        f"smallest mask IoU {errors.mask_iou:.5f}")
+        + (f"smallest mask IoU {errors.mask_iou:.5f}" if errors.masks else
+           "no mask in either: compare on a video (--check) in which something is found"))
     expected, mask_iou = _EXPECTED[precision]
     limit = expected if tolerance is None else tolerance
     if not errors.within(limit, mask_iou):

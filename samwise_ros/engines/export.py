@@ -41,6 +41,7 @@ class GraphErrors:
         memory: Of what is remembered after each frame, relative to a tensor's largest value where
             that is above one.
         mask_iou: Smallest IoU of two masks, 1 where both are empty.
+        masks: Of graph or step that are not empty; without any `mask_iou` says nothing.
     """
 
     frames: int
@@ -48,6 +49,7 @@ class GraphErrors:
     mask_logits: float
     memory: float
     mask_iou: float
+    masks: int
 
     def within(self, tolerance: float, mask_iou: float = 0.999) -> bool:
         """Whether all but masks agree to `tolerance`, and masks to an IoU of `mask_iou`."""
@@ -100,7 +102,7 @@ def compare(model: SamwiseModel, graph: GraphStep, frames: Iterable[np.ndarray],
         frames: uint8 [H, W, 3] of the camera's size. sentences: One per row.
         tokens: Of the graph.
     """
-    score, logits, memory, iou, count = 0.0, 0.0, 0.0, 1.0, 0
+    score, logits, memory, iou, masks, count = 0.0, 0.0, 0.0, 1.0, 0, 0
     streams: list[StreamState] = []
     text = stack_text([model.encode_text(model.tokenizer([sentence])) for sentence in sentences],
                       length=tokens)
@@ -116,8 +118,9 @@ def compare(model: SamwiseModel, graph: GraphStep, frames: Iterable[np.ndarray],
         logits = max(logits, _difference(expected.low_res, found.low_res))
         memory = max(memory, _memory_difference(*streams))
         iou = min(iou, _smallest_iou(expected.masks, found.masks))
+        masks += int((expected.masks | found.masks).any(dim=(1, 2)).sum())
         count += 1
-    return GraphErrors(count, score, logits, memory, iou)
+    return GraphErrors(count, score, logits, memory, iou, masks)
 
 
 def _difference(one: Tensor, two: Tensor) -> float:

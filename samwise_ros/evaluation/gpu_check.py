@@ -21,6 +21,7 @@ from samwise_ros.config import EngineName, Precision, SessionConfig
 from samwise_ros.engines.choice import GRAPH_ENGINES
 from samwise_ros.engines.sessions import SessionMaker
 from samwise_ros.evaluation import gpu_measure as measure
+from samwise_ros.evaluation.agreement import agreement
 from samwise_ros.evaluation.golden import find_assets, read_frames
 from samwise_ros.evaluation.parity import run_parity
 from samwise_ros.evaluation.speed import moving_noise
@@ -214,13 +215,13 @@ class _Answers:
 
     def compare(self, one: tuple[EngineName, Precision], other: tuple[EngineName, Precision],
                 limit: float) -> tuple[bool, str]:
-        """Whether the masks of two have an IoU of `limit`."""
+        """Whether there are masks, and those of two have an IoU of `limit`."""
         for which in (one, other):
             if which not in self._found:
                 clip, session = self.clip, self.session(*which)
                 self._found[which] = [session.step(frame) for frame in clip]
-        found = measure.pooled_iou(self._found[one], self._found[other])
-        return found >= limit, f"IoU {found:.4f}, at least {limit}"
+        found = agreement(self._found[one], self._found[other])
+        return found.iou >= limit and not found.empty, f"{found}; IoU at least {limit}"
 
 
 def _attention(answers: _Answers, precision: Precision) -> tuple[bool, str]:

@@ -54,18 +54,6 @@ def name_targets(session: StreamingSession, sentences: Sequence[str]) -> None:
         session.submit(f"add:t{index}: {sentence}")
 
 
-def pooled_iou(ours: Sequence[FrameResult], theirs: Sequence[FrameResult]) -> float:
-    """Intersection over union of all masks together, before states hold any back; 0 without any."""
-    common = either = 0
-    for one, other in zip(ours, theirs, strict=True):
-        for a, b in zip(one.targets, other.targets, strict=True):
-            assert a.mask_logits is not None and b.mask_logits is not None  # sessions' default
-            a_there, b_there = a.mask_logits > 0, b.mask_logits > 0
-            common += int(np.count_nonzero(a_there & b_there))
-            either += int(np.count_nonzero(a_there | b_there))
-    return common / either if either else 0.0
-
-
 def unfused_attention(session: StreamingSession, frames: Sequence[np.ndarray],
                       device: torch.device) -> str:
     """Why a step needs torch's unfused attention; empty where it does not."""

@@ -28,6 +28,7 @@ from samwise_ros.evaluation.golden import (
     read_golden,
     read_official_entries,
 )
+from samwise_ros.evaluation.metrics import region_similarity
 from samwise_ros.evaluation.name_hash import Entry, make_state
 from samwise_ros.evaluation.parity_probes import LadderRecorder
 from samwise_ros.model.checkpoint import empty_model, load_strict
@@ -250,9 +251,7 @@ def compare_masks(golden: Golden, masks: list[np.ndarray]) -> list[Row]:
         if index >= len(masks) or masks[index].shape != expected.shape:
             rows.append(Row(name, float("inf"), tolerance, "1 - IoU", "no mask of that size"))
             continue
-        union = np.count_nonzero(masks[index] | expected)
-        common = np.count_nonzero(masks[index] & expected)
-        error = float(1 - common / union) if union else 0.0
+        error = 1 - region_similarity(masks[index], expected)
         rows.append(Row(name, error, tolerance, "1 - IoU"))
     return rows
 

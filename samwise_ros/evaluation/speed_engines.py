@@ -15,7 +15,8 @@ import numpy as np
 
 from samwise_ros.config import EngineName, SessionConfig
 from samwise_ros.engines.sessions import SessionMaker
-from samwise_ros.evaluation.gpu_measure import DRAWN_TARGETS, drawn_clip, pooled_iou
+from samwise_ros.evaluation.agreement import Agreement, agreement
+from samwise_ros.evaluation.gpu_measure import DRAWN_TARGETS, drawn_clip
 from samwise_ros.evaluation.speed import describe_machine, filled
 from samwise_ros.evaluation.speed_parts import timed
 from samwise_ros.model.samwise import SamwiseModel
@@ -34,7 +35,7 @@ class EngineRow:
         ms: Median of a frame, from picture to masks.
         speedup: Median of the first engine over this one's, at as many targets.
         prepare_s: Seconds until the first frame could be answered.
-        iou: Intersection over union of all masks with those of the first engine; 0 without any.
+        beside_first: How far the answers are from the first engine's.
     """
 
     engine: EngineName
@@ -42,7 +43,7 @@ class EngineRow:
     ms: float
     speedup: float
     prepare_s: float
-    iou: float
+    beside_first: Agreement
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,19 @@ class EngineReport:
                 f"{model['weights']} weights, {machine['device']}, {machine['processor']}, "
                 f"{machine['threads']} thread(s), torch {machine['torch']}:")
         lines = [head, "",
-                 "| targets | engine | ms | frames/s | beside the first | mask IoU | prepared in |",
-                 "|---" * 7 + "|"]
+                 "| targets | engine | ms | frames/s | beside the first | mask IoU | mask logits "
+                 "within | object scores within | prepared in |", "|---" * 9 + "|"]
         lines += [f"| {row.targets} | {row.engine} | {row.ms:.1f} | {1e3 / row.ms:.1f} | "
-                  f"{row.speedup:.2f} | {row.iou:.4f} | {row.prepare_s:.0f} s |"
-                  for row in self.rows]
+                  f"{row.speedup:.2f} | {_iou(row.beside_first)} | {row.beside_first.logits:.1e} | "
+                  f"{row.beside_first.score:.1e} | {row.prepare_s:.0f} s |" for row in self.rows]
+        if any(row.beside_first.empty for row in self.rows):
+            lines += ["", "All masks empty: nobody found anything, so what tells whether engines "
+                      "agree is the mask logits and object scores."]
         return "\n".join(lines)
+
+
+def _iou(found: Agreement) -> str:
+    return "all masks empty" if found.empty else f"{found.iou:.4f}"
 
 
 def compare_engines(model: SamwiseModel, config: SessionConfig, *, engines: Sequence[EngineName],
@@ -105,7 +113,7 @@ def compare_engines(model: SamwiseModel, config: SessionConfig, *, engines: Sequ
         runs = _in_turn(model, sessions, images, frames)
         first = runs[engines[0]]
         rows += [EngineRow(name, count, 1e3 * run.median, first.median / run.median,
-                           seconds[name], pooled_iou(run.results, first.results))
+                           seconds[name], agreement(run.results, first.results))
                  for name, run in runs.items()]
     size = input_size(camera, model.config.image_size, model.config.fit)
     return EngineReport(describe_machine(model), {

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from samwise_ros.data.packed import PackedClips
+from samwise_ros.evaluation import metrics
 from samwise_ros.model.features import extend_context
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import SamwiseModel
@@ -146,13 +147,9 @@ def random_object_j(numbers: np.ndarray, truth: np.ndarray) -> float:
         if not seen:
             scores.append(float(not answer.any()))
             continue
-        scores.append(float(np.mean([_iou(frame == number, answer) for number in seen])))
+        scores.append(float(np.mean([metrics.region_similarity(frame == number, answer)
+                                     for number in seen])))
     return float(np.mean(scores))
-
-
-def _iou(first: np.ndarray, second: np.ndarray) -> float:
-    union = np.logical_or(first, second).sum()
-    return float(np.logical_and(first, second).sum() / union) if union else 1.0
 
 
 def mean_j(scores: dict[str, KindScore], folder: str = "") -> float:

@@ -6,13 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from model_builders import make_frames
+from model_builders import MICRO, make_frames, make_model, set_object_score
 from typer.testing import CliRunner
 
 from samwise_ros.cli.main import app
 from samwise_ros.engines.export import GraphErrors
 from samwise_ros.model.checkpoint import save_model
 from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.model.tokenizer import ExpressionTokenizer
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
@@ -20,10 +21,10 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 
 def test_errors_are_judged_by_the_tolerance() -> None:
-    assert GraphErrors(20, 1e-4, 2e-4, 1e-4, 0.9995).within(1e-3)
-    assert not GraphErrors(20, 1e-4, 2e-3, 1e-4, 1.0).within(1e-3)
-    assert not GraphErrors(20, 1e-4, 1e-4, 2e-3, 1.0).within(1e-3)
-    assert not GraphErrors(20, 1e-4, 1e-4, 1e-4, 0.9).within(1e-3)
+    assert GraphErrors(20, 1e-4, 2e-4, 1e-4, 0.9995, 20).within(1e-3)
+    assert not GraphErrors(20, 1e-4, 2e-3, 1e-4, 1.0, 20).within(1e-3)
+    assert not GraphErrors(20, 1e-4, 1e-4, 2e-3, 1.0, 20).within(1e-3)
+    assert not GraphErrors(20, 1e-4, 1e-4, 1e-4, 0.9, 20).within(1e-3)
 
 
 def write_video(path: Path, frames: list[np.ndarray]) -> None:
@@ -81,6 +82,19 @@ def test_above_the_tolerance_errors_are_printed_and_the_exit_code_is_1(
         "1e-12", "--out", str(tmp_path / "out")])
     assert result.exit_code == 1
     assert "object score" in result.output and "error: more than 1e-12" in result.output
+
+
+@pytest.mark.timeout(900)
+def test_a_comparison_without_any_mask_says_so(tiny_tokenizer: ExpressionTokenizer,
+                                               tmp_path: Path) -> None:
+    model = make_model(MICRO, tiny_tokenizer)
+    set_object_score(model, -5.0)
+    weights = save_model(model, tmp_path / "micro")
+    result = CliRunner().invoke(app, ["export", "--model", str(weights), "--camera", "128x96",
+                                      "--frames", "2", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "no mask in either" in said and "mask IoU" not in said
 
 
 def test_a_video_of_another_size_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from model_builders import make_frames
+from model_builders import MICRO, make_frames, make_model, set_object_score
 from typer.testing import CliRunner
 
 from samwise_ros.cli.bench_gpu import put_into
@@ -14,6 +14,7 @@ from samwise_ros.evaluation import gpu_check
 from samwise_ros.evaluation import gpu_measure as measure
 from samwise_ros.evaluation.gpu_check import CheckSetup, check_device, markdown
 from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.streaming.image_ops import prepare_frame
 from samwise_ros.streaming.session import StreamingSession
 from samwise_ros.structures import DataError
@@ -85,17 +86,14 @@ def test_what_the_time_does_not_suffice_for_is_named() -> None:
     assert not report.rows and "nano 64, 1 targets, eager" in markdown(report)
 
 
-def test_masks_are_pooled_and_none_at_all_is_no_success(micro_model: SamwiseModel) -> None:
-    frames = make_frames(3)
-    once, twice = (measure.answers(StreamingSession(micro_model), frames, ["mug", "ball"])
-                   for _ in range(2))
-    for result in (*once, *twice):
-        for target in result.targets:
-            target.mask_logits[:] = -1.0
-    assert measure.pooled_iou(once, twice) == 0.0
-    once[0].targets[0].mask_logits[:2] = 1.0
-    twice[0].targets[0].mask_logits[:1] = 1.0
-    assert measure.pooled_iou(once, twice) == pytest.approx(0.5)
+@pytest.mark.parametrize(("score", "passed"), [(5.0, True), (-5.0, False)])
+def test_a_comparison_without_any_mask_is_no_success(tiny_tokenizer: ExpressionTokenizer,
+                                                     score: float, passed: bool) -> None:
+    model = make_model(MICRO, tiny_tokenizer)
+    set_object_score(model, score)
+    found = gpu_check._Answers(lambda: model, lambda: make_frames(2), ["mug"]).compare(
+        ("eager", "fp32"), ("eager", "fp32"), 0.995)
+    assert found[0] is passed and ("all masks are empty" in found[1]) is not passed
 
 
 def test_an_attention_without_head_axis_is_noticed(

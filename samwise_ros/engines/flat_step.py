@@ -37,8 +37,8 @@ def example_inputs(model: SamwiseModel, shape: StepShape, config: SessionConfig,
     """
     with torch.inference_mode(False), torch.no_grad():  # as tensors that can be written to later
         pixels = torch.zeros(3, *shape.size.padded, device=model.device)
-        tokens = model.tokenizer(["the target"]).to(model.device)
-        text = stack_text([model.encode_text(tokens)], shape.rows, shape.tokens)
+        text = stack_text([model.encode_text(model.tokenizer(["the target"]))], shape.rows,
+                          shape.tokens)
         return StepInputs(pixels, text, start_state(
             model, pixels, shape.rows, config.context_frames, dtype))
 

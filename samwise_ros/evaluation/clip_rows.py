@@ -47,7 +47,7 @@ class ClipRowsPredictor:
             expressions: Sequence[str]) -> Iterator[tuple[PredictedMask, ...]]:
         """See `Predictor`. Frames must have one size."""
         model = self._model
-        text = model.encode_text(model.tokenizer(list(expressions)).to(model.device))
+        text = model.encode_text(model.tokenizer(list(expressions)))
         clip_of_row = torch.zeros(len(expressions), dtype=torch.int64, device=model.device)
         start = _RowsState(MemoryBank(), (0,) * len(expressions))
         state, iterator, earlier = start, iter(frames), None

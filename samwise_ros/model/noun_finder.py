@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samwise_ros.model.text_encoder import TextEncoder, TextState, Tokens
+from samwise_ros.model.uploads import upload
 
 NOUN_KINDS = 3  # none, target, anchor
 READ_LAYER = 3  # of the six: states that know the sentence's structure
@@ -48,25 +49,28 @@ class NounFinder(nn.Module):
         logits = self(encoder, tokens)
         words = (tokens.ids != START) & (tokens.ids != END) & tokens.mask
         kinds = logits.argmax(dim=2) * words
-        best = logits[..., 1].masked_fill(~words, -torch.inf).argmax(dim=1)
-        unnamed = ~(kinds == 1).any(dim=1)
-        kinds[unnamed, best[unnamed]] = 1
-        return kinds
+        best = logits[..., 1].masked_fill(~words, -torch.inf).argmax(dim=1, keepdim=True)
+        named = (kinds == 1).any(dim=1, keepdim=True)
+        return kinds.scatter(1, best, torch.where(named, kinds.gather(1, best), 1))
 
 
 def read_sentences(encoder: TextEncoder, finder: NounFinder, tokens: Tokens) -> TextState:
-    """Text states of sentences without their nouns, and the nouns' embeddings beside them."""
-    nouns = finder.find(encoder, tokens) if tokens.nouns is None else tokens.nouns
-    ids, kinds = (part.tolist() for part in (tokens.ids, nouns))
-    counts = tokens.mask.sum(dim=1).tolist()
-    pairs = [(row[:count], kind[:count])
-             for row, kind, count in zip(ids, kinds, counts, strict=True)]
+    """Text states of sentences without their nouns, and the nouns' embeddings beside them.
+
+    The host waits once for the device, to read which words are nouns.
+
+    Args:
+        encoder, finder: On one device. tokens: There or, better, on the host.
+    """
+    device = next(finder.parameters()).device
+    nouns = finder.find(encoder, tokens.to(device)) if tokens.nouns is None else tokens.nouns
+    pairs = [(row[:sum(mask)], kind[:sum(mask)]) for row, kind, mask in zip(
+        tokens.ids.tolist(), nouns.tolist(), tokens.mask.tolist(), strict=True)]
     names = [[START, *A_PHOTO_OF_A, *(i for i, k in zip(*pair, strict=True) if k == wanted), END]
              for pair in pairs for wanted in (1, 2)]
-    device = tokens.ids.device
-    there = torch.tensor([len(name) > len(A_PHOTO_OF_A) + 2 for name in names], device=device)
-    embedded = embed_sentences(encoder, padded(names, device)) * there[:, None]
-    state = encoder.encode_prefix(padded([neutral(*pair) for pair in pairs], device))
+    there = torch.tensor([[len(name) > len(A_PHOTO_OF_A) + 2] for name in names])
+    embedded = embed_sentences(encoder, padded(names).to(device)) * upload(there, device)
+    state = encoder.encode_prefix(padded([neutral(*pair) for pair in pairs]).to(device))
     return replace(state, names=embedded.unflatten(0, (-1, 2)))
 
 
@@ -88,9 +92,9 @@ def neutral(ids: Sequence[int], kinds: Sequence[int]) -> list[int]:
     return kept
 
 
-def padded(rows: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Tokens:
-    """Token ids of any length as one batch."""
+def padded(rows: Sequence[Sequence[int]]) -> Tokens:
+    """Token ids of any length as one batch on the host."""
     length = max(map(len, rows))
-    ids = torch.tensor([[*row, *[PAD] * (length - len(row))] for row in rows], device=device)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    return Tokens(ids, torch.arange(length, device=device) < lengths[:, None])
+    ids = torch.tensor([[*row, *[PAD] * (length - len(row))] for row in rows])
+    lengths = torch.tensor([len(row) for row in rows])
+    return Tokens(ids, torch.arange(length) < lengths[:, None])

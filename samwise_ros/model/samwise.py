@@ -129,10 +129,14 @@ class SamwiseModel(nn.Module):
         return self.sam.no_mem_embed.device
 
     def encode_text(self, tokens: Tokens) -> TextState:
-        """Text state after the layers before the first fusion; depends on the expression only."""
+        """Text state after the layers before the first fusion; depends on the expression only.
+
+        Args:
+            tokens: On the host, where a GPU need not be waited for to know them, or the device.
+        """
         if self.noun_finder is not None:
             return read_sentences(self.text_encoder, self.noun_finder, tokens)
-        return self.text_encoder.encode_prefix(tokens)
+        return self.text_encoder.encode_prefix(tokens.to(self.device))
 
     def pair_frames(self, pixels: Tensor,
                     earlier: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -343,7 +347,7 @@ class SamwiseModel(nn.Module):
         def make() -> Tensor:
             sine = self.sam.memory_encoder.position_encoding(
                 ages.new_empty(1, ages.shape[-1], height, width)).flatten(2).transpose(1, 2)
-            oldest_first = ages[list(rows)].reshape(count, 1, -1)
+            oldest_first = torch.stack([ages[row] for row in rows]).reshape(count, 1, -1)
             return (sine + oldest_first).reshape(1, -1, ages.shape[-1])
 
         return constant(self.sam, ("memory position", rows, height, width), (ages,), make)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
 from samwise_ros.config import TextConfig
+from samwise_ros.model.uploads import upload
 
 PAD_ID = 1
 
@@ -37,10 +38,10 @@ class Tokens:
     nouns: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Tokens:
-        """Copy on another device."""
-        verbs, nouns = (None if part is None else part.to(device)
+        """Copy on another device, for which the host does not wait."""
+        verbs, nouns = (None if part is None else upload(part, device)
                         for part in (self.verbs, self.nouns))
-        return Tokens(self.ids.to(device), self.mask.to(device), verbs, nouns)
+        return Tokens(upload(self.ids, device), upload(self.mask, device), verbs, nouns)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from samwise_ros.config import GRID, Fit, ModelConfig
+from samwise_ros.model.uploads import upload
 from samwise_ros.structures import IMAGENET_MEAN, IMAGENET_STD, Box, FrameError
 
 _MAX_ASPECT = 16
@@ -99,22 +100,10 @@ def prepare_frame(rgb: np.ndarray, config: ModelConfig, *, fast: bool = False,
         resized = np.asarray(Image.fromarray(rgb).resize((width, height),
                                                          Image.Resampling.BILINEAR))
     device = torch.device(device)
-    pixels = _upload(np.array(resized), device).permute(2, 0, 1).float() / 255
+    pixels = upload(torch.from_numpy(np.array(resized)), device).permute(2, 0, 1).float() / 255
     mean, std = _normalisation(device)
     pixels = (pixels - mean) / std
     return F.pad(pixels, (0, size.padded[1] - width, 0, size.padded[0] - height)), size
-
-
-def _upload(array: np.ndarray, device: torch.device) -> Tensor:
-    """A tensor on `device`; the host does not wait for a GPU's copy.
-
-    The copy is queued on the current stream, before everything that reads it. torch gives the
-    pinned block to no other tensor before that copy is done.
-    """
-    host = torch.from_numpy(array)
-    if device.type != "cuda":
-        return host.to(device)
-    return host.pin_memory().to(device, non_blocking=True)
 
 
 @lru_cache(maxsize=8)

@@ -142,10 +142,11 @@ def to_input(prompt: Prompt, rgb: np.ndarray, size: InputSize, shown: Shown,
         UPPER_LEFT,
         VisualPrompt,
     )
+    from samwise_ros.model.uploads import upload
 
     mask = grab(rgb, prompt) if prompt.mask is None and shown == "masks" else prompt.mask
     if mask is not None:
-        masks = torch.from_numpy(_resized(mask, size))[None].to(device)
+        masks = upload(torch.from_numpy(_resized(mask, size))[None], device)
         return replace(VisualPrompt.nothing(1, device), masks=masks)
     box = prompt.box
     corners = () if box is None else ((box[0], box[1]), (box[2], box[3]))
@@ -154,8 +155,8 @@ def to_input(prompt: Prompt, rgb: np.ndarray, size: InputSize, shown: Shown,
     labels += [BESIDE if each else ON_TARGET for each in beside]
     scale = np.array(size.resized[::-1]) / size.camera[::-1]
     points = (np.array((*corners, *prompt.points)) + 0.5) * scale - 0.5
-    return VisualPrompt(torch.tensor(points, dtype=torch.float32, device=device)[None],
-                        torch.tensor(labels, device=device)[None])
+    return VisualPrompt(upload(torch.tensor(points, dtype=torch.float32)[None], device),
+                        upload(torch.tensor(labels)[None], device))
 
 
 def _resized(mask: np.ndarray, size: InputSize) -> np.ndarray:

@@ -269,8 +269,7 @@ class StreamingSession:
     def _new_target(self, name: str, planned: PlannedTarget) -> Target:
         text = None
         if planned.expression:
-            tokens = self.model.tokenizer([planned.expression]).to(self.model.device)
-            text = self.model.encode_text(tokens)
+            text = self.model.encode_text(self.model.tokenizer([planned.expression]))
         return Target(name, planned.expression, planned.command, text, planned.prompt)
 
     @property

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_map
 from samwise_ros.model.context_ring import ContextRing
 from samwise_ros.model.mask_head import NO_OBJECT_LOGIT
 from samwise_ros.model.samwise import SamwiseModel
+from samwise_ros.model.uploads import upload
 
 # Of projected frames, by precision.
 STATE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -78,7 +79,7 @@ class StreamState:
     def arranged(self, rows: list[int | None]) -> StreamState:
         """The state with other rows: by number those that stay, None for those that start anew."""
         device = self.ages.device
-        chosen = torch.tensor([row or 0 for row in rows], device=device)
+        chosen = upload(torch.tensor([row or 0 for row in rows]), device)
 
         def picked(record: StreamState | ContextRing, *names: str) -> dict[str, Any]:
             parts = {name: getattr(record, name) for name in names}
@@ -88,7 +89,7 @@ class StreamState:
                       for ring in self.rows)
         state = replace(self, rows=rings, **picked(
             self, "ages", "last_switch", "spatial", "pointers", "peak"))
-        return state.restarted(torch.tensor([row is None for row in rows], device=device))
+        return state.restarted(upload(torch.tensor([row is None for row in rows]), device))
 
 
 def start_state(model: SamwiseModel, pixels: Tensor, rows: int, context_frames: int,

@@ -49,8 +49,7 @@ class FrozenTexts:
         if not keys:
             return {}
         nouns = None if keys[0][1] is None else [spans for _, spans in keys]
-        tokens = self._model.tokenizer([text for text, _ in keys], nouns).to(self._model.device)
-        state = self._model.encode_text(tokens)
+        state = self._model.encode_text(self._model.tokenizer([text for text, _ in keys], nouns))
         return {key: _row(state, row) for row, key in enumerate(keys)}
 
 

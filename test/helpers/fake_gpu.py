@@ -10,7 +10,6 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,12 +22,12 @@ from torch import Tensor, nn
 from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 import samwise_ros
 from samwise_ros.model import constants, memory_attention
 from samwise_ros.model.samwise import SamwiseModel
-from samwise_ros.model.text_encoder import TextState, Tokens
+from samwise_ros.model.text_encoder import Tokens
 from samwise_ros.streaming import image_ops
 
 GPU = torch.device("cuda", 7)  # none that a machine of tests has, nor the current one
@@ -77,31 +76,19 @@ def _devices(record: object) -> set[str]:
 
 
 class _HostTokenizer:
-    """A tokenizer that knows numbers, as the host does, and hands out tensors without data."""
+    """A tokenizer that hands out tensors without data, whose numbers the host can ask for."""
 
     def __init__(self, tokenizer: Any, mode: FakeTensorMode) -> None:
         self._tokenizer, self._mode = tokenizer, mode
+        self.numbers: list[tuple[Tensor, list]] = []  # of the tensors that were handed out
 
     def __call__(self, sentences: list[str]) -> Tokens:
         with unset_fake_temporarily():
-            self.newest: Tokens = self._tokenizer(sentences)
-        return Tokens(*(part if part is None else self._mode.from_tensor(part)
-                        for part in vars(self.newest).values()))
-
-
-def _read_on_the_host(model: SamwiseModel, tokenizer: _HostTokenizer, mode: FakeTensorMode,
-                      ) -> None:
-    """Where a model asks for the words themselves, once a command, let it see them."""
-    if model.noun_finder is None:
-        return
-    host = deepcopy(model)
-
-    def encode_text(_: Tokens) -> TextState:
-        with unset_fake_temporarily():
-            text = host.encode_text(tokenizer.newest)
-        return tree_map(lambda part: mode.from_tensor(part).to(GPU), text)
-
-    model.encode_text = encode_text  # type: ignore[method-assign]
+            parts = vars(self._tokenizer(sentences)).values()
+            numbers = [None if part is None else part.tolist() for part in parts]
+        made = [None if part is None else self._mode.from_tensor(part) for part in parts]
+        self.numbers += zip(made, numbers, strict=True)
+        return Tokens(*made)
 
 
 @contextmanager
@@ -109,10 +96,8 @@ def fake_gpu(model: SamwiseModel, monkeypatch: pytest.MonkeyPatch,
              ) -> Iterator[tuple[SamwiseModel, Crossings]]:
     """Move a model to `GPU`, where it stays, and note what crosses."""
     mode, crossings = FakeTensorMode(), Crossings()
-    tokenizer = _HostTokenizer(model.tokenizer, mode)
-    _read_on_the_host(model, tokenizer, mode)
-    model.tokenizer = tokenizer
-    _stand_in_for_cuda(monkeypatch, crossings)
+    model.tokenizer = _HostTokenizer(model.tokenizer, mode)
+    _stand_in_for_cuda(monkeypatch, crossings, model.tokenizer)
     with mode:
         for module in model.modules():
             module.__dict__.pop(constants._KEPT, None)
@@ -133,11 +118,18 @@ def fake_gpu(model: SamwiseModel, monkeypatch: pytest.MonkeyPatch,
                 cached.cache_clear()
 
 
-def _stand_in_for_cuda(monkeypatch: pytest.MonkeyPatch, crossings: Crossings) -> None:
-    """What needs a driver. Where the host asks for bytes it gets ones."""
+def _stand_in_for_cuda(monkeypatch: pytest.MonkeyPatch, crossings: Crossings,
+                       tokenizer: _HostTokenizer) -> None:
+    """What needs a driver. Where the host asks for bytes or numbers of the GPU it gets ones."""
     def cpu(tensor: Tensor) -> SimpleNamespace:
         crossings.note("transfer")
         return SimpleNamespace(numpy=lambda: np.ones(tuple(tensor.shape), np.uint8))
+
+    def tolist(tensor: Tensor) -> list:
+        if tensor.device.type == "cuda":
+            crossings.note("transfer")
+            return np.ones(tuple(tensor.shape), int).tolist()
+        return next(numbers for known, numbers in tokenizer.numbers if known is tensor)
 
     def address(tensor: Tensor) -> int:
         return tensor.untyped_storage()._cdata + tensor.storage_offset() * tensor.itemsize
@@ -145,6 +137,7 @@ def _stand_in_for_cuda(monkeypatch: pytest.MonkeyPatch, crossings: Crossings) ->
     # Else operations on a single number that is known are carried out, on a device that is not.
     monkeypatch.setattr(fake_tensor, "CONSTANT_NUMEL_LIMIT", 0)
     monkeypatch.setattr(Tensor, "cpu", cpu)
+    monkeypatch.setattr(fake_tensor.FakeTensor, "tolist", tolist)
     monkeypatch.setattr(Tensor, "data_ptr", address)
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
     monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())

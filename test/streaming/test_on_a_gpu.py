@@ -32,7 +32,9 @@ def crossings_of_a_frame(session: StreamingSession, crossings: Crossings,
         each.partition(" in ")[2].partition(":")[0] for each in crossings.uploads]
 
 
-ONE = (["frame_step.py"], ["image_ops.py"])  # the answer down, the picture up
+ONE = (["frame_step.py"], ["uploads.py"])  # the answer down, the picture up
+# Of a new sentence of mini: which of its words are nouns.
+NOUNS = {"mini": ["noun_finder.py"]}
 
 
 @pytest.mark.parametrize(("name", "precision"), [
@@ -42,7 +44,8 @@ def test_the_host_waits_once_a_frame(
         monkeypatch: pytest.MonkeyPatch) -> None:
     """One target, rows of several ages, a target that has gone, one shown beside its sentence.
 
-    Model "switching" has the CME on from its third frame on.
+    So it is on frames with which commands come. Model "switching" has the CME on from its third
+    frame on.
     """
     with fake_gpu(MODELS[name](tiny_tokenizer), monkeypatch) as (model, crossings):
         session = StreamingSession(model, SessionConfig(precision=precision))
@@ -51,10 +54,12 @@ def test_the_host_waits_once_a_frame(
         assert crossings_of_a_frame(session, crossings) == ONE
         session.submit("add:b: duck")
         session.submit(Command(CommandKind.ADD, "c", "the ball", prompt=Prompt(((20.0, 30.0),))))
-        run(session, 1)
+        waits, uploads = crossings_of_a_frame(session, crossings)
+        assert waits == NOUNS.get(name, []) * 2 + ["frame_step.py"]
+        assert len(uploads) > 5 and set(uploads) == {"uploads.py"}
         assert crossings_of_a_frame(session, crossings) == ONE
         session.submit("remove:a")
-        run(session, 1)
+        assert crossings_of_a_frame(session, crossings) == (ONE[0], ["uploads.py"] * 3)
         assert crossings_of_a_frame(session, crossings) == ONE
         state = session._frames.state
         assert state is not None and state.ages.shape == (2,)
@@ -72,6 +77,8 @@ def test_a_target_that_was_only_shown_beside_a_named_one_waits_no_more(
         session.submit("add:b: the red mug")
         run(session)
         assert crossings_of_a_frame(session, crossings) == ONE
+        session.submit(Command(CommandKind.ADD, "c", "", prompt=Prompt(box=(20., 20., 50., 40.))))
+        assert crossings_of_a_frame(session, crossings) == (ONE[0], ["uploads.py"] * 3)
 
 
 def test_the_guard_notices_what_it_should(tiny_tokenizer: ExpressionTokenizer,

@@ -65,15 +65,15 @@ class EngineReport:
         head = (f"{model['name']}, input {wide}x{high} ({model['fit']}), camera {width}x{height}, "
                 f"{model['weights']} weights, {machine['device']}, {machine['processor']}, "
                 f"{machine['threads']} thread(s), torch {machine['torch']}:")
-        lines = [head, "",
-                 "| targets | engine | ms | frames/s | beside the first | mask IoU | mask logits "
-                 "within | object scores within | prepared in |", "|---" * 9 + "|"]
+        columns = ("targets", "engine", "ms", "frames/s", "beside the first", "mask IoU",
+                   "mask logits within", "object scores within", "prepared in")
+        lines = [head, "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
         lines += [f"| {row.targets} | {row.engine} | {row.ms:.1f} | {1e3 / row.ms:.1f} | "
                   f"{row.speedup:.2f} | {_iou(row.beside_first)} | {row.beside_first.logits:.1e} | "
                   f"{row.beside_first.score:.1e} | {row.prepare_s:.0f} s |" for row in self.rows]
         if any(row.beside_first.empty for row in self.rows):
-            lines += ["", "All masks empty: nobody found anything, so what tells whether engines "
-                      "agree is the mask logits and object scores."]
+            lines += ["", ("All masks empty: nobody found anything, so what tells whether engines "
+                           "agree is the mask logits and object scores.")]
         return "\n".join(lines)
 
 

@@ -123,6 +123,13 @@ class FrameFeatures:
 
         return FrameFeatures(*(picked(getattr(self, field.name)) for field in fields(self)))
 
+    def full(self) -> FrameFeatures:
+        """The same in fp32."""
+        def full(x: Tensor | None) -> Any:
+            return x if x is None else x.float()
+
+        return FrameFeatures(*(full(getattr(self, field.name)) for field in fields(self)))
+
 
 @dataclass(frozen=True)
 class Encoded:

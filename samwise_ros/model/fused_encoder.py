@@ -24,6 +24,7 @@ from samwise_ros.model.grounding import Grounding, on_grids
 from samwise_ros.model.matrices import Matrix
 from samwise_ros.model.motion_branch import MotionBranch, pair_frames
 from samwise_ros.model.padding import PaddedStages, zero_input
+from samwise_ros.model.precision import full_precision
 from samwise_ros.model.text_encoder import TextEncoder, TextState
 from samwise_ros.model.trunk import Trunk
 
@@ -99,7 +100,8 @@ class FusedEncoder(nn.Module):
         seen = None
         if self.grounding is not None and self.fusion_stages:
             lite0: Any = self.trunk  # the trunk that grounding goes with
-            seen = self.grounding.look(lite0.semantic(maps[3]), maps[2], maps[1])
+            with full_precision(maps[3].device):  # z-scores and ratios enlarge what was rounded
+                seen = self.grounding.look(lite0.semantic(maps[3]), maps[2], maps[1])
         maps[3:] = [self.trunk.thin(last) for last in maps[3:]]
         read = list(maps)  # what adapters read
         if self.motion_branch is not None and self.fusion_stages:
@@ -219,12 +221,14 @@ class FusedEncoder(nn.Module):
     def _match(self, shared: SharedFeatures, text: TextState, clip_of_row: Tensor | None,
                ) -> tuple[Sequence[Tensor | None], Tensor | None, Tensor | None]:
         """Maps on the grid of each adapter, their summary, and what the mask logits get of them."""
-        if shared.seen is None or self.grounding is None:
+        if shared.seen is None or self.grounding is None or text.names is None:
             return (None,) * len(self.fusion_stages), None, None
         rows, (clips, frames) = text.hidden.shape[0], shared.shape
         if clip_of_row is None:
             clip_of_row = torch.arange(rows, device=text.mask.device) % clips
-        maps, evidence, spread = self.grounding(shared.seen, text.names, clip_of_row, frames)
+        with full_precision(text.mask.device):
+            maps, evidence, spread = self.grounding(
+                shared.seen, text.names.float(), clip_of_row, frames)
         return on_grids(maps, self.fusion_stages), evidence, spread
 
     def _run_stages(self, v: Tensor, first: int, last: int, maps: list[Tensor]) -> Tensor:

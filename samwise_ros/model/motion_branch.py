@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samwise_ros.model.conv_stem import Residual, conv_norm
+from samwise_ros.model.precision import full_precision
 
 RADIUS = 4  # largest shift, in pixels of the scale (stride 4 or 8)
 WIDTH = 16  # channels that are compared
@@ -99,6 +100,9 @@ class BlockMatch(nn.Module):
 class MotionBranch(nn.Module):
     """From pairs of frames to a map that is added to the one the first adapter reads.
 
+    It runs in fp32, whatever the precision of the rest: blocks are compared after the mean of what
+    is around them is taken out, and what bf16 leaves of that would be sharpened fortyfold.
+
     Args:
         channels: Of that map.
     """
@@ -118,6 +122,10 @@ class MotionBranch(nn.Module):
 
     def forward(self, pairs: Tensor) -> Tensor:
         """[M, 6, H, W] of `pair_frames`, sides divisible by 16 -> [M, H/16, W/16, C]."""
+        with full_precision(pairs.device):
+            return self._of(pairs.float())
+
+    def _of(self, pairs: Tensor) -> Tensor:
         now, then = pairs.chunk(2, dim=1)
         compared = self.compared(torch.cat((now, then)))
         compared = compared.contiguous(memory_format=torch.channels_last)  # pooled faster so

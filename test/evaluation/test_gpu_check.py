@@ -13,11 +13,12 @@ from samwise_ros.cli.main import app
 from samwise_ros.evaluation import gpu_check
 from samwise_ros.evaluation import gpu_measure as measure
 from samwise_ros.evaluation.gpu_check import CheckSetup, check_device, markdown
+from samwise_ros.model.checkpoint import load_model
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.streaming.image_ops import prepare_frame
 from samwise_ros.streaming.session import StreamingSession
-from samwise_ros.structures import DataError
+from samwise_ros.structures import CheckpointError, DataError
 
 CPU = torch.device("cpu")
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
@@ -94,6 +95,27 @@ def test_a_comparison_without_any_mask_is_no_success(tiny_tokenizer: ExpressionT
     found = gpu_check._Answers(lambda: model, lambda: make_frames(2), ["mug"]).compare(
         ("eager", "fp32"), ("eager", "fp32"), 0.995)
     assert found[0] is passed and ("all masks are empty" in found[1]) is not passed
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("name", "clip"), [
+    ("nano", "drawn balls"), ("mini", "drawn balls"), ("mini", "sample video")])
+def test_masks_in_bf16_are_those_in_fp32(name: str, clip: str, request: pytest.FixtureRequest,
+                                         ) -> None:
+    """What a CPU computes in bf16, which rounds as a GPU does."""
+    try:
+        model = load_model(name, device=CPU)
+    except CheckpointError as error:
+        pytest.skip(f"needs the frozen parts of mini: {error}")
+    frames, sentences = measure.drawn_clip(20), measure.DRAWN_TARGETS
+    if clip == "sample video":
+        setup = CheckSetup(CPU, assets=request.getfixturevalue("shared_dir"))
+        frames, sentences = gpu_check._sample_video(setup), gpu_check._SENTENCES
+    passed, found = gpu_check._Answers(lambda: model, lambda: frames, sentences).compare(
+        ("eager", "bf16"), ("eager", "fp32"), gpu_check.BF16_IOU)
+    print(f"{name}, {clip}: {found}")
+    assert passed, found
 
 
 def test_an_attention_without_head_axis_is_noticed(

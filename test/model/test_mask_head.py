@@ -11,6 +11,7 @@ from torch import Tensor
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.features import FrameFeatures
 from samwise_ros.model.mask_head import predict_masks
+from samwise_ros.model.precision import arithmetic
 from samwise_ros.model.samwise import SamwiseModel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -115,3 +116,16 @@ def test_an_absent_target_gets_the_learnt_pointer(tiny_model: SamwiseModel) -> N
         pointer = predict_masks(model.sam, features_of(2), features_of(2).vision).pointer
         same = torch.equal(pointer, model.sam.no_obj_ptr.expand_as(pointer))
         assert same is absent, f"object score {bias}"
+
+
+def test_it_predicts_in_full_precision_beside_halves(tiny_model: SamwiseModel) -> None:
+    features = features_of(2)
+    rough = FrameFeatures(*(part if part is None else part.bfloat16()
+                            for part in vars(features).values()))
+    full = predict_masks(tiny_model.sam, features, features.vision)
+    with arithmetic(torch.device("cpu"), "bf16"):
+        halves = predict_masks(tiny_model.sam, features, features.vision)
+        rounded = predict_masks(tiny_model.sam, rough, rough.vision)
+    for name in ("low_res", "object_score", "iou", "pointer", "early"):
+        assert torch.equal(getattr(full, name), getattr(halves, name))
+        assert getattr(rounded, name).dtype == torch.float32

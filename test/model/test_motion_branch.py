@@ -8,6 +8,7 @@ from model_builders import MICRO, make_frames, make_model
 
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.motion_branch import MotionBranch, local_correlation, pair_frames
+from samwise_ros.model.precision import arithmetic
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.streaming.image_ops import prepare_frame
@@ -158,3 +159,10 @@ def test_block_matching_measures_the_displacement(scale: int, moved: tuple[int, 
     shift = match(compared)[0, -2:] * 4 * scale
     inner = shift[:, 5:11, 6:14].mean((1, 2))
     assert inner.tolist() == pytest.approx(moved, abs=1.0)
+
+
+def test_it_compares_in_full_precision_beside_halves() -> None:
+    branch, pairs = MotionBranch(8), torch.rand(1, 6, 32, 48)
+    full = branch(pairs)
+    with arithmetic(torch.device("cpu"), "bf16"):
+        assert torch.equal(full, branch(pairs))

@@ -10,6 +10,7 @@ from torch import Tensor
 from samwise_ros.config import LiteConfig, ModelConfig
 from samwise_ros.model.efficientnet import _BLOCKS, Lite0Trunk, fold_published
 from samwise_ros.model.frozen_parts import LITE0, locate
+from samwise_ros.model.precision import arithmetic
 from samwise_ros.model.trunk import Trunk, build_trunk
 from samwise_ros.structures import IMAGENET_MEAN, IMAGENET_STD, CheckpointError
 
@@ -122,3 +123,14 @@ def test_lite0_is_the_published_network_on_a_picture_moved_by_ten_pixels() -> No
     assert error < 0.02 * theirs[inside].abs().max()
     other = literal_features(state, F.pad(picture, (0, 32, 0, 32)))
     assert (ours[inside] - other[inside]).abs().max() > 5 * error
+
+
+def test_lite0_runs_in_full_precision_beside_halves() -> None:
+    trunk, pixels = Lite0Trunk(LiteConfig()), torch.rand(1, 3, 64, 64)
+    full = stages_of(trunk, pixels)
+    with arithmetic(torch.device("cpu"), "bf16"):
+        halves = stages_of(trunk, pixels)
+        assert trunk.semantic(full[3].bfloat16()).dtype == torch.float32
+        assert trunk.run_stage(full[2].bfloat16(), 3).dtype == torch.float32  # after an adapter
+    for one, other in zip(full, halves, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)

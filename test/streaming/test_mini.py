@@ -8,6 +8,7 @@ from model_builders import make_frames, set_object_score
 
 from samwise_ros.model.mask_head import NO_OBJECT_LOGIT, MaskPrediction
 from samwise_ros.model.memory_bank import MemoryBank
+from samwise_ros.model.precision import arithmetic
 from samwise_ros.model.prompts import VisualPrompt
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.streaming.image_ops import prepare_frame
@@ -101,3 +102,12 @@ def test_what_fits_nowhere_counts_against_the_target_and_no_shown_one(mini: Samw
         mini.sam.sam_prompt_encoder.score_evidence.layers[-1].bias.zero_()
     assert said.prediction.object_score.item() == -2.0
     assert shown.prediction.object_score.item() == 1.0
+
+
+def test_what_a_noun_fits_is_found_in_full_precision_beside_halves(mini: SamwiseModel) -> None:
+    pixels, text = torch.rand(1, 1, 6, 64, 64), mini.encode_text(mini.tokenizer(["the red mug"]))
+    full = mini.encode(pixels, text)[0].frame(0).evidence
+    with arithmetic(torch.device("cpu"), "bf16"):
+        halves = mini.encode(pixels, text)[0].frame(0).evidence
+    assert halves.dtype == torch.float32
+    torch.testing.assert_close(full, halves, atol=1e-5, rtol=1e-5)

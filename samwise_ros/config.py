@@ -225,14 +225,15 @@ class DecoderConfig:
 
     Attributes:
         predict_object_score: Off in RIS pre-training only.
-        relative_peak: Mask logits count from their own peak, remembered over time: a mask is never
-            empty, whether the target is there is said by the object score alone.
+        relative_peak: Logits count from their own peak; presence is said by the object score alone.
+        colour: Weight of what `model.colour_model` adds to the mask logits; published: 0.
     """
 
     feedforward: int = 2048
     iou_hidden: int = 256
     predict_object_score: bool = True
     relative_peak: bool = False
+    colour: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -249,8 +250,7 @@ class ModelConfig:
         motion_shrink: Motion is looked for on a picture with sides smaller by this factor, 1 or 2.
         mask_threshold: Probability above which a pixel belongs to the mask.
         trunk: "hiera" (`hiera`) or "lite0" (`lite`, frozen).
-        shown: How the weights follow what is shown (docs/model.md, 2.6): as SAM 2 does, as
-            `training/follow.py` has trained them, from masks only, or not without a sentence.
+        shown: What the weights follow without a sentence, and how (docs/model.md, 2.6).
     """
 
     name: str = "tiny"

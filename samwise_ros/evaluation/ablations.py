@@ -25,6 +25,7 @@ SWITCHED_OFF: dict[str, dict[str, Any]] = {
     "memory": {"memory": {"num_spatial": 0, "num_pointers": 0}},
     "motion": {"motion_lag": 0},
     "map": {"grounding": {"closed_form": False}},
+    "colour": {"decoder": {"colour": 0.0}},
 }
 CME_ON: dict[str, Any] = {"cme": {"enabled": True}}
 CONTEXT_FRAMES = (0, 1, 3)  # beside the usual seven
@@ -61,6 +62,8 @@ def variants(config: ModelConfig) -> list[Variant]:
         titles["motion"] = "without the motion branch"
     if config.grounding.enabled:
         titles["map"] = "without the similarity map"
+    if config.decoder.colour > 0:
+        titles["colour"] = "without the colour model"
     if config.cme.enabled:
         titles["cme"] = "without CME"
     found = [Variant("unchanged")]

@@ -76,12 +76,14 @@ class SharedFeatures:
             four where adapters do not feed back.
         looks: One per adapter that looks back before any text is read.
         seen: What a similarity map needs, or None.
+        colours: [B*T, 3, 4h, 4w] of `colour_model.mask_colours`, or None.
         shape: (B, T).
     """
 
     maps: tuple[Tensor, ...]
     looks: tuple[Look, ...]
     seen: Seen | None
+    colours: Tensor | None
     shape: tuple[int, int]
 
     @property
@@ -101,6 +103,7 @@ class FrameFeatures:
         motion: [N, Dt] mean text feature of the verbs, or None.
         evidence: [N, E] how well the noun fits the picture, or None (`model.grounding`).
         spread: [N, h, w] what its map adds to the mask logits, or None.
+        colours: [N or 1, 3, 4h, 4w] of the frame (`model.colour_model`), or None.
     """
 
     vision: Tensor
@@ -110,11 +113,13 @@ class FrameFeatures:
     motion: Tensor | None
     evidence: Tensor | None = None
     spread: Tensor | None = None
+    colours: Tensor | None = None
 
     def of_rows(self, clip_of_row: Tensor) -> FrameFeatures:
         """Features of one row per clip -> those of N rows: int64 [N] row -> clip."""
         vision, high0, high1 = (x[clip_of_row] for x in (self.vision, self.high0, self.high1))
-        return replace(self, vision=vision, high0=high0, high1=high1)
+        colours = None if self.colours is None else self.colours[clip_of_row]
+        return replace(self, vision=vision, high0=high0, high1=high1, colours=colours)
 
     def row(self, row: int) -> FrameFeatures:
         """Features of one of the N rows."""
@@ -142,9 +147,11 @@ class Encoded:
     motion: Tensor | None  # [N, Dt]
     evidence: Tensor | None = None  # [N, T, E]
     spread: Tensor | None = None  # [N, T, h, w]
+    colours: Tensor | None = None  # [N or 1, T, 3, 4h, 4w]
 
     def frame(self, t: int) -> FrameFeatures:
         """Features of frame `t` of the call."""
-        evidence, spread = (None if x is None else x[:, t] for x in (self.evidence, self.spread))
+        evidence, spread, colours = (None if x is None else x[:, t] for x in (
+            self.evidence, self.spread, self.colours))
         return FrameFeatures(self.vision[:, t], self.high0[:, t], self.high1[:, t], self.cls,
-                             self.motion, evidence, spread)
+                             self.motion, evidence, spread, colours)

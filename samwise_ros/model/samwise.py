@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.cme import ConditionalMemoryEncoder, replace_logits
 from samwise_ros.model.cmt import CmtAdapter, Past
+from samwise_ros.model.colour_model import refine
 from samwise_ros.model.constants import constant
 from samwise_ros.model.features import (
     CausalContext,
@@ -48,8 +49,7 @@ class Segmentation:
         prediction: Pass with memory; `low_res` is -1024 where the object score says absent.
         free: Memory-less pass of the CME, or None when it did not run.
         high_res: [N, S_h, S_w] mask logits of `prediction` at input resolution.
-        memorised: [N, S_h, S_w] mask logits for the memory encoder, after a switch if there was
-            one.
+        memorised: [N, S_h, S_w] mask logits for the memory encoder, after a switch if any.
         cme_logits: [N, 2] or None.
         switched: bool [N].
     """
@@ -234,8 +234,7 @@ class SamwiseModel(nn.Module):
         """Predict masks of one frame.
 
         Args:
-            features: Decoder inputs of N rows.
-            bank: Memories of the same rows.
+            features: Decoder inputs of N rows. bank: Memories of the same rows.
             cme_eligible: bool [N], rows that may switch; None: the CME does not run.
             hide_absent: Set mask logits to -1024 where the object score is not positive (inference;
                 training keeps raw logits: docs/model.md, 2.2).
@@ -309,6 +308,8 @@ class SamwiseModel(nn.Module):
         if features.spread is not None and prompt is None:
             added = resized(features.spread[:, None], (low_res.shape[-2], low_res.shape[-1]))
             low_res = low_res + added[:, 0].repeat(passes, 1, 1)
+        if features.colours is not None:
+            low_res = refine(low_res, features.colours, self.config.decoder.colour)
         if hide_absent and self.config.decoder.predict_object_score:
             low_res = torch.where((joint.object_score > 0)[:, None, None], low_res,
                                   NO_OBJECT_LOGIT)

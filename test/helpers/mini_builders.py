@@ -29,7 +29,7 @@ MICRO_MINI = ModelConfig(
     cmt=CmtConfig(dim=32, num_heads=4, feedback=False, narrow=(8, 8, 8), dropout=0.1),
     grounding=GroundingConfig(enabled=True, width=16, groups=2),
     memory=MemoryConfig(dim=32, attention_layers=1, feedforward=64),
-    decoder=DecoderConfig(feedforward=64, iou_hidden=32, relative_peak=True),
+    decoder=DecoderConfig(feedforward=64, iou_hidden=32, relative_peak=True, colour=1.0),
 )
 
 

@@ -199,7 +199,8 @@ def test_models_without_regions_have_none() -> None:
 
 @torch.no_grad()
 def test_the_mask_gets_the_spread_map_at_its_weight() -> None:
-    plain, told = (make_mini(config=MICRO_MINI.replace(grounding={"in_mask": weight}))
+    plain, told = (make_mini(config=MICRO_MINI.replace(grounding={"in_mask": weight},
+                                                       decoder={"colour": 0.0}))
                    for weight in (0.0, 0.7))
     pixels = torch.rand(1, 1, 6, 128, 128, generator=torch.Generator().manual_seed(0))
     rows = torch.tensor([0, 0])

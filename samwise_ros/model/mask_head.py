@@ -16,8 +16,10 @@ from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam.transformer import TwoWayTransformer
 from torch import Tensor, nn
 
+from samwise_ros.model.colour_model import refine
 from samwise_ros.model.constants import constant
 from samwise_ros.model.features import FrameFeatures
+from samwise_ros.model.map_regions import resized
 from samwise_ros.model.precision import full_precision
 from samwise_ros.model.prompts import VisualPrompt, embed_prompt
 
@@ -187,6 +189,21 @@ def _predicted(sam: Any, features: FrameFeatures, vision: Tensor,
     if sam.pred_obj_scores:
         pointer = torch.where((score > 0)[:, None], pointer, sam.no_obj_ptr)
     return MaskPrediction(low_res, score, iou, pointer, early)
+
+
+def add_maps(logits: Tensor, features: FrameFeatures, colour: float, said: bool) -> Tensor:
+    """Mask logits [k*N, 4h, 4w] of k passes with what the noun's map and colours say.
+
+    Args:
+        logits: Of passes over the rows of `features`, whole pass after whole pass.
+        features: With `spread` and `colours` where the model has them.
+        colour: `DecoderConfig.colour`.
+        said: The rows are told by a sentence alone: the map counts.
+    """
+    if features.spread is not None and said:
+        added = resized(features.spread[:, None], (logits.shape[-2], logits.shape[-1]))[:, 0]
+        logits = logits + added.repeat(len(logits) // len(added), 1, 1)
+    return logits if features.colours is None else refine(logits, features.colours, colour)
 
 
 def _said(encoder: PromptEncoder, features: FrameFeatures) -> list[Tensor]:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from samwise_ros.config import ModelConfig
 from samwise_ros.model.cme import ConditionalMemoryEncoder, replace_logits
 from samwise_ros.model.cmt import CmtAdapter, Past
-from samwise_ros.model.colour_model import refine
 from samwise_ros.model.constants import constant
 from samwise_ros.model.features import (
     CausalContext,
@@ -28,8 +27,7 @@ from samwise_ros.model.features import (
 )
 from samwise_ros.model.fused_encoder import FusedEncoder
 from samwise_ros.model.grounding import Grounding
-from samwise_ros.model.map_regions import resized
-from samwise_ros.model.mask_head import NO_OBJECT_LOGIT, MaskPrediction, predict_masks
+from samwise_ros.model.mask_head import NO_OBJECT_LOGIT, MaskPrediction, add_maps, predict_masks
 from samwise_ros.model.matrices import use_matrices
 from samwise_ros.model.memory_attention import attend_memory
 from samwise_ros.model.memory_bank import MemoryBank, salient
@@ -305,11 +303,7 @@ class SamwiseModel(nn.Module):
             past = None if peak is None else peak.repeat(passes)
             low_res, running = self.sam.sam_mask_decoder.from_peak(joint, past)
             peaks = running.chunk(passes)
-        if features.spread is not None and prompt is None:
-            added = resized(features.spread[:, None], (low_res.shape[-2], low_res.shape[-1]))
-            low_res = low_res + added[:, 0].repeat(passes, 1, 1)
-        if features.colours is not None:
-            low_res = refine(low_res, features.colours, self.config.decoder.colour)
+        low_res = add_maps(low_res, features, self.config.decoder.colour, prompt is None)
         if hide_absent and self.config.decoder.predict_object_score:
             low_res = torch.where((joint.object_score > 0)[:, None, None], low_res,
                                   NO_OBJECT_LOGIT)

@@ -12,9 +12,11 @@ from data_builders import (
 )
 from typer.testing import CliRunner
 
+from samwise_ros.cli.evaluate import Part
 from samwise_ros.cli.main import app
 from samwise_ros.data.davis_converter import convert_davis
 from samwise_ros.data.refcoco_converter import convert_refcoco
+from samwise_ros.evaluation.ablations import SWITCHED_OFF
 from samwise_ros.model.checkpoint import save_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -63,6 +65,10 @@ def test_a_part_can_be_switched_off_and_results_do_not_mix(tmp_path: Path, weigh
     assert summary["without"] == ["memory", "cme", "hsa"]
     assert result.exit_code == 2
     assert "holds results of another run (config:" in result.output
+
+
+def test_every_part_of_an_ablation_can_be_named() -> None:
+    assert {part.value for part in Part} == set(SWITCHED_OFF)
 
 
 def test_an_engine_scores_as_eager_and_its_results_do_not_mix(

@@ -133,5 +133,5 @@ def _print(report: BenchmarkReport) -> None:
     console.print(table)
     console.print(f"{report.gflops['total']:.1f} GFLOP per frame; CMT and CME add "
                   f"{100 * report.added_flops_share:.1f} % to SAM 2; peak memory "
-                  f"{report.peak_memory_bytes / 2**20:.0f} MiB; session "
+                  f"{report.peak_memory_bytes / 2**20:.0f} MiB in stream mode; session "
                   f"{report.session_bytes_end / 2**20:.2f} MiB")

@@ -11,13 +11,16 @@ import platform
 import resource
 import statistics
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from samwise_ros.allocator import give_back_freed_memory
 from samwise_ros.config import MemoryConfig, SessionConfig
 from samwise_ros.evaluation.gpu_measure import name_targets
 from samwise_ros.evaluation.speed_parts import (
@@ -54,7 +57,7 @@ class BenchmarkReport:
         parts_ms, parts_share: Time per part of a streaming frame; the rest is "other".
         gflops: Per part, of a streaming frame, two per multiply-add; "total" included.
         added_flops_share: FLOPs of CMT, CME and its memory-less decoder pass over plain SAM 2's.
-        peak_memory_bytes: Of the process (CPU) or of the allocator (CUDA).
+        peak_memory_bytes: Of the process (CPU) or of the allocator (CUDA), stream mode alone.
         session_bytes_mid, session_bytes_end: Bytes that the session keeps.
         lookahead_frames: Later frames that an answer waits for: 0.
         frames, targets: Measured frames per mode and targets of the session.
@@ -102,9 +105,11 @@ def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
     rounds = max(1, -(-frames // window))
     images = moving_noise(camera, window + 1)
     session = filled(StreamingSession(model, config), images[-1], [_EXPRESSION] * targets)
-    reference = _ReferenceRun(model, images[:window], targets)
     progress("warming up")
+    _forget_peak(model)  # copies that filling made are no part of a stream
     session.step(images[0])
+    peak = _peak_memory(model)  # before clip mode, which holds a window of frames
+    reference = _ReferenceRun(model, images[:window], targets)
     stream_times, reference_times, held = [], [], []
     for index in range(rounds):
         progress(f"round {index + 1} of {rounds}")
@@ -122,7 +127,7 @@ def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
         stream_ms=1e3 * stream, reference_ms=1e3 * plain, parts_ms=_with_rest(parts),
         parts_share=_shares(_with_rest(parts)), gflops=flops,
         added_flops_share=added_share(flops, model, grid_cells(model, camera)),
-        peak_memory_bytes=_peak_memory(model), session_bytes_mid=held[(len(held) - 1) // 2],
+        peak_memory_bytes=peak, session_bytes_mid=held[(len(held) - 1) // 2],
         session_bytes_end=held[-1], lookahead_frames=0, frames=rounds * window, targets=targets)
 
 
@@ -207,6 +212,16 @@ def _with_rest(parts: dict[str, float]) -> dict[str, float]:
 def _shares(parts: dict[str, float]) -> dict[str, float]:
     total = sum(parts.values())
     return {name: value / total for name, value in parts.items()}
+
+
+def _forget_peak(model: SamwiseModel) -> None:
+    """Have `_peak_memory` begin anew; on a CPU where Linux and glibc can."""
+    if model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(model.device)
+        return
+    give_back_freed_memory()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def _peak_memory(model: SamwiseModel) -> int:

@@ -110,8 +110,8 @@ def prepare_frame(rgb: np.ndarray, config: ModelConfig, *, fast: bool = False,
 def _normalisation(device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation [3, 1, 1]."""
     with torch.inference_mode(False):  # kept for all callers
-        return (torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1),
-                torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1))
+        return (upload(torch.tensor(IMAGENET_MEAN), device).view(3, 1, 1),
+                upload(torch.tensor(IMAGENET_STD), device).view(3, 1, 1))
 
 
 def restore_logits(high_res: Tensor, size: InputSize) -> Tensor:

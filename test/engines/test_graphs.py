@@ -12,12 +12,15 @@ from mini_builders import make_mini
 from model_builders import make_frames
 
 from samwise_ros.config import SessionConfig
+from samwise_ros.engines import onnx_graph
 from samwise_ros.engines.export import compare, export_model
 from samwise_ros.engines.flat_step import StepInputs, example_inputs, named_tensors
 from samwise_ros.engines.graph_step import RUNTIMES, GraphStep
 from samwise_ros.engines.onnx_graph import (
     export_step,
     export_text,
+    forbidden_operators,
+    halve_products,
     padded_text,
     weights_digest,
 )
@@ -112,10 +115,18 @@ def test_a_model_that_takes_sentences_apart_is_exported_without_its_text(tmp_pat
     assert errors.frames == 3 and errors.within(1e-2)
 
 
-def test_the_text_prefix_is_a_graph_of_its_own(micro_model: SamwiseModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", [False, True])
+def test_the_text_prefix_is_a_graph_of_its_own(
+        micro_model: SamwiseModel, tmp_path: Path, beside: bool,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its weights in the same file, or, where they are too many for one, in one beside it."""
     onnxruntime = pytest.importorskip("onnxruntime")
     path = tmp_path / "text.onnx"
+    if beside:
+        monkeypatch.setattr(onnx_graph, "_ONE_FILE", 0)
     export_text(micro_model, LENGTH, path)
+    weights = tmp_path / "text.onnx.data"
+    assert weights.exists() is beside
     tokens = micro_model.tokenizer([SENTENCES[1]])
     with torch.no_grad():
         expected = padded_text(micro_model.encode_text(tokens), LENGTH)
@@ -126,6 +137,23 @@ def test_the_text_prefix_is_a_graph_of_its_own(micro_model: SamwiseModel, tmp_pa
     text = TextState(torch.from_numpy(found[0]), expected.mask)
     torch.testing.assert_close(text.hidden[expected.mask], expected.hidden[expected.mask],
                                atol=1e-5, rtol=1e-5)
+    if beside:
+        full = weights.stat().st_size
+        halve_products(path)
+        assert weights.stat().st_size < full
+        rough = onnxruntime.InferenceSession(str(path)).run(None, {"ids": ids, "mask": mask})[0]
+        assert 0 < np.abs(rough - found[0])[mask].max() < 0.02
+
+
+def test_what_engines_of_fixed_shape_refuse_is_found(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, save
+
+    path = tmp_path / "graph.onnx"
+    given = helper.make_tensor_value_info("x", TensorProto.COMPLEX64, [2])
+    made = helper.make_tensor_value_info("y", TensorProto.INT64, [1, None])
+    save(helper.make_model(helper.make_graph(
+        [helper.make_node("NonZero", ["x"], ["y"])], "graph", [given], [made])), path)
+    assert forbidden_operators(path) == ["NonZero", "complex numbers"]
 
 
 _SIGNALLED = """

@@ -1,13 +1,17 @@
 """The benchmark's reports: stream mode beside clip mode, engines beside each other."""
 
 import shutil
+from pathlib import Path
 
 import pytest
+import torch
 from model_builders import MICRO, make_model
 
 from samwise_ros.config import SessionConfig
+from samwise_ros.evaluation import speed
 from samwise_ros.evaluation.speed import run_benchmark
 from samwise_ros.evaluation.speed_engines import compare_engines
+from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.structures import MissingDependencyError
 
@@ -27,6 +31,31 @@ def test_parts_flops_and_ratio_fit_together(tiny_tokenizer: ExpressionTokenizer)
     assert 0 < listed <= report.gflops["total"] * 1.0001
     assert report.session_bytes_mid == report.session_bytes_end, "bounded memory"
     assert (report.frames, report.targets) == (8, 2)
+
+
+def test_peak_memory_is_that_of_stream_mode(tiny_tokenizer: ExpressionTokenizer,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clip mode holds eight frames and would hide it."""
+    made = []
+
+    class Reference(speed._ReferenceRun):
+        def __init__(self, *arguments: object) -> None:
+            made.append(self)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(speed, "_ReferenceRun", Reference)
+    monkeypatch.setattr(speed, "_peak_memory", lambda _: 7 - len(made))
+    report = run_benchmark(make_model(MICRO, tiny_tokenizer), SessionConfig(), camera=(48, 64))
+    assert report.peak_memory_bytes == 7 and made
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells and forgets it")
+def test_what_was_needed_before_is_no_part_of_peak_memory(micro_model: SamwiseModel) -> None:
+    large = torch.ones(2**26)
+    before = speed._peak_memory(micro_model)
+    del large
+    speed._forget_peak(micro_model)
+    assert before - speed._peak_memory(micro_model) > 2**27
 
 
 def test_engines_are_timed_beside_the_first_one(tiny_tokenizer: ExpressionTokenizer) -> None:

@@ -309,6 +309,16 @@ def test_inputs_are_not_changed(tiny_model: SamwiseModel) -> None:
     np.testing.assert_array_equal(frame, before)
 
 
+def test_mask_logits_come_only_where_they_are_asked_for(tiny_model: SamwiseModel) -> None:
+    frames = make_frames(2)
+    asked = run(tiny_model, frames, "a")
+    plain = run(tiny_model, frames, "a", config=SessionConfig(mask_logits=False))
+    for one, other in zip(asked, plain, strict=True):
+        assert one["a"].mask_logits is not None and other["a"].mask_logits is None
+        assert one["a"].object_score == other["a"].object_score
+        np.testing.assert_array_equal(one["a"].mask, other["a"].mask)
+
+
 @pytest.mark.parametrize("name", ["tiny", "switching", "mini"])
 def test_lower_precision_answers_close_to_fp32(name: str, tiny_tokenizer: ExpressionTokenizer,
                                                ) -> None:

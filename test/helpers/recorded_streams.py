@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from mini_builders import make_mini
+from mini_builders import MICRO_MINI, make_mini
 from model_builders import MICRO, TINY, make_frames, make_model, set_cme, set_object_score
 
 from samwise_ros.model.samwise import SamwiseModel
@@ -42,7 +42,7 @@ def _switching(tokenizer: ExpressionTokenizer) -> SamwiseModel:
 
 
 def _mini(_: ExpressionTokenizer) -> SamwiseModel:
-    model = make_mini(seed=2)
+    model = make_mini(seed=2, config=MICRO_MINI.replace(decoder={"colour": 0.0}))  # as it was then
     set_object_score(model, 1.0)
     return model
 

@@ -36,6 +36,7 @@ CUT_OUT_SIDE = 448
 BACKGROUND_SIDE = 1280
 OUTLINE_SIDE = 640  # the outlines of photographs were drawn at this size
 OPAQUE = 128  # of 255: from here on a pixel belongs to the object
+OTHER_RELEASE = "another release of Debian? Known to work: Debian 12 (bookworm)"
 REMEDY = "run `samwise compose fetch` (Debian or Ubuntu; no root needed)"
 
 
@@ -64,15 +65,16 @@ def fetch(pictures: Path, catalogue: Catalogue, report: Callable[[str], None]) -
     sources = {item.path: item for item in catalogue.photographs}
     for item in catalogue.cut_outs:
         target = cut_out_file(pictures, item.path)
-        if not target.is_file():
-            path, _, number = item.path.partition("#")
-            if number:
-                picture = _cut(_read(debian, path), sources[path], int(number))
-            elif path.startswith("npm:"):
-                picture = _read(emoji, path.removeprefix("npm:"))
-            else:
-                picture = _read(debian, path if item.rendered else f"{STAMPS}/{path}")
-            _write(target, _cropped(picture))
+        if target.is_file():
+            continue
+        path, _, number = item.path.partition("#")
+        if number:
+            picture = _cut(_read(debian, path), sources[path], int(number))
+        elif path.startswith("npm:"):
+            picture = _read(emoji, path.removeprefix("npm:"))
+        else:
+            picture = _read(debian, path if item.rendered else f"{STAMPS}/{path}")
+        _write(target, _cropped(picture))
     for background in (*catalogue.backgrounds, *catalogue.photographs):
         target = background_file(pictures, background.path)
         if not target.is_file():
@@ -153,8 +155,7 @@ def _read(root: Path, path: str) -> np.ndarray:
     else:
         file = root / path
         if not file.is_file():
-            raise ComposeError(f"the packages hold no {path}: another release of Debian? Known to "
-                               "work: Debian 12 (bookworm)")
+            raise ComposeError(f"the packages hold no {path}: {OTHER_RELEASE}")
         data = file.read_bytes()
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None:
@@ -167,8 +168,8 @@ def _zipped(archive: Path, member: str) -> bytes:
         with zipfile.ZipFile(archive) as opened:
             return opened.read(member)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise ComposeError(f"cannot read {member} of {archive} ({error}): another release of "
-                           "Debian? Known to work: Debian 12 (bookworm)") from error
+        raise ComposeError(f"cannot read {member} of {archive} ({error}): {OTHER_RELEASE}"
+                           ) from error
 
 
 def _cut(picture: np.ndarray, source: Background, number: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -76,7 +77,7 @@ class SharedFeatures:
             four where adapters do not feed back.
         looks: One per adapter that looks back before any text is read.
         seen: What a similarity map needs, or None.
-        colours: [B*T, 3, 4h, 4w] of `colour_model.mask_colours`, or None.
+        colours: [B, T, 3, 4h, 4w] of `colour_model.mask_colours`, or None.
         shape: (B, T).
     """
 
@@ -123,17 +124,17 @@ class FrameFeatures:
 
     def row(self, row: int) -> FrameFeatures:
         """Features of one of the N rows."""
-        def picked(x: Tensor | None) -> Any:
-            return x if x is None or len(x) == 1 else x[row : row + 1]
-
-        return FrameFeatures(*(picked(getattr(self, field.name)) for field in fields(self)))
+        return self._each(lambda x: x if len(x) == 1 else x[row : row + 1])
 
     def full(self) -> FrameFeatures:
         """The same in fp32."""
-        def full(x: Tensor | None) -> Any:
-            return x if x is None else x.float()
+        return self._each(Tensor.float)
 
-        return FrameFeatures(*(full(getattr(self, field.name)) for field in fields(self)))
+    def _each(self, change: Callable[[Tensor], Tensor]) -> FrameFeatures:
+        def changed(x: Tensor | None) -> Any:
+            return x if x is None else change(x)
+
+        return FrameFeatures(*(changed(getattr(self, field.name)) for field in fields(self)))
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,14 @@ def _to_rows(x: Tensor, clip_of_row: Tensor | None, rows: int) -> Tensor:
     return x.expand(rows, *x.shape[1:])
 
 
+def _per_row(x: Any, clip_of_row: Tensor | None) -> Any:
+    """[B, T, ...] -> [N, T, ...], or None for None.
+
+    One camera's maps stay single: the decoder broadcasts them.
+    """
+    return x if x is None or clip_of_row is None or len(x) == 1 else x[clip_of_row]
+
+
 class FusedEncoder(nn.Module):
     """Runs the interleaved encoders of a model.
 
@@ -117,10 +125,10 @@ class FusedEncoder(nn.Module):
         return SharedFeatures(tuple(maps), looks, seen, self._colours(pixels), shape)
 
     def _colours(self, pixels: Tensor) -> Tensor | None:
-        """[B, T, 3 or 6, H, W] -> [B*T, 3, 4h, 4w]; None where masks do without."""
+        """[B, T, 3 or 6, H, W] -> [B, T, 3, 4h, 4w]; None where masks do without."""
         if self.config.decoder.colour == 0:
             return None
-        return mask_colours(pixels[:, :, :3].flatten(0, 1))
+        return mask_colours(pixels[:, :, :3].flatten(0, 1)).unflatten(0, pixels.shape[:2])
 
     def _motion(self, pixels: Tensor, grid: Sequence[int]) -> Tensor:
         """Frames or pairs [B, T, 3 or 6, H, W] -> motion map [B*T, h, w, C] on the given grid."""
@@ -181,8 +189,8 @@ class FusedEncoder(nn.Module):
         """
         maps = list(self.trunk_maps(pixels, stages=4) if maps is None else maps)
         maps[3:] = [self.trunk.thin(last) for last in maps[3:]]
-        return self._pyramid(maps, (pixels.shape[0], pixels.shape[1]), None, pixels.shape[0],
-                             self._colours(pixels))
+        encoded = self._pyramid(maps, (pixels.shape[0], pixels.shape[1]), None, pixels.shape[0])
+        return replace(encoded, colours=self._colours(pixels))
 
     def encode_rows(self, shared: SharedFeatures, text: TextState,
                     past: Sequence[Past], clip_of_row: Tensor | None = None,
@@ -222,9 +230,9 @@ class FusedEncoder(nn.Module):
         if len(maps) < 4:
             self._run_stages(v, len(maps), 4, maps)
         text = self.text_encoder.run_layers(text, layers[-1], self.config.text.num_layers)
-        encoded = self._pyramid(maps, shared.shape, clip_of_row, rows, shared.colours)
-        return replace(encoded, cls=text.hidden[:, 0], motion=_verb_mean(text),
-                       evidence=evidence, spread=spread), tuple(kept)
+        encoded = self._pyramid(maps, shared.shape, clip_of_row, rows)
+        return replace(encoded, cls=text.hidden[:, 0], motion=_verb_mean(text), evidence=evidence,
+                       spread=spread, colours=_per_row(shared.colours, clip_of_row)), tuple(kept)
 
     def _match(self, shared: SharedFeatures, text: TextState, clip_of_row: Tensor | None,
                ) -> tuple[Sequence[Tensor | None], Tensor | None, Tensor | None]:
@@ -253,35 +261,26 @@ class FusedEncoder(nn.Module):
         """Ablation without CMT: image and text meet in the mask decoder only."""
         layers = self.config.text.fusion_layers[0], self.config.text.num_layers
         text = self.text_encoder.run_layers(text, *layers)
-        encoded = self._pyramid(list(shared.maps), shared.shape, clip_of_row, len(text.hidden),
-                                shared.colours)
-        return replace(encoded, cls=text.hidden[:, 0], motion=_verb_mean(text))
+        encoded = self._pyramid(list(shared.maps), shared.shape, clip_of_row, len(text.hidden))
+        return replace(encoded, cls=text.hidden[:, 0], motion=_verb_mean(text),
+                       colours=_per_row(shared.colours, clip_of_row))
 
     def _pyramid(self, maps: list[Tensor], shape: tuple[int, int], clip_of_row: Tensor | None,
-                 rows: int, colours: Tensor | None) -> Encoded:
-        """FPN on four stage outputs [M, h, w, C] (M = B*T where shared, N*T after a fusion).
-
-        `colours`: [B*T, 3, 4h, 4w], or None; handed on.
-        """
+                 rows: int) -> Encoded:
+        """FPN on four stage outputs [M, h, w, C] (M = B*T where shared, N*T after a fusion)."""
         frames, stages = shape[1], self.fusion_stages
         fused = range(stages[0], 4) if stages and self.config.cmt.feedback else stages
 
-        def to_rows(x: Tensor) -> Tensor:
-            x = x.unflatten(0, (-1, frames))
-            # One camera's high-resolution maps stay single: the decoder's sums broadcast them.
-            return x if clip_of_row is None or shape[0] == 1 else x[clip_of_row]
-
         def split(x: Tensor, level: int) -> Tensor:
-            x = x.permute(0, 3, 1, 2)
-            return x.unflatten(0, (-1, frames)) if level in fused else to_rows(x)
+            x = x.permute(0, 3, 1, 2).unflatten(0, (-1, frames))
+            return x if level in fused else _per_row(x, clip_of_row)
 
         top = F.interpolate(self._lateral(maps[3], 3).permute(0, 3, 1, 2), scale_factor=2.0,
                             mode="nearest")
         vision = split(self._lateral(maps[2], 2) + top.permute(0, 2, 3, 1), 2)
         return Encoded(vision.expand(rows, *vision.shape[1:]),
                        split(self._high_resolution(maps[0], 0), 0),
-                       split(self._high_resolution(maps[1], 1), 1), None, None,
-                       colours=None if colours is None else to_rows(colours))
+                       split(self._high_resolution(maps[1], 1), 1), None, None)
 
     def _lateral(self, v: Tensor, level: int) -> Tensor:
         """1x1 lateral convolution of the FPN on a channels-last map."""

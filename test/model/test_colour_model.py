@@ -91,9 +91,7 @@ def test_the_model_adds_it_with_and_without_a_sentence() -> None:
         assert encode(plain).colours is None
         seen = encode(coloured).frame(0)
         torch.testing.assert_close(seen.colours, mask_colours(pixels[0]))
-    features = coloured.encode(pixels, text, clip_of_row=rows)[0].frame(0)
-    before, after = (model.segment_frame(features if model is coloured else
-                                         plain.encode(pixels, text, clip_of_row=rows)[0].frame(0),
-                                         MemoryBank(), hide_absent=False).prediction.low_res
-                     for model in (plain, coloured))
+    before, after = (model.segment_frame(
+        model.encode(pixels, text, clip_of_row=rows)[0].frame(0), MemoryBank(), hide_absent=False,
+    ).prediction.low_res for model in (plain, coloured))
     torch.testing.assert_close(after, refine(before, seen.colours, 1.0), atol=1e-4, rtol=1e-4)

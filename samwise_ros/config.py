@@ -165,6 +165,8 @@ class GroundingConfig:
         closed_form: Use the map that follows from the two frozen networks; False: it is zero.
         learned: Use the learned path from a noun to the picture, for words without a neighbour.
         regions: Spread the map over what looks alike, and tell places relative to the anchor.
+        coarse: The spread map is also that of the frame at half size, where what fills the picture
+            stands out as a whole.
         in_mask: Weight with which the spread map is added to the mask logits.
         width: Channels that the adapters get of it.
         groups: Number of groups of the learned metric.
@@ -176,11 +178,16 @@ class GroundingConfig:
     closed_form: bool = True
     learned: bool = True
     regions: bool = False
+    coarse: bool = False
     in_mask: float = 0.0
     width: int = 32
     groups: int = 8
     dropout: float = 0.1
     forget: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(not self.coarse or self.regions or self.in_mask > 0, "grounding.coarse: nothing "
+               "reads it without grounding.regions or grounding.in_mask")
 
 
 @dataclass(frozen=True)

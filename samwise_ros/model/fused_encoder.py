@@ -21,7 +21,7 @@ from samwise_ros.model.cmt import CmtAdapter, Past
 from samwise_ros.model.colour_model import mask_colours
 from samwise_ros.model.constants import constant
 from samwise_ros.model.features import Encoded, Look, SharedFeatures
-from samwise_ros.model.grounding import Grounding, on_grids
+from samwise_ros.model.grounding import Grounding, Seen, on_grids
 from samwise_ros.model.matrices import Matrix
 from samwise_ros.model.motion_branch import MotionBranch, pair_frames
 from samwise_ros.model.padding import PaddedStages, zero_input
@@ -43,6 +43,12 @@ def _per_row(x: Any, clip_of_row: Tensor | None) -> Any:
     One camera's maps stay single: the decoder broadcasts them.
     """
     return x if x is None or clip_of_row is None or len(x) == 1 else x[clip_of_row]
+
+
+def halved(pictures: Tensor) -> Tensor:
+    """[M, C, H, W] at half the size: the mean of 2 x 2 pixels."""
+    # Pooling takes four times as long on a CPU.
+    return F.interpolate(pictures, scale_factor=0.5, mode="bilinear", align_corners=False)
 
 
 class FusedEncoder(nn.Module):
@@ -106,11 +112,7 @@ class FusedEncoder(nn.Module):
         """
         shape = (pixels.shape[0], pixels.shape[1])
         maps = list(self.trunk_maps(pixels, padding) if maps is None else maps)
-        seen = None
-        if self.grounding is not None and self.fusion_stages:
-            lite0: Any = self.trunk  # the trunk that grounding goes with
-            with full_precision(maps[3].device):  # z-scores and ratios enlarge what was rounded
-                seen = self.grounding.look(lite0.semantic(maps[3]), maps[2], maps[1])
+        seen = self._look(pixels, maps)
         maps[3:] = [self.trunk.thin(last) for last in maps[3:]]
         read = list(maps)  # what adapters read
         if self.motion_branch is not None and self.fusion_stages:
@@ -123,6 +125,18 @@ class FusedEncoder(nn.Module):
                 None if past is None else past[index]))
             for index in range(self.config.cmt.shared_adapters))
         return SharedFeatures(tuple(maps), looks, seen, self._colours(pixels), shape)
+
+    def _look(self, pixels: Tensor, maps: Sequence[Tensor]) -> Seen | None:
+        """What nouns are compared with; None where they are not. Arguments of `encode_shared`."""
+        if self.grounding is None or not self.fusion_stages:
+            return None
+        lite0: Any = self.trunk  # the trunk that grounding goes with
+        with full_precision(maps[3].device):  # z-scores and ratios enlarge what was rounded
+            coarse = None
+            if self.config.grounding.coarse:
+                half = halved(pixels[:, :, :3].flatten(0, 1))[:, None]
+                coarse = lite0.semantic(self.trunk_maps(half, stages=4)[3])
+            return self.grounding.look(lite0.semantic(maps[3]), maps[2], maps[1], coarse)
 
     def _colours(self, pixels: Tensor) -> Tensor | None:
         """[B, T, 3 or 6, H, W] -> [B, T, 3, 4h, 4w]; None where masks do without."""
@@ -138,9 +152,7 @@ class FusedEncoder(nn.Module):
         pairs = pixels.flatten(0, 1)
         if self.config.motion_shrink == 1:
             return self.motion_branch(pairs)
-        # The mean of 2 x 2 pixels; pooling takes four times as long on a CPU.
-        half = F.interpolate(pairs, scale_factor=0.5, mode="bilinear", align_corners=False)
-        found = self.motion_branch(half)
+        found = self.motion_branch(halved(pairs))
         found = F.interpolate(found.permute(0, 3, 1, 2), tuple(grid), mode="bilinear",
                               align_corners=False)
         return found.permute(0, 2, 3, 1)

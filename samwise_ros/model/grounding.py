@@ -70,18 +70,41 @@ NUM_EVIDENCE = 2 * _CLOSED + 1  # maximum and mean of each closed-form channel, 
 
 
 @dataclass(frozen=True)
+class Cells:
+    """Features that the classifier reads, cell by cell of M pictures.
+
+    Attributes:
+        unit: [M, h, w, C] their direction. size: [M, h, w] their length over its mean.
+    """
+
+    unit: Tensor
+    size: Tensor
+
+    @staticmethod
+    def of(semantic: Tensor) -> Cells:
+        """[M, h, w, C] -> cells."""
+        size = semantic.norm(dim=-1)
+        return Cells(F.normalize(semantic, dim=-1), size / (size.mean((1, 2), keepdim=True) + 1e-6))
+
+    def fit(self, query: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, C] unit queries -> cosines [M, h, w, N], and their products with the length."""
+        cosine = self.unit @ query.t()
+        return cosine, cosine * self.size[..., None]
+
+
+@dataclass(frozen=True)
 class Seen:
     """What the map needs of M pictures, whatever is asked.
 
     Attributes:
-        unit: [M, h, w, C] direction of the features. size: [M, h, w] their length over the mean.
+        cells: Of the frame. coarse: Of the frame at half size, or None.
         deep: [M, h, w, G, 16] learned metric of the same cells. mid: the same at stride 16.
         alike: [M, h'*w', h'*w'] share of each stride-16 cell in what is told of another one, or
             None where nothing is spread.
     """
 
-    unit: Tensor
-    size: Tensor
+    cells: Cells
+    coarse: Cells | None
     deep: Tensor
     mid: Tensor
     alike: Tensor | None
@@ -171,16 +194,17 @@ class Grounding(nn.Module):
             similar[row, out] = similar[row].min()
         return similar, answers
 
-    def look(self, semantic: Tensor, mid: Tensor, fine: Tensor) -> Seen:
+    def look(self, semantic: Tensor, mid: Tensor, fine: Tensor,
+             coarse: Tensor | None = None) -> Seen:
         """What does not depend on the question.
 
         Args:
             semantic: [M, h, w, C] features that the classifier reads. mid: [M, h', w', C'] at
                 stride 16. fine: [M, 2h', 2w', C''] at stride 8, where surfaces are told apart.
+            coarse: As `semantic`, of the frames at half size, or None.
         """
-        size = semantic.norm(dim=-1)
         spreads = self.options.regions or self.options.in_mask > 0
-        return Seen(F.normalize(semantic, dim=-1), size / (size.mean((1, 2), keepdim=True) + 1e-6),
+        return Seen(Cells.of(semantic), None if coarse is None else Cells.of(coarse),
                     self._grouped(self.metric_deep(semantic)), self._grouped(self.metric_mid(mid)),
                     likeness(fine) if spreads else None)
 
@@ -212,7 +236,13 @@ class Grounding(nn.Module):
         top = torch.cat((closed.amax((2, 3)), closed.mean((2, 3))), dim=1)
         own = near.view(rows, 2).repeat_interleave(frames, 0)
         evidence = torch.cat((top, own[:, :1]), dim=1).unflatten(0, (rows, frames))
-        spread, regions = self._spread(seen, deep.detach(), clip_of_row, frames), []
+        spread, regions = None, []
+        if seen.alike is not None:
+            stands_out = z_scores(resized(deep[:, :, 1].detach(), (height, width)))
+            if seen.coarse is not None and self.options.closed_form:
+                coarse = pick(seen.coarse.fit(query)[1].unsqueeze(-1))[:, :, 0]
+                stands_out = z_scores(stands_out + z_scores(resized(coarse, (height, width))))
+            spread = self._spread(seen.alike, stands_out, clip_of_row, frames)
         if self.options.regions and spread is not None:
             regions = [relative_places(deep[:, 1].detach(), (height, width)), spread]
         maps = torch.cat((resized(deep.flatten(1, 2), (height, width)), mid.flatten(1, 2),
@@ -224,23 +254,21 @@ class Grounding(nn.Module):
             return mixed, evidence, None
         return mixed, evidence, self.options.in_mask * spread[:, 0].unflatten(0, (rows, frames))
 
-    def _spread(self, seen: Seen, deep: Tensor, clip_of_row: Tensor, frames: int) -> Tensor | None:
+    def _spread(self, alike: Tensor, stands_out: Tensor, clip_of_row: Tensor,
+                frames: int) -> Tensor:
         """What stands out, passed on to all that looks alike.
 
         Args:
-            seen: Of the pictures. deep: [N*T, 2, K, h, w] channels of each row's nouns.
+            alike: Of the pictures (`Seen`). stands_out: [N*T, 2, h, w] z-scores, each row's nouns.
             clip_of_row, frames: As for `forward`.
 
         Returns:
-            [N*T, 2, h', w'] z-scores, zero where there is no noun; None without `alike`.
+            [N*T, 2, h, w] z-scores, zero where there is no noun.
         """
-        if seen.alike is None:
-            return None
-        size = (seen.mid.shape[1], seen.mid.shape[2])
-        found = z_scores(resized(deep[:, :, 1], size)).clamp(min=0).flatten(2)
-        pictures = clip_of_row[:, None] * frames + torch.arange(frames, device=found.device)
-        alike = seen.alike if len(seen.alike) == 1 else seen.alike[pictures.flatten()]
-        return z_scores((found @ alike.transpose(1, 2)).unflatten(2, size))
+        pictures = clip_of_row[:, None] * frames + torch.arange(frames, device=alike.device)
+        alike = alike if len(alike) == 1 else alike[pictures.flatten()]
+        told = stands_out.clamp(min=0).flatten(2) @ alike.transpose(1, 2)
+        return z_scores(told.view_as(stands_out))
 
     def _matches(self, seen: Seen, names: Tensor, query: Tensor,
                  near: Tensor) -> tuple[Tensor, Tensor]:
@@ -249,10 +277,10 @@ class Grounding(nn.Module):
         Args:
             seen: Of the pictures. names: [2N, D]. query, near: Of `_ask`.
         """
-        cosine = seen.unit @ query.t()
+        cosine, product = seen.cells.fit(query)
         centred = cosine - cosine.mean((1, 2), keepdim=True)
         z = centred / (cosine.std((1, 2), keepdim=True) + 1e-4)
-        parts = (cosine, cosine * seen.size[..., None], z)
+        parts = (cosine, product, z)
         closed = torch.stack([part * scale for part, scale in zip(parts, _SCALES, strict=True)],
                              dim=-1)
         metric = (self._fit(seen.deep, self.metric_deep(query)),

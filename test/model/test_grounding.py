@@ -12,7 +12,9 @@ from samwise_ros.model.features import FrameFeatures
 from samwise_ros.model.frozen_parts import LITE0, locate
 from samwise_ros.model.grounding import (
     NUM_EVIDENCE,
+    Cells,
     Grounding,
+    Seen,
     fit_answers,
     kernel,
     on_grids,
@@ -62,14 +64,22 @@ def grounding() -> Grounding:
     return make_mini(config=MICRO_MINI.replace(grounding={"regions": True})).grounding
 
 
-def seen_with(grounding: Grounding, semantic: Tensor, mid: Tensor | None = None) -> object:
+def seen_with(grounding: Grounding, semantic: Tensor, mid: Tensor | None = None,
+              coarse: Tensor | None = None) -> Seen:
     if mid is None:
         mid = torch.rand(len(semantic), 2 * semantic.shape[1], 2 * semantic.shape[2], 112,
                          generator=torch.Generator().manual_seed(5))
-    return grounding.look(semantic, mid, mid.repeat_interleave(2, 1).repeat_interleave(2, 2))
+    return grounding.look(semantic, mid, mid.repeat_interleave(2, 1).repeat_interleave(2, 2),
+                          coarse)
 
 
-def matches(grounding: Grounding, seen: object, names: Tensor,
+def of_clip(seen: Seen, pictures: slice) -> Seen:
+    cells, coarse = (part and Cells(part.unit[pictures], part.size[pictures])
+                     for part in (seen.cells, seen.coarse))
+    return Seen(cells, coarse, *(x[pictures] for x in (seen.deep, seen.mid, seen.alike)))
+
+
+def matches(grounding: Grounding, seen: Seen, names: Tensor,
             near: Tensor) -> tuple[Tensor, Tensor]:
     asked = names.flatten(0, 1)
     return grounding._matches(seen, asked, grounding.query(asked), near)
@@ -92,13 +102,16 @@ def test_the_cell_that_looks_like_the_noun_stands_out(grounding: Grounding) -> N
     assert cosine[2, 3] > 3 * cosine.flatten().sort(descending=True).values[1]
 
 
-def test_rows_and_clips_do_not_mix(grounding: Grounding) -> None:
-    semantic = torch.rand(6, 4, 4, 1280, generator=torch.Generator().manual_seed(2))
-    seen, names = seen_with(grounding, semantic), names_of(3)
+@pytest.mark.parametrize("with_coarse", [False, True])
+def test_rows_and_clips_do_not_mix(grounding: Grounding, with_coarse: bool) -> None:
+    generator = torch.Generator().manual_seed(2)
+    semantic = torch.rand(6, 4, 4, 1280, generator=generator)
+    coarse = torch.rand(6, 2, 2, 1280, generator=generator) if with_coarse else None
+    seen, names = seen_with(grounding, semantic, coarse=coarse), names_of(3)
     maps, evidence, _ = grounding(seen, names, torch.tensor([1, 0, 1]), 3)
     assert maps.shape == (3, 3, 8, 8, 16) and evidence.shape == (3, 3, NUM_EVIDENCE)
     for row, clip in enumerate((1, 0, 1)):
-        part = type(seen)(*(tensor[3 * clip : 3 * clip + 3] for tensor in vars(seen).values()))
+        part = of_clip(seen, slice(3 * clip, 3 * clip + 3))
         alone, told, _ = grounding(part, names[row : row + 1], torch.tensor([0]), 3)
         torch.testing.assert_close(maps[row], alone[0], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(evidence[row], told[0], atol=1e-5, rtol=1e-4)
@@ -171,13 +184,52 @@ def test_the_map_is_spread_over_what_looks_alike(grounding: Grounding) -> None:
     fine[..., 0] = 1.0
     fine[:, :, 8:, 0], fine[:, :, 8:, 1] = 0.0, 1.0  # the right half of the picture is of its own
     seen = grounding.look(torch.rand(1, 4, 4, 1280), torch.rand(1, 8, 8, 112), fine)
-    deep = torch.zeros(1, 2, 3, 4, 4)
-    deep[0, 0, 1, 0, 0] = 3.0  # upper left
-    spread = grounding._spread(seen, deep, torch.tensor([0]), 1)
-    assert spread is not None and spread.shape == (1, 2, 8, 8)
+    stands_out = torch.zeros(1, 2, 8, 8)
+    stands_out[0, 0, :2, :2] = 3.0  # upper left
+    assert seen.alike is not None
+    spread = grounding._spread(seen.alike, stands_out, torch.tensor([0]), 1)
+    assert spread.shape == (1, 2, 8, 8)
     left, right = spread[0, 0, :, :4], spread[0, 0, :, 4:]
     assert left.min() > right.max() and left.std() < 0.05
     assert (spread[0, 1] == 0).all(), "there is no anchor"
+
+
+def test_what_stands_out_at_half_size_is_marked_too() -> None:
+    """Where the frame shows nothing but parts, the frame at half size shows the whole."""
+    grounding = make_mini(config=MICRO_MINI.replace(
+        grounding={"regions": True, "coarse": True, "in_mask": 1.0})).grounding
+    names, generator = names_of(1), torch.Generator().manual_seed(3)
+    query = grounding.query(names)[0, 0]
+    semantic = torch.rand(1, 8, 8, 1280, generator=generator)
+    coarse = torch.rand(1, 4, 4, 1280, generator=generator)
+    coarse[0, 1:3, 2:4] += 30 * query
+    mid = torch.rand(1, 16, 16, 112, generator=generator)
+    there = torch.zeros(16, 16, dtype=torch.bool)
+    there[4:12, 8:16] = True
+    marked = [grounding(seen_with(grounding, semantic, mid, half), names, torch.tensor([0]), 1)[2]
+              for half in (None, coarse)]
+    without, told = (each[0, 0][there].mean() - each[0, 0][~there].mean() for each in marked)
+    assert told > without + 0.5
+    grounding.options = replace(grounding.options, closed_form=False)
+    ablated = grounding(seen_with(grounding, semantic, mid, coarse), names, torch.tensor([0]), 1)[2]
+    assert (ablated == 0).all(), "an ablation of the map leaves nothing of it"
+
+
+@torch.no_grad()
+def test_the_trunk_looks_at_the_frame_at_half_size() -> None:
+    model = make_mini(config=MICRO_MINI.replace(grounding={"regions": True, "coarse": True}))
+    pixels = torch.rand(1, 2, 6, 128, 192, generator=torch.Generator().manual_seed(0))
+    seen = model.encode_shared(pixels).seen
+    half = F.avg_pool2d(pixels[0, :, :3], 2)
+    maps = model.encoder.trunk_maps(half[None], stages=4)
+    wanted = Cells.of(model.encoder.trunk.semantic(maps[3]))
+    torch.testing.assert_close(seen.coarse.unit, wanted.unit)
+    torch.testing.assert_close(seen.coarse.size, wanted.size)
+
+
+def test_a_map_of_half_size_needs_a_place_to_go() -> None:
+    with pytest.raises(ValueError, match=r"grounding\.coarse"):
+        MICRO_MINI.replace(grounding={"coarse": True, "regions": False, "in_mask": 0.0})
 
 
 def test_pixels_know_where_they_are_relative_to_the_anchor() -> None:

@@ -66,18 +66,6 @@ class HieraConfig:
 
 
 @dataclass(frozen=True)
-class LiteConfig:
-    """EfficientNet-Lite0 as the image trunk (`model.efficientnet`).
-
-    `dense`: The last stage keeps stride 16 for the similarity map (twice the trunk's cost).
-    `published`: Uneven padding as published, not at alternating sides.
-    """
-
-    dense: bool = False
-    published: bool = False
-
-
-@dataclass(frozen=True)
 class TextConfig:
     """The text encoder (HF RoBERTa or BERT) and where it meets the image.
 
@@ -271,7 +259,6 @@ class ModelConfig:
     trunk: TrunkName = "hiera"
     shown: Shown = "no"
     hiera: HieraConfig = field(default_factory=HieraConfig)
-    lite: LiteConfig = field(default_factory=LiteConfig)
     text: TextConfig = field(default_factory=TextConfig)
     cmt: CmtConfig = field(default_factory=CmtConfig)
     grounding: GroundingConfig = field(default_factory=GroundingConfig)

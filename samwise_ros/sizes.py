@@ -36,12 +36,13 @@ def _nano() -> ModelConfig:
 
 def _mini() -> ModelConfig:
     return ModelConfig(
-        name="mini", image_size=256, fit="rectangle", hidden_dim=128, motion_lag=2, trunk="lite0",
+        name="mini", image_size=448, fit="rectangle", hidden_dim=128, motion_lag=2,
+        motion_shrink=2, trunk="lite0",
         # All text layers run before the first adapter: they are paid once a command, not per frame.
         text=TextConfig(30522, 384, 6, 12, 1536, 512, (6, 6, 6), "bert"),
         cmt=CmtConfig(dim=64, num_heads=4, feedback=False, narrow=(16, 24, 16), dropout=0.1),
-        grounding=GroundingConfig(enabled=True),
-        memory=MemoryConfig(attention_layers=2, feedforward=512),
+        grounding=GroundingConfig(enabled=True, regions=True, coarse=True, dropout=0.2),
+        memory=MemoryConfig(4, 4, attention_layers=2, feedforward=512),
         decoder=DecoderConfig(feedforward=512, iou_hidden=128, relative_peak=True),
     )
 

@@ -17,24 +17,17 @@ from samwise_ros.model.matrices import ONEDNN, pays
 
 
 class PaddedConv(nn.Conv2d):
-    """Convolution of stride 1 or 2 that pads as TensorFlow does: at stride 2 unevenly.
+    """Convolution of stride 1 or 2 that pads as TensorFlow does: at stride 2 more at the end.
 
     Args:
         inputs, outputs: Channels.
         kernel: Side, odd. stride, groups: As for `nn.Conv2d`.
-        late: Of an uneven padding the larger part is at the end, as in TensorFlow.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1,
-                 late: bool = True) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *,
+                 groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups)
-        small, large = (kernel - stride) // 2, (kernel - stride + 1) // 2
-        self.sides = (small, large) if late else (large, small)
-
-    def densify(self, dilation: int) -> None:
-        """Keep the resolution where the published layer halves it, or work on such a map."""
-        self.stride, self.dilation = (1, 1), (dilation, dilation)
-        self.sides = (dilation * (self.kernel_size[0] // 2),) * 2
+        self.sides = (kernel - stride) // 2, (kernel - stride + 1) // 2
 
     def forward(self, x: Tensor) -> Tensor:
         """[M, C, h, w] -> [M, C', h / stride, w / stride]."""
@@ -50,7 +43,7 @@ class PaddedConv(nn.Conv2d):
         first, last = self.sides
         x = x if first == last else F.pad(x, (first, last, first, last))
         return F.conv2d(x, self.weight, self.bias, self.stride,
-                        first if first == last else 0, self.dilation, self.groups)
+                        first if first == last else 0, groups=self.groups)
 
     def _by_onednn(self, x: Tensor, activation: str, limits: list[float]) -> Tensor:
         kernel = constant(self, "kernel", (self.weight,),
@@ -65,8 +58,8 @@ class _Kernel:
 
     def __init__(self, weight: Tensor, sides: tuple[int, int]) -> None:
         first, last = sides
-        self.padding = (max(sides), max(sides))
-        self._weight = F.pad(weight, (max(0, last - first), max(0, first - last)) * 2)
+        self.padding = (last, last)
+        self._weight = F.pad(weight, (last - first, 0) * 2)
         self._arranged: Tensor | None = None
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,12 +1,10 @@
-"""EfficientNet-Lite0 (ImageNet), frozen, as a trunk of four stages with a dense last one.
+"""EfficientNet-Lite0 (ImageNet), frozen, as a trunk of four stages.
 
-Written out rather than taken from a library, because BatchNorm is folded into the convolutions, the
-stages are run one by one, and the sampling phase is chosen. Each of the five stride-2 convolutions
-pads one pixel more on one side. TensorFlow takes the same side five times (`published`), which on
-paper moves the centre of a stride-32 cell by 15.5 pixels; by default the sides alternate, which
-leaves 5.5 and is the published network on a picture moved by ten pixels. The weights have grown
-around TensorFlow's shift, though: with it cells tell better what is at their own place
-(docs/log/mini.md).
+Written out rather than taken from a library, because BatchNorm is folded into the convolutions and
+the stages are run one by one. Each of the five stride-2 convolutions pads one pixel more at the
+end, as in TensorFlow, which on paper moves the centre of a stride-32 cell by 15.5 pixels. The
+weights have grown around that shift: with the sides alternating, cells tell less well what is at
+their own place (docs/log/mini.md).
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from samwise_ros.config import LITE0_CHANNELS, LiteConfig
+from samwise_ros.config import LITE0_CHANNELS
 from samwise_ros.model.convolutions import PaddedConv
 from samwise_ros.model.precision import full_precision
 from samwise_ros.structures import IMAGENET_MEAN, IMAGENET_STD
@@ -37,12 +35,12 @@ _STAGES = ((0, 3), (3, 5), (5, 11), (11, 16))
 class _Block(nn.Module):
     """Inverted bottleneck without squeeze-and-excitation: expand, depthwise, project."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int,
-                 late: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int,
+                 expansion: int) -> None:
         super().__init__()
         wide = inputs * expansion
         self.expand = PaddedConv(inputs, wide, 1) if expansion > 1 else None
-        self.depthwise = PaddedConv(wide, wide, kernel, stride, groups=wide, late=late)
+        self.depthwise = PaddedConv(wide, wide, kernel, stride, groups=wide)
         self.project = PaddedConv(wide, outputs, 1)
         self.residual = stride == 1 and inputs == outputs
 
@@ -58,28 +56,18 @@ class Lite0Trunk(nn.Module):
 
     Frozen: always in eval mode, no gradient is recorded. It runs in fp32, whatever the precision
     of the rest: rounded to bf16 after each of 49 convolutions it moves object scores by .4.
-
-    Args:
-        config: With `dense` the last stage is run at stride 16 (dilated); every second cell of it
-            is exactly the published stride-32 map.
     """
 
-    def __init__(self, config: LiteConfig) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.channel_list = list(LITE0_CHANNELS[::-1])
-        self.dense = config.dense
         self.stem = PaddedConv(3, _STEM, 3, 2)
-        blocks, inputs, halvings = [], _STEM, 1
+        blocks, inputs = [], _STEM
         for kernel, stride, expansion, outputs in _BLOCKS:
-            late = config.published or halvings % 2 == 0
-            blocks.append(_Block(inputs, outputs, kernel, stride, expansion, late))
-            inputs, halvings = outputs, halvings + (stride == 2)
+            blocks.append(_Block(inputs, outputs, kernel, stride, expansion))
+            inputs = outputs
         self.blocks = nn.ModuleList(blocks)
         self.head = PaddedConv(inputs, SEMANTIC_CHANNELS, 1)
-        if self.dense:
-            first, last = _STAGES[-1]
-            for index in range(first, last):
-                blocks[index].depthwise.densify(1 if index == first else 2)
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         # From our normalisation to the published one, (x - 127) / 128 of 0..255.
         self.scale: Tensor
@@ -100,7 +88,7 @@ class Lite0Trunk(nn.Module):
             return self.stem.clipped(x).permute(0, 2, 3, 1)
 
     def run_stage(self, v: Tensor, stage: int) -> Tensor:
-        """The blocks of a stage; see `trunk.Trunk`. The last one is at stride 16 when dense."""
+        """The blocks of a stage; see `trunk.Trunk`."""
         x = v.float().permute(0, 3, 1, 2)
         with full_precision(x.device):
             for block in self.blocks[slice(*_STAGES[stage])]:
@@ -116,10 +104,6 @@ class Lite0Trunk(nn.Module):
         """Last stage's map [M, h, w, 320] -> the classifier's input per cell [M, h, w, 1280]."""
         with full_precision(v.device):
             return self.head.clipped(v.float().permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-    def thin(self, v: Tensor) -> Tensor:
-        """The stride-32 map out of what the last stage gave; see `trunk.Trunk`."""
-        return v[:, 1::2, 1::2] if self.dense else v
 
 
 def fold_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -113,7 +113,6 @@ class FusedEncoder(nn.Module):
         shape = (pixels.shape[0], pixels.shape[1])
         maps = list(self.trunk_maps(pixels, padding) if maps is None else maps)
         seen = self._look(pixels, maps)
-        maps[3:] = [self.trunk.thin(last) for last in maps[3:]]
         read = list(maps)  # what adapters read
         if self.motion_branch is not None and self.fusion_stages:
             read[2] = maps[2] + self._motion(pixels, maps[2].shape[1:3])
@@ -200,7 +199,6 @@ class FusedEncoder(nn.Module):
             pixels: As for `encode_shared`. maps: Of all four stages, from `trunk_maps`, or None.
         """
         maps = list(self.trunk_maps(pixels, stages=4) if maps is None else maps)
-        maps[3:] = [self.trunk.thin(last) for last in maps[3:]]
         encoded = self._pyramid(maps, (pixels.shape[0], pixels.shape[1]), None, pixels.shape[0])
         return replace(encoded, colours=self._colours(pixels))
 

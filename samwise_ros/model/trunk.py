@@ -35,9 +35,6 @@ class Trunk(Protocol):
     def run_stage(self, v: Tensor, stage: int) -> Tensor:
         """Output [M, h, w, C] of the embedding or of the stage before -> that of `stage`."""
 
-    def thin(self, v: Tensor) -> Tensor:
-        """The stride-32 map out of what stage 3 gave, which may be denser."""
-
     def crop_size(self, stages: int, resized: tuple[int, int],
                   padded: tuple[int, int]) -> tuple[int, int] | None:
         """Smallest part of a padded input on which the first `stages` depend; None: the whole.
@@ -89,10 +86,6 @@ class HieraTrunk(Hiera):
             v = block(v)
         return v
 
-    def thin(self, v: Tensor) -> Tensor:
-        """Already at stride 32; see `Trunk`."""
-        return v
-
     def crop_size(self, stages: int, resized: tuple[int, int],
                   padded: tuple[int, int]) -> tuple[int, int] | None:
         """Whole windows, where the early stages attend inside windows only; see `Trunk`."""
@@ -113,5 +106,5 @@ class HieraTrunk(Hiera):
 def build_trunk(config: ModelConfig) -> Trunk:
     """The trunk that a configuration names."""
     if config.trunk == "lite0":
-        return Lite0Trunk(config.lite)
+        return Lite0Trunk()
     return HieraTrunk(config.hiera)

@@ -42,7 +42,8 @@ def _switching(tokenizer: ExpressionTokenizer) -> SamwiseModel:
 
 
 def _mini(_: ExpressionTokenizer) -> SamwiseModel:
-    model = make_mini(seed=2, config=MICRO_MINI.replace(decoder={"colour": 0.0}))  # as it was then
+    model = make_mini(seed=2, config=MICRO_MINI.replace(
+        grounding={"regions": True, "coarse": True, "in_mask": 0.7}))
     set_object_score(model, 1.0)
     return model
 

@@ -10,7 +10,6 @@ from model_builders import MICRO, make_frames, make_model
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from samwise_ros.config import LiteConfig
 from samwise_ros.model import attention, cmt, convolutions, matrices
 from samwise_ros.model.attention import attend
 from samwise_ros.model.efficientnet import Lite0Trunk
@@ -165,9 +164,8 @@ def test_a_stream_is_the_same_by_onednn(monkeypatch: pytest.MonkeyPatch,
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-5)
 
 
-@pytest.mark.parametrize("lite", [{}, {"published": True}, {"dense": True}], ids=str)
-def test_lite0s_convolutions_are_onednns_and_the_same(lite: dict[str, bool], always: None) -> None:
-    trunk = Lite0Trunk(LiteConfig(**lite))
+def test_lite0s_convolutions_are_onednns_and_the_same(always: None) -> None:
+    trunk = Lite0Trunk()
     pixels = numbers(1, 3, 64, 96)
 
     def run(of: Lite0Trunk) -> Tensor:

@@ -23,7 +23,7 @@ def test_exact_is_the_model_as_it_is_and_each_further_preset_is_cheaper(name: st
     assert with_quality(config, "exact") == config
     found = [with_quality(config, preset) for preset in PRESETS]
     own = config.image_size
-    sides = {1024: [1024, 768, 512], 256: [256, 192, 128], 192: [192, 128, 128]}[own]
+    sides = {1024: [1024, 768, 512], 448: [448, 320, 256], 192: [192, 128, 128]}[own]
     assert [each.image_size for each in found] == sides
     assert [each.memory.kept for each in found] == [1.0, 1.0, 0.25]
     assert {each.fit for each in found[1:]} == {"rectangle"}

@@ -25,9 +25,7 @@ pytestmark = [
                        "installed: pip install 'samwise_ros[mini]'")]
 
 SMALL = {"hidden_dim": 32, "image_size": 64, "decoder": {"feedforward": 64, "iou_hidden": 32},
-         "cmt": {"dim": 32}, "motion_shrink": 2, "lite": {"published": True},
-         "grounding": {"regions": True},
-         "memory": {"num_spatial": 4, "num_pointers": 4, "dim": 32, "feedforward": 64}}
+         "cmt": {"dim": 32}, "memory": {"dim": 32, "feedforward": 64}}
 
 
 @pytest.fixture(scope="module")

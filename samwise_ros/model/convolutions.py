@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samwise_ros.model.constants import constant
 from samwise_ros.model.matrices import ONEDNN, pays
+
+_SHAPES = 4  # inputs for which weights are kept: a frame and the same at half size, of two cameras
 
 
 class PaddedConv(nn.Conv2d):
@@ -60,15 +63,18 @@ class _Kernel:
         first, last = sides
         self.padding = (last, last)
         self._weight = F.pad(weight, (last - first, 0) * 2)
-        self._arranged: Tensor | None = None
+        self._arranged: dict[torch.Size, Tensor] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies arrange theirs themselves: torch cannot copy such a tensor."""
-        return {**self.__dict__, "_arranged": None}
+        return {**self.__dict__, "_arranged": {}}
 
     def arranged(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
-        """For inputs such as the first one; right for others, too."""
-        if self._arranged is None:
-            self._arranged = ONEDNN._reorder_convolution_weight(
+        """For inputs of this shape: one arranged for another is arranged anew in every call."""
+        found = self._arranged.get(x.shape)
+        if found is None:
+            found = ONEDNN._reorder_convolution_weight(
                 self._weight, self.padding, conv.stride, conv.dilation, conv.groups, x.shape)
-        return self._arranged
+            others = list(self._arranged.items())[1 - _SHAPES:]
+            self._arranged = {**dict(others), x.shape: found}  # at once: other threads read it
+        return found

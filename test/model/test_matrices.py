@@ -12,6 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from samwise_ros.model import attention, cmt, convolutions, matrices
 from samwise_ros.model.attention import attend
+from samwise_ros.model.constants import constant
+from samwise_ros.model.convolutions import PaddedConv
 from samwise_ros.model.efficientnet import Lite0Trunk
 from samwise_ros.model.matrices import ONEDNN, Linear, Matrix, use_matrices
 from samwise_ros.model.tokenizer import ExpressionTokenizer
@@ -188,3 +190,17 @@ def test_lite0s_convolutions_are_onednns_and_the_same(always: None) -> None:
     assert sum("_convolution_pointwise" in name for name in counted.names) == 49
     other = ("aten.convolution", "pad", "reorder", "clamp", "hardtanh", "relu")
     assert not [name for name in counted.names if any(word in name for word in other)]
+
+
+def test_weights_are_arranged_for_each_shape_and_few_are_kept(always: None) -> None:
+    """oneDNN would arrange weights that wait for another shape anew in every call."""
+    conv = PaddedConv(8, 16, 3, 2)
+    inputs = [numbers(1, 8, side, side) for side in (8, 16, 24, 32, 40, 8)]
+    with torch.no_grad():
+        found = [conv(x) for x in inputs]
+        kernel = constant(conv, "kernel", (conv.weight,), lambda: pytest.fail("made anew"))
+    shapes = [x.shape for x in inputs]
+    assert list(kernel._arranged) == [*shapes[2:5], shapes[0]]
+    with torch.enable_grad():
+        for x, each in zip(inputs, found, strict=True):
+            torch.testing.assert_close(each, conv(x), atol=1e-5, rtol=1e-5)

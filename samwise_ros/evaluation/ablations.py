@@ -25,6 +25,7 @@ SWITCHED_OFF: dict[str, dict[str, Any]] = {
     "memory": {"memory": {"num_spatial": 0, "num_pointers": 0}},
     "motion": {"motion_lag": 0},
     "map": {"grounding": {"closed_form": False}},
+    "coarse": {"grounding": {"coarse": False}},
     "colour": {"decoder": {"colour": 0.0}},
 }
 CME_ON: dict[str, Any] = {"cme": {"enabled": True}}
@@ -62,6 +63,8 @@ def variants(config: ModelConfig) -> list[Variant]:
         titles["motion"] = "without the motion branch"
     if config.grounding.enabled:
         titles["map"] = "without the similarity map"
+    if config.grounding.coarse:
+        titles["coarse"] = "without the map at half size"
     if config.decoder.colour > 0:
         titles["colour"] = "without the colour model"
     if config.cme.enabled:

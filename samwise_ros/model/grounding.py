@@ -24,6 +24,7 @@ from samwise_ros.model.map_regions import (
     likeness,
     relative_places,
     resized,
+    spread,
     z_scores,
 )
 
@@ -223,52 +224,41 @@ class Grounding(nn.Module):
         rows, height, width = len(names), *seen.mid.shape[1:3]
         asked = names.flatten(0, 1)
         query, near = self._ask(asked)
-        deep, mid = self._matches(seen, asked, query, near)
-
-        def pick(maps: Tensor) -> Tensor:
-            """[M, h, w, 2N, K] -> [N*T, 2, K, h, w] of each row's own clip."""
-            maps = maps.unflatten(0, (-1, frames)).unflatten(4, (rows, 2))
-            each = torch.arange(rows, device=maps.device)
-            return maps.permute(0, 4, 1, 5, 6, 2, 3)[clip_of_row, each].flatten(0, 1)
-
-        deep, mid = pick(deep), pick(mid)
+        deep, mid = (of_rows(maps, clip_of_row, frames)
+                     for maps in self._matches(seen, asked, query, near))
         closed = deep[:, 0, :_CLOSED]  # learned channels would tell the decoder which noun it is
         top = torch.cat((closed.amax((2, 3)), closed.mean((2, 3))), dim=1)
         own = near.view(rows, 2).repeat_interleave(frames, 0)
         evidence = torch.cat((top, own[:, :1]), dim=1).unflatten(0, (rows, frames))
-        spread, regions = None, []
+        told, regions = None, []
         if seen.alike is not None:
-            stands_out = z_scores(resized(deep[:, :, 1].detach(), (height, width)))
-            if seen.coarse is not None and self.options.closed_form:
-                coarse = pick(seen.coarse.fit(query)[1].unsqueeze(-1))[:, :, 0]
-                stands_out = z_scores(stands_out + z_scores(resized(coarse, (height, width))))
-            spread = self._spread(seen.alike, stands_out, clip_of_row, frames)
-        if self.options.regions and spread is not None:
-            regions = [relative_places(deep[:, 1].detach(), (height, width)), spread]
+            stands_out = self._stands_out(seen, deep[:, :, 1].detach(), query, clip_of_row, frames)
+            told = spread(stands_out, seen.alike, clip_of_row, frames)
+        if self.options.regions and told is not None:
+            regions = [relative_places(deep[:, 1].detach(), (height, width)), told]
         maps = torch.cat((resized(deep.flatten(1, 2), (height, width)), mid.flatten(1, 2),
                           own[:, :, None, None].expand(-1, -1, height, width),
                           coordinates(height, width, own).expand(len(own), -1, -1, -1),
                           *regions), dim=1)
         mixed = self.mix(maps).permute(0, 2, 3, 1).unflatten(0, (rows, frames))
-        if spread is None or self.options.in_mask == 0:
+        if told is None or self.options.in_mask == 0:
             return mixed, evidence, None
-        return mixed, evidence, self.options.in_mask * spread[:, 0].unflatten(0, (rows, frames))
+        return mixed, evidence, self.options.in_mask * told[:, 0].unflatten(0, (rows, frames))
 
-    def _spread(self, alike: Tensor, stands_out: Tensor, clip_of_row: Tensor,
-                frames: int) -> Tensor:
-        """What stands out, passed on to all that looks alike.
+    def _stands_out(self, seen: Seen, product: Tensor, query: Tensor, clip_of_row: Tensor,
+                    frames: int) -> Tensor:
+        """How far each cell of stride 16 stands out, [N*T, 2, h', w'] z-scores.
 
         Args:
-            alike: Of the pictures (`Seen`). stands_out: [N*T, 2, h, w] z-scores, each row's nouns.
-            clip_of_row, frames: As for `forward`.
-
-        Returns:
-            [N*T, 2, h, w] z-scores, zero where there is no noun.
+            product: [N*T, 2, h, w] of the rows' nouns with the cells of the frame.
+            query: [2N, C] of `_ask`, for the cells at half size. seen and others: Of `forward`.
         """
-        pictures = clip_of_row[:, None] * frames + torch.arange(frames, device=alike.device)
-        alike = alike if len(alike) == 1 else alike[pictures.flatten()]
-        told = stands_out.clamp(min=0).flatten(2) @ alike.transpose(1, 2)
-        return z_scores(told.view_as(stands_out))
+        size = (seen.mid.shape[1], seen.mid.shape[2])
+        fine = z_scores(resized(product, size))
+        if seen.coarse is None or not self.options.closed_form:
+            return fine
+        coarse = of_rows(seen.coarse.fit(query)[1].unsqueeze(-1), clip_of_row, frames)[:, :, 0]
+        return z_scores(fine + z_scores(resized(coarse, size)))
 
     def _matches(self, seen: Seen, names: Tensor, query: Tensor,
                  near: Tensor) -> tuple[Tensor, Tensor]:
@@ -308,6 +298,13 @@ class Grounding(nn.Module):
 def _unit_where_named(queries: Tensor, names: Tensor) -> Tensor:
     """[M, C] -> unit length, zero where the noun [M, D] is."""
     return F.normalize(queries, dim=1) * (names.norm(dim=1, keepdim=True) > 0)
+
+
+def of_rows(maps: Tensor, clip_of_row: Tensor, frames: int) -> Tensor:
+    """[B*T, h, w, 2N, K], clips with all nouns -> [N*T, 2, K, h, w], rows with their own clip."""
+    rows = torch.arange(len(clip_of_row), device=maps.device)
+    maps = maps.unflatten(0, (-1, frames)).unflatten(4, (len(rows), 2))
+    return maps.permute(0, 4, 1, 5, 6, 2, 3)[clip_of_row, rows].flatten(0, 1)
 
 
 def on_grids(maps: Tensor, stages: tuple[int, ...]) -> list[Tensor]:

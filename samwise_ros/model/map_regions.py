@@ -30,6 +30,23 @@ def z_scores(maps: Tensor) -> Tensor:
     return (maps - maps.mean((-2, -1), keepdim=True)) / (spread + 1e-4)
 
 
+def spread(stands_out: Tensor, alike: Tensor, clip_of_row: Tensor, frames: int) -> Tensor:
+    """What stands out, passed on to all that looks alike.
+
+    Args:
+        stands_out: [N*T, K, h, w] z-scores of N rows over T frames.
+        alike: [B*T, h*w, h*w] of `likeness`, for B clips.
+        clip_of_row: int64 [N] row -> clip. frames: T.
+
+    Returns:
+        [N*T, K, h, w] z-scores, zero for a map that is the same everywhere.
+    """
+    pictures = clip_of_row[:, None] * frames + torch.arange(frames, device=alike.device)
+    alike = alike if len(alike) == 1 else alike[pictures.flatten()]
+    told = stands_out.clamp(min=0).flatten(2) @ alike.transpose(1, 2)
+    return z_scores(told.view_as(stands_out))
+
+
 def relative_places(anchor: Tensor, size: tuple[int, int]) -> Tensor:
     """Where each pixel is relative to the anchor.
 

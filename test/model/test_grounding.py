@@ -19,7 +19,7 @@ from samwise_ros.model.grounding import (
     kernel,
     on_grids,
 )
-from samwise_ros.model.map_regions import relative_places, resized
+from samwise_ros.model.map_regions import relative_places, resized, spread
 from samwise_ros.model.memory_bank import MemoryBank
 from samwise_ros.model.samwise import SamwiseModel
 
@@ -187,11 +187,11 @@ def test_the_map_is_spread_over_what_looks_alike(grounding: Grounding) -> None:
     stands_out = torch.zeros(1, 2, 8, 8)
     stands_out[0, 0, :2, :2] = 3.0  # upper left
     assert seen.alike is not None
-    spread = grounding._spread(seen.alike, stands_out, torch.tensor([0]), 1)
-    assert spread.shape == (1, 2, 8, 8)
-    left, right = spread[0, 0, :, :4], spread[0, 0, :, 4:]
+    told = spread(stands_out, seen.alike, torch.tensor([0]), 1)
+    assert told.shape == (1, 2, 8, 8)
+    left, right = told[0, 0, :, :4], told[0, 0, :, 4:]
     assert left.min() > right.max() and left.std() < 0.05
-    assert (spread[0, 1] == 0).all(), "there is no anchor"
+    assert (told[0, 1] == 0).all(), "there is no anchor"
 
 
 def test_what_stands_out_at_half_size_is_marked_too() -> None:

@@ -244,7 +244,7 @@ class ModelConfig:
         motion_lag: Frames since which the first adapter sees the motion; 0: none, as published.
         motion_shrink: Motion is looked for on a picture with sides smaller by this factor, 1 or 2.
         mask_threshold: Probability above which a pixel belongs to the mask.
-        trunk: "hiera" (`hiera`) or "lite0" (`lite`, frozen).
+        trunk: "hiera" (`hiera`) or "lite0" (EfficientNet-Lite0, frozen).
         shown: What the weights follow without a sentence, and how (docs/model.md, 2.6).
     """
 

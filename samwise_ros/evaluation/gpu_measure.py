@@ -6,7 +6,9 @@ import resource
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from samwise_ros.allocator import give_back_freed_memory
 from samwise_ros.model.checkpoint import empty_model
 from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.streaming.session import StreamingSession
@@ -107,13 +110,27 @@ def frame_times(session: StreamingSession, frames: Sequence[np.ndarray], count: 
     """Seconds of each of `count` frames with a full memory, and the peak bytes meanwhile."""
     for index in range(FILLED):
         session.step(frames[index % len(frames)])
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    forget_peak(device)
     times = [seconds(partial(session.step, frames[index % len(frames)]), device)
              for index in range(count)]
+    return times, peak_memory(device)
+
+
+def forget_peak(device: torch.device) -> None:
+    """Have `peak_memory` begin anew; on a CPU where Linux and glibc can."""
     if device.type == "cuda":
-        return times, torch.cuda.max_memory_allocated(device)
-    return times, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    give_back_freed_memory()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes in use so far: of torch on a GPU, of the process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def seconds(call: Callable[[], object], device: torch.device) -> float:

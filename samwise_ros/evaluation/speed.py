@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-import resource
 import statistics
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from samwise_ros.allocator import give_back_freed_memory
 from samwise_ros.config import MemoryConfig, SessionConfig
-from samwise_ros.evaluation.gpu_measure import name_targets
+from samwise_ros.evaluation.gpu_measure import forget_peak, name_targets, peak_memory
 from samwise_ros.evaluation.speed_parts import (
     added_share,
     count_flops,
@@ -106,9 +102,9 @@ def run_benchmark(model: SamwiseModel, config: SessionConfig, *,
     images = moving_noise(camera, window + 1)
     session = filled(StreamingSession(model, config), images[-1], [_EXPRESSION] * targets)
     progress("warming up")
-    _forget_peak(model)  # copies that filling made are no part of a stream
+    forget_peak(model.device)  # copies that filling made are no part of a stream
     session.step(images[0])
-    peak = _peak_memory(model)  # before clip mode, which holds a window of frames
+    peak = peak_memory(model.device)  # before clip mode, which holds a window of frames
     reference = _ReferenceRun(model, images[:window], targets)
     stream_times, reference_times, held = [], [], []
     for index in range(rounds):
@@ -212,22 +208,6 @@ def _with_rest(parts: dict[str, float]) -> dict[str, float]:
 def _shares(parts: dict[str, float]) -> dict[str, float]:
     total = sum(parts.values())
     return {name: value / total for name, value in parts.items()}
-
-
-def _forget_peak(model: SamwiseModel) -> None:
-    """Have `_peak_memory` begin anew; on a CPU where Linux and glibc can."""
-    if model.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(model.device)
-        return
-    give_back_freed_memory()
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _peak_memory(model: SamwiseModel) -> int:
-    if model.device.type == "cuda":
-        return torch.cuda.max_memory_allocated(model.device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def describe_machine(model: SamwiseModel) -> dict[str, Any]:

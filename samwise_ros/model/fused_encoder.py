@@ -22,6 +22,7 @@ from samwise_ros.model.colour_model import mask_colours
 from samwise_ros.model.constants import constant
 from samwise_ros.model.features import Encoded, Look, SharedFeatures
 from samwise_ros.model.grounding import Grounding, Seen, on_grids
+from samwise_ros.model.map_regions import resized
 from samwise_ros.model.matrices import Matrix
 from samwise_ros.model.motion_branch import MotionBranch, pair_frames
 from samwise_ros.model.padding import PaddedStages, zero_input
@@ -48,7 +49,7 @@ def _per_row(x: Any, clip_of_row: Tensor | None) -> Any:
 def halved(pictures: Tensor) -> Tensor:
     """[M, C, H, W] at half the size: the mean of 2 x 2 pixels."""
     # Pooling takes four times as long on a CPU.
-    return F.interpolate(pictures, scale_factor=0.5, mode="bilinear", align_corners=False)
+    return resized(pictures, (pictures.shape[-2] // 2, pictures.shape[-1] // 2))
 
 
 class FusedEncoder(nn.Module):
@@ -152,9 +153,7 @@ class FusedEncoder(nn.Module):
         if self.config.motion_shrink == 1:
             return self.motion_branch(pairs)
         found = self.motion_branch(halved(pairs))
-        found = F.interpolate(found.permute(0, 3, 1, 2), tuple(grid), mode="bilinear",
-                              align_corners=False)
-        return found.permute(0, 2, 3, 1)
+        return resized(found.permute(0, 3, 1, 2), (grid[0], grid[1])).permute(0, 2, 3, 1)
 
     def padded_stages(self, resized: tuple[int, int],
                       padded: tuple[int, int]) -> PaddedStages | None:

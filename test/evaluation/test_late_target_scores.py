@@ -9,10 +9,9 @@ from data_builders import NUM_FRAMES, build_mevis
 from evaluation_builders import PreparedPredictor
 from typer.testing import CliRunner
 
-from samwise_ros.cli.evaluate import Part
 from samwise_ros.cli.main import app
 from samwise_ros.data.mevis import MevisSource
-from samwise_ros.evaluation.ablations import SWITCHED_OFF, evaluate_in_turns, variants
+from samwise_ros.evaluation.ablations import evaluate_in_turns, variants
 from samwise_ros.evaluation.expression_scores import ExpressionResult, LateTargetCounts, Scores
 from samwise_ros.evaluation.late_target_scores import (
     LateTargetStatistics,
@@ -118,10 +117,6 @@ def test_variants_leave_out_what_the_model_does_not_have() -> None:
             "--context-frames 0"} <= options & published
     assert "--without cme" in published and "--without motion" not in published
     assert len({variant.folder for variant in variants(model_config("nano"))}) == len(options)
-
-
-def test_the_command_takes_every_part_that_can_be_switched_off() -> None:
-    assert {part.value for part in Part} == set(SWITCHED_OFF)
 
 
 def test_variants_take_turns_on_each_video(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from model_builders import MICRO, make_model
 
 from samwise_ros.config import SessionConfig
 from samwise_ros.evaluation import speed
+from samwise_ros.evaluation.gpu_measure import forget_peak, peak_memory
 from samwise_ros.evaluation.speed import run_benchmark
 from samwise_ros.evaluation.speed_engines import compare_engines
-from samwise_ros.model.samwise import SamwiseModel
 from samwise_ros.model.tokenizer import ExpressionTokenizer
 from samwise_ros.structures import MissingDependencyError
 
@@ -44,18 +44,18 @@ def test_peak_memory_is_that_of_stream_mode(tiny_tokenizer: ExpressionTokenizer,
             super().__init__(*arguments)
 
     monkeypatch.setattr(speed, "_ReferenceRun", Reference)
-    monkeypatch.setattr(speed, "_peak_memory", lambda _: 7 - len(made))
+    monkeypatch.setattr(speed, "peak_memory", lambda _: 7 - len(made))
     report = run_benchmark(make_model(MICRO, tiny_tokenizer), SessionConfig(), camera=(48, 64))
     assert report.peak_memory_bytes == 7 and made
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells and forgets it")
-def test_what_was_needed_before_is_no_part_of_peak_memory(micro_model: SamwiseModel) -> None:
-    large = torch.ones(2**26)
-    before = speed._peak_memory(micro_model)
+def test_what_was_needed_before_is_no_part_of_peak_memory() -> None:
+    large, cpu = torch.ones(2**26), torch.device("cpu")
+    before = peak_memory(cpu)
     del large
-    speed._forget_peak(micro_model)
-    assert before - speed._peak_memory(micro_model) > 2**27
+    forget_peak(cpu)
+    assert before - peak_memory(cpu) > 2**27
 
 
 def test_engines_are_timed_beside_the_first_one(tiny_tokenizer: ExpressionTokenizer) -> None:

@@ -90,10 +90,8 @@ def ours_and_picture(size: tuple[int, int],
     generator = torch.Generator().manual_seed(0)
     picture = F.interpolate(torch.rand(1, 3, 20, 20, generator=generator), size, mode="bicubic")
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    v = trunk.embed((picture - mean) / std, size)
-    for stage in range(4):
-        v = trunk.run_stage(v, stage)
-    return trunk.semantic(v).permute(0, 3, 1, 2), (picture * 255 - 127) / 128
+    last = stages_of(trunk, (picture - mean) / std)[3]
+    return trunk.semantic(last).permute(0, 3, 1, 2), (picture * 255 - 127) / 128
 
 
 def test_lite0_is_the_published_network() -> None:
